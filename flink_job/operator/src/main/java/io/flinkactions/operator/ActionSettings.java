@@ -1,0 +1,296 @@
+package io.flinkactions.operator;
+
+import java.io.Serializable;
+import java.time.Duration;
+import java.util.List;
+import java.util.Objects;
+import java.util.UUID;
+
+/**
+ * Everything a job decides about one action operator, read once when the job graph is built and never changed.
+ *
+ * <p>Make one with {@link #builder(String, List)}; what is not set has the default named in the builder.
+ */
+public final class ActionSettings implements Serializable {
+
+  private static final long serialVersionUID = 1L;
+
+  private final String agent;
+  private final List<String> endpoints;
+  private final String namespace;
+  private final String jobIdentifier;
+  private final int maxRunsInFlight;
+  private final long waitingBytesSoftLimit;
+  private final long waitingBytesHardLimit;
+  private final int residentKeys;
+  private final Duration reconnectTimeout;
+  private final Duration drainLimit;
+  private final Duration valveDelay;
+  private final byte[] pinnedPlanDigest;
+  private final Duration shortTermMemoryTtl;
+  private final int hopLimit;
+  private final boolean allowPickle;
+  private final boolean unsortedBatchInput;
+  private final String configJson;
+
+  private ActionSettings(Builder builder) {
+    this.agent = builder.agent;
+    this.endpoints = builder.endpoints;
+    this.namespace = builder.namespace;
+    this.jobIdentifier = builder.jobIdentifier;
+    this.maxRunsInFlight = builder.maxRunsInFlight;
+    this.waitingBytesSoftLimit = builder.waitingBytesSoftLimit;
+    this.waitingBytesHardLimit = builder.waitingBytesHardLimit;
+    this.residentKeys = builder.residentKeys;
+    this.reconnectTimeout = builder.reconnectTimeout;
+    this.drainLimit = builder.drainLimit;
+    this.valveDelay = builder.valveDelay;
+    this.pinnedPlanDigest = builder.pinnedPlanDigest;
+    this.shortTermMemoryTtl = builder.shortTermMemoryTtl;
+    this.hopLimit = builder.hopLimit;
+    this.allowPickle = builder.allowPickle;
+    this.unsortedBatchInput = builder.unsortedBatchInput;
+    this.configJson = builder.configJson;
+  }
+
+  /**
+   * Begins the settings of an operator that runs {@code agent} at one of {@code endpoints}.
+   *
+   * @param agent name of the agent, as the server's plan has it
+   * @param endpoints addresses of action servers ("host:port" or "unix:/path"); subtask i begins with the i-th, modulo
+   */
+  public static Builder builder(String agent, List<String> endpoints) {
+    return new Builder(agent, endpoints);
+  }
+
+  /** Name of the agent that this operator runs. */
+  public String agent() {
+    return agent;
+  }
+
+  /** Addresses of the action servers. */
+  public List<String> endpoints() {
+    return endpoints;
+  }
+
+  /** What keeps two jobs' invocations apart: random, made when the graph is built; a restored one wins over it. */
+  public String namespace() {
+    return namespace;
+  }
+
+  /** {@code job-identifier}: beats both the minted and the restored namespace; empty if not set. */
+  public String jobIdentifier() {
+    return jobIdentifier;
+  }
+
+  /** Most runs of one subtask that have begun and not ended; beyond it, inputs wait. */
+  public int maxRunsInFlight() {
+    return maxRunsInFlight;
+  }
+
+  /** Bytes of waiting inputs at which {@code processElement} stops taking records. */
+  public long waitingBytesSoftLimit() {
+    return waitingBytesSoftLimit;
+  }
+
+  /** Bytes of waiting inputs which not even a pending checkpoint may exceed. */
+  public long waitingBytesHardLimit() {
+    return waitingBytesHardLimit;
+  }
+
+  /** Most idle keys whose header stays on the heap, so that a hot key costs no state access. */
+  public int residentKeys() {
+    return residentKeys;
+  }
+
+  /** How long a subtask looks for a server before the job fails. */
+  public Duration reconnectTimeout() {
+    return reconnectTimeout;
+  }
+
+  /** How long the end of the input waits for open runs before the job fails; zero: for ever. */
+  public Duration drainLimit() {
+    return drainLimit;
+  }
+
+  /** How long after a checkpoint's announcement records are let in without limit, if its barrier has not come. */
+  public Duration valveDelay() {
+    return valveDelay;
+  }
+
+  /** Digest of the plan that the job insists on; empty: any. */
+  public byte[] pinnedPlanDigest() {
+    return pinnedPlanDigest.clone();
+  }
+
+  /** {@code short-term-memory.state-ttl}: zero if short-term memory lives for ever. */
+  public Duration shortTermMemoryTtl() {
+    return shortTermMemoryTtl;
+  }
+
+  /** How many events deep one input may chain where the plan names no limit. */
+  public int hopLimit() {
+    return hopLimit;
+  }
+
+  /** The job loads pickles that the server sends. Loading a pickle runs code. */
+  public boolean allowPickle() {
+    return allowPickle;
+  }
+
+  /** BATCH: leave the input in its order of arrival (needed without timestamps), at the price of all keys' memory on the heap. */
+  public boolean unsortedBatchInput() {
+    return unsortedBatchInput;
+  }
+
+  /** The job's settings for agents, a JSON object; handed to the server. */
+  public String configJson() {
+    return configJson;
+  }
+
+  /** Collects settings; every one but agent and endpoints has a default. */
+  public static final class Builder {
+
+    private final String agent;
+    private final List<String> endpoints;
+    private String namespace = UUID.randomUUID().toString();
+    private String jobIdentifier = "";
+    // So that 10,000 actions can wait at the same time in one subtask.
+    private int maxRunsInFlight = 16_384;
+    private long waitingBytesSoftLimit = 16L << 20;
+    private long waitingBytesHardLimit = 256L << 20;
+    private int residentKeys = 65_536;
+    private Duration reconnectTimeout = Duration.ofMinutes(5);
+    private Duration drainLimit = Duration.ZERO;
+    private Duration valveDelay = Duration.ofMillis(200);
+    private byte[] pinnedPlanDigest = new byte[0];
+    private Duration shortTermMemoryTtl = Duration.ZERO;
+    private int hopLimit = 1_000;
+    private boolean allowPickle;
+    private boolean unsortedBatchInput;
+    private String configJson = "{}";
+
+    private Builder(String agent, List<String> endpoints) {
+      this.agent = require(agent, "agent");
+      if (endpoints.isEmpty()) {
+        throw new IllegalArgumentException("no endpoint for agent '" + agent + "'; name at least one action server");
+      }
+      this.endpoints = List.copyOf(endpoints);
+    }
+
+    /** Sets the namespace that the graph carries; by default a random UUID. */
+    public Builder namespace(String value) {
+      namespace = require(value, "namespace");
+      return this;
+    }
+
+    /** Sets {@code job-identifier}; by default none. */
+    public Builder jobIdentifier(String value) {
+      jobIdentifier = Objects.requireNonNull(value, "job-identifier");
+      return this;
+    }
+
+    /** Sets the limit of runs in flight per subtask; by default 16,384. */
+    public Builder maxRunsInFlight(int value) {
+      maxRunsInFlight = (int) positive(value, "max runs in flight");
+      return this;
+    }
+
+    /** Sets the limits of waiting inputs per subtask, in bytes; by default 16 MiB and 256 MiB. */
+    public Builder waitingBytes(long soft, long hard) {
+      waitingBytesSoftLimit = positive(soft, "soft limit of waiting bytes");
+      waitingBytesHardLimit = positive(hard, "hard limit of waiting bytes");
+      if (hard < soft) {
+        throw new IllegalArgumentException(
+            "hard limit of waiting bytes " + hard + " is below the soft limit " + soft + "; raise it");
+      }
+      return this;
+    }
+
+    /** Sets how many idle keys stay on the heap per subtask; by default 65,536. */
+    public Builder residentKeys(int value) {
+      residentKeys = (int) positive(value, "resident keys");
+      return this;
+    }
+
+    /** Sets how long to look for a server; by default 5 minutes. */
+    public Builder reconnectTimeout(Duration value) {
+      reconnectTimeout = notNegative(value, "reconnect-timeout");
+      return this;
+    }
+
+    /** Sets how long the end of the input waits; by default for ever. */
+    public Builder drainLimit(Duration value) {
+      drainLimit = notNegative(value, "drain limit");
+      return this;
+    }
+
+    /** Sets the time between a checkpoint's announcement and the opening of back pressure; by default 200 ms. */
+    public Builder valveDelay(Duration value) {
+      valveDelay = notNegative(value, "valve delay");
+      return this;
+    }
+
+    /** Insists on one plan; by default any. */
+    public Builder pinnedPlanDigest(byte[] value) {
+      pinnedPlanDigest = value.clone();
+      return this;
+    }
+
+    /** Sets the time to live of short-term memory; by default it lives for ever. */
+    public Builder shortTermMemoryTtl(Duration value) {
+      shortTermMemoryTtl = notNegative(value, "short-term-memory.state-ttl");
+      return this;
+    }
+
+    /** Sets the hop limit for plans that name none; by default 1,000. */
+    public Builder hopLimit(int value) {
+      hopLimit = (int) positive(value, "hop limit");
+      return this;
+    }
+
+    /** Allows pickles between job and server; by default refused. */
+    public Builder allowPickle(boolean value) {
+      allowPickle = value;
+      return this;
+    }
+
+    /** BATCH: do not sort this operator's input; by default Flink sorts it by key and timestamp. */
+    public Builder unsortedBatchInput(boolean value) {
+      unsortedBatchInput = value;
+      return this;
+    }
+
+    /** Sets the settings that agents see, a JSON object; by default an empty one. */
+    public Builder configJson(String value) {
+      configJson = require(value, "config");
+      return this;
+    }
+
+    /** The settings as they are now. */
+    public ActionSettings build() {
+      return new ActionSettings(this);
+    }
+
+    private static String require(String value, String what) {
+      if (value == null || value.isEmpty()) {
+        throw new IllegalArgumentException(what + " is empty; it needs a value");
+      }
+      return value;
+    }
+
+    private static long positive(long value, String what) {
+      if (value <= 0) {
+        throw new IllegalArgumentException(what + " is " + value + "; it must be above 0");
+      }
+      return value;
+    }
+
+    private static Duration notNegative(Duration value, String what) {
+      if (value.isNegative()) {
+        throw new IllegalArgumentException(what + " is " + value + "; it must not be negative");
+      }
+      return value;
+    }
+  }
+}
