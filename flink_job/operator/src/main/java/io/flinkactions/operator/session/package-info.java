@@ -1,0 +1,2 @@
+/** Talks to the action server. */
+package io.flinkactions.operator.session;
