@@ -1,8 +1,8 @@
 """Shows without a container engine that the images' steps and the manifests are right.
 
-1. Builds the wheel, does each step of server.Dockerfile and agent.Dockerfile in a bare directory, starts the entry point
-   with the arguments of the Kubernetes manifest, asks the standard health service until it says SERVING, lists what is
-   served, sends SIGTERM and expects exit code 0.
+1. Builds the wheel, does each step of server.Dockerfile and agent.Dockerfile in a bare directory, starts the entry
+   point, asks the standard health service until it says SERVING, lists what is served, sends SIGTERM and expects exit
+   code 0.
 2. Does the steps of flink.Dockerfile in another, and imports there what a job imports.
 3. Reads compose.yaml and k8s/*.yaml for what does not fit together.
 """
@@ -33,9 +33,7 @@ _STOP_SECONDS = 40.0
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--no-flink", action="store_true", help="leave out the Flink image: its packages are some 500 MB"
-    )
+    parser.add_argument("--no-flink", action="store_true", help="leave out the Flink image (500 MB of packages)")
     parser.add_argument("--keep", action="store_true", help="leave the bare directories behind to be looked at")
     arguments = parser.parse_args()
     faults = faults_of_compose(_DOCKER / "compose.yaml") + faults_of_kubernetes(_DOCKER / "k8s")
@@ -59,7 +57,7 @@ def main() -> int:
 
 
 def _build_context(context: Path) -> Path:
-    """What the images are built from: the checkout with a wheel in dist/, made here and not taken from an earlier build."""
+    """What the images are built from: the checkout, with a wheel in dist/ that is made here and is no older build's."""
     context.mkdir()
     for name in ("constraints.txt", "examples", "docker"):
         (context / name).symlink_to(_ROOT / name)

@@ -1,8 +1,8 @@
 """Reads compose.yaml and k8s/ and says what in them does not fit together.
 
-Not a schema validator: it looks for what a schema cannot see and a first start would, such as a mount of a volume that is
-not there, a probe of a port that nobody opens, a socket in a folder that only one of the two containers has, a flag that
-the server does not know, or a grace period shorter than the server's drain.
+Not a schema validator: it looks for what a schema cannot see and a first start would, such as a mount of a volume that
+is not there, a probe of a port that nobody opens, a socket in a folder that only one of the two containers has, a flag
+that the server does not know, or a grace period shorter than the server's drain.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from flink_actions.server.errors import ConfigError
 __all__ = ["faults_of_compose", "faults_of_kubernetes"]
 
 _CONTAINER_FIELDS = frozenset(
-    "name image imagePullPolicy command args env envFrom ports volumeMounts resources securityContext startupProbe "
-    "readinessProbe livenessProbe lifecycle restartPolicy workingDir".split()
+    {"name", "image", "imagePullPolicy", "command", "args", "env", "envFrom", "ports", "volumeMounts", "resources"}
+    | {"securityContext", "startupProbe", "readinessProbe", "livenessProbe", "lifecycle", "restartPolicy", "workingDir"}
 )
 _SERVICE_FIELDS = frozenset(
-    "build image command environment ports volumes depends_on stop_grace_period restart read_only cap_drop security_opt "
-    "tmpfs healthcheck user".split()
+    {"build", "image", "command", "environment", "ports", "volumes", "depends_on", "stop_grace_period", "restart"}
+    | {"read_only", "cap_drop", "security_opt", "tmpfs", "healthcheck", "user"}
 )
 _KINDS = {
     "FlinkDeployment": "flink.apache.org/v1beta1",
@@ -118,7 +118,8 @@ def _manifest(document: dict[str, Any], deployments: set[str]) -> Iterator[str]:
 def _deployment(spec: dict[str, Any]) -> Iterator[str]:
     for name, value in spec["flinkConfiguration"].items():
         if not isinstance(value, str):
-            yield f"flinkConfiguration {name} is the {type(value).__name__} {value!r}; the CRD takes strings only: quote it"
+            kind = type(value).__name__
+            yield f"flinkConfiguration {name} is the {kind} {value!r}; the CRD takes strings only: quote it"
     pod = spec["taskManager"]["podTemplate"]["spec"]
     volumes = {volume["name"] for volume in pod.get("volumes", [])}
     containers = {container["name"]: container for container in pod["containers"]}
@@ -167,7 +168,7 @@ def _unknown(name: str, given: dict[str, Any], known: frozenset[str]) -> Iterato
 
 
 def _server_settings(name: str, arguments: list[str]) -> Any:
-    """The settings that the server would have; a fault and None if it would refuse its command line. To be `yield from`-ed."""
+    """The settings that the server would have; a fault and None if it would refuse its command line."""
     flags: dict[str, Any] = {"targets": []}
     words = iter(arguments)
     for word in words:

@@ -1,0 +1,96 @@
+"""The check of docker/ can fail: each test breaks a manifest in one way and wants to hear of it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+_DOCKER = Path(__file__).parents[3] / "docker"
+sys.path.insert(0, str(_DOCKER))
+
+from dockerfile import BareDirectory, read_dockerfile  # noqa: E402
+from manifests import faults_of_compose, faults_of_kubernetes  # noqa: E402
+
+
+@pytest.fixture
+def docker(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(_DOCKER, tmp_path / "docker"))
+
+
+def _break(path: Path, before: str, after: str) -> None:
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after))
+
+
+def test_what_is_committed_has_no_faults(docker: Path) -> None:
+    assert faults_of_compose(docker / "compose.yaml") == []
+    assert faults_of_kubernetes(docker / "k8s") == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "fault"),
+    [
+        (
+            "- name: action-socket\n            emptyDir",
+            "- name: other\n            emptyDir",
+            "mounts volume 'action-socket'",
+        ),
+        ("grpc: {port: 7078}", "grpc: {port: 7079}", "asks port 7079"),
+        ("name: flink-main-container", "name: flink", "no container 'flink-main-container'"),
+        ("- --workers", "- --wrokers", "unknown setting 'wrokers'"),
+        ("terminationGracePeriodSeconds: 60", "terminationGracePeriodSeconds: 5", "is killed after 5 s"),
+        ("unix:/run/flink-actions/server.sock", "unix:/tmp/server.sock", "not one volume of all"),
+        ("unix:/run/flink-actions/server.sock", "0.0.0.0:7077", "can be reached from other machines"),
+        ('taskmanager.numberOfTaskSlots: "2"', "taskmanager.numberOfTaskSlots: 2", "quote it"),
+        ("flink.apache.org/v1beta1", "flink.apache.org/v1", "apiVersion"),
+        ("readinessProbe:", "readynessProbe:", "field 'readynessProbe'"),
+        ("runAsNonRoot: true", "runAsNonRoot: false", "may run as root"),
+    ],
+)
+def test_a_broken_deployment_is_named(docker: Path, before: str, after: str, fault: str) -> None:
+    _break(docker / "k8s/flink-deployment.yaml", before, after)
+
+    assert fault in "\n".join(faults_of_kubernetes(docker / "k8s"))
+
+
+def test_a_policy_that_selects_nothing_is_named(docker: Path) -> None:
+    _break(docker / "k8s/network-policy.yaml", "app: sentiment", "app: sentimental")
+
+    assert "selects app 'sentimental'" in "\n".join(faults_of_kubernetes(docker / "k8s"))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "fault"),
+    [
+        ("  socket:\n  checkpoints:", "  checkpoints:", "mounts volume 'socket'"),
+        ("server: {condition", "servers: {condition", "depends on 'servers'"),
+        ("docker/server.Dockerfile", "docker/sever.Dockerfile", "which is not there"),
+        ("stop_grace_period: 45s", "stop_grace_period: 10s", "is killed after 10 s"),
+    ],
+)
+def test_a_broken_compose_file_is_named(docker: Path, before: str, after: str, fault: str) -> None:
+    _break(docker / "compose.yaml", before, after)
+
+    assert fault in "\n".join(faults_of_compose(docker / "compose.yaml"))
+
+
+def test_a_step_that_fails_fails_the_build(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nRUN mkdir -p /opt/x && test -d /opt/y\n")
+
+    with pytest.raises(Exception, match="exit status 1"):
+        BareDirectory(tmp_path / "root", tmp_path).build(tmp_path / "Dockerfile")
+    assert (tmp_path / "root/opt/x").is_dir()
+
+
+def test_a_missing_file_and_an_unknown_instruction_are_named(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY nothing.txt /opt/\n")
+    with pytest.raises(ValueError, match=r"COPY nothing\.txt"):
+        BareDirectory(tmp_path / "root", tmp_path).build(tmp_path / "Dockerfile")
+
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nRUNN true\n")
+    with pytest.raises(ValueError, match="'RUNN'"):
+        read_dockerfile(tmp_path / "Dockerfile")
