@@ -1,0 +1,54 @@
+package io.flinkactions.operator.session;
+
+/**
+ * What the sessions of a subtask have done, for metrics: totals since the start, and where things
+ * stand. Any thread.
+ */
+public interface SessionCounters {
+
+  /** Sessions that take work now. */
+  int openSessions();
+
+  /** Welcomes after the first of each worker incarnation. */
+  long reconnects();
+
+  /** Streams that ended without Bye. */
+  long interruptions();
+
+  long framesSent();
+
+  long framesReceived();
+
+  long bytesSent();
+
+  long bytesReceived();
+
+  long invokesSent();
+
+  /** Size of the last frame with Invokes. */
+  int lastFrameBytes();
+
+  /** Invokes in the last frame that had any. */
+  int lastFrameInvokes();
+
+  /** Frames that are sent and not acknowledged, over all sessions. */
+  int unacknowledgedFrames();
+
+  /** Invokes that wait to be sent: for window, socket or credit. */
+  int queuedInvokes();
+
+  /** Invocations that the workers' credit still allows, over all sessions. */
+  long freeCredit();
+
+  /** Round trip of the last Ping, in microseconds. */
+  long roundTripMicros();
+
+  /**
+   * How late the worst worker's event loop ran its last timer, as its last Pong said, in
+   * microseconds.
+   */
+  long loopLagMicros();
+
+  /** "connected", "connecting" or "failed". */
+  String state();
+}

@@ -1,0 +1,140 @@
+package io.flinkactions.operator.session;
+
+import java.time.Duration;
+import java.util.List;
+import java.util.Objects;
+
+/**
+ * How a subtask reaches its action server. Read once from the job's configuration, then passed on.
+ *
+ * @param endpoints addresses of the servers: {@code host:port}, {@code unix:/path}, or any gRPC
+ *     target such as {@code dns:///name:port}. A subtask uses {@code endpoints[subtask % n]}
+ * @param fallsBack whether a subtask may use the other endpoints while its own cannot be reached.
+ *     Off by default: with one server per TaskManager, another's server is the wrong one
+ * @param reconnectTimeout how long there may be no worker at all before the job fails
+ * @param connectTimeout longest time for one connection to be made and the peer to say its first
+ *     word: the directory its state, a worker its Welcome
+ * @param pingInterval how often a quiet session is asked whether it lives
+ * @param pingTimeout how long an unanswered Ping is waited for. Generous, because code that blocks
+ *     a worker's event loop is not a dead worker
+ * @param grace how much longer than the worker's own linger time a silent worker is waited for
+ *     before its work goes elsewhere
+ * @param closeTimeout how long closing waits for the peers to say goodbye
+ * @param maxFrameBytes largest frame that this side takes; what it may send, the worker says
+ */
+public record SessionSettings(
+    List<String> endpoints,
+    boolean fallsBack,
+    Duration reconnectTimeout,
+    Duration connectTimeout,
+    Duration pingInterval,
+    Duration pingTimeout,
+    Duration grace,
+    Duration closeTimeout,
+    int maxFrameBytes) {
+
+  public SessionSettings {
+    endpoints = List.copyOf(endpoints);
+    if (endpoints.isEmpty()) {
+      throw new IllegalArgumentException(
+          "endpoints is empty: name at least one server, such as localhost:7077");
+    }
+    Objects.requireNonNull(reconnectTimeout);
+    if (maxFrameBytes < 64 * 1024) {
+      throw new IllegalArgumentException(
+          "max frame bytes is " + maxFrameBytes + ": less than 64 KiB cannot hold a plan");
+    }
+  }
+
+  /** The defaults, for these endpoints. */
+  public static SessionSettings of(String... endpoints) {
+    return new SessionSettings(
+        List.of(endpoints),
+        false,
+        Duration.ofMinutes(2),
+        Duration.ofSeconds(5),
+        Duration.ofSeconds(3),
+        Duration.ofSeconds(30),
+        Duration.ofSeconds(2),
+        Duration.ofSeconds(1),
+        16 << 20);
+  }
+
+  public SessionSettings withReconnectTimeout(Duration value) {
+    return new SessionSettings(
+        endpoints,
+        fallsBack,
+        value,
+        connectTimeout,
+        pingInterval,
+        pingTimeout,
+        grace,
+        closeTimeout,
+        maxFrameBytes);
+  }
+
+  public SessionSettings withConnectTimeout(Duration value) {
+    return new SessionSettings(
+        endpoints,
+        fallsBack,
+        reconnectTimeout,
+        value,
+        pingInterval,
+        pingTimeout,
+        grace,
+        closeTimeout,
+        maxFrameBytes);
+  }
+
+  public SessionSettings withPing(Duration interval, Duration timeout) {
+    return new SessionSettings(
+        endpoints,
+        fallsBack,
+        reconnectTimeout,
+        connectTimeout,
+        interval,
+        timeout,
+        grace,
+        closeTimeout,
+        maxFrameBytes);
+  }
+
+  public SessionSettings withGrace(Duration value) {
+    return new SessionSettings(
+        endpoints,
+        fallsBack,
+        reconnectTimeout,
+        connectTimeout,
+        pingInterval,
+        pingTimeout,
+        value,
+        closeTimeout,
+        maxFrameBytes);
+  }
+
+  public SessionSettings withMaxFrameBytes(int value) {
+    return new SessionSettings(
+        endpoints,
+        fallsBack,
+        reconnectTimeout,
+        connectTimeout,
+        pingInterval,
+        pingTimeout,
+        grace,
+        closeTimeout,
+        value);
+  }
+
+  public SessionSettings withFallback(boolean value) {
+    return new SessionSettings(
+        endpoints,
+        value,
+        reconnectTimeout,
+        connectTimeout,
+        pingInterval,
+        pingTimeout,
+        grace,
+        closeTimeout,
+        maxFrameBytes);
+  }
+}
