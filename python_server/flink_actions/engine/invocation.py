@@ -1,0 +1,254 @@
+"""What goes into the engine and what comes out of it: invocations and outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+
+class MemoryForm(Enum):
+    """How an invocation brings its key's memory."""
+
+    AS_YOU_HAVE_IT = 0
+    FULL = 1
+    DELTA = 2
+
+
+class Invocation(Protocol):
+    """One action on one event, as it was received. Immutable.
+
+    What every invocation needs is a plain attribute; the rest may be computed when it is asked for.
+    """
+
+    @property
+    def handle(self) -> int:
+        """Names (invocation, attempt) within one start of the operator."""
+        ...
+
+    @property
+    def action(self) -> int:
+        """Index into the plan's actions."""
+        ...
+
+    @property
+    def attempt(self) -> int: ...
+    @property
+    def invocation_id(self) -> bytes:
+        """16 bytes, stable over attempts."""
+        ...
+
+    @property
+    def key(self) -> bytes: ...
+    @property
+    def is_key_raw(self) -> bool:
+        """The key is raw bytes, not JSON text."""
+        ...
+
+    @property
+    def run_number(self) -> int: ...
+    @property
+    def failures(self) -> int: ...
+    @property
+    def event_type(self) -> str: ...
+    @property
+    def payload(self) -> bytes: ...
+    @property
+    def is_raw(self) -> bool:
+        """The payload is the value itself, not its JSON."""
+        ...
+
+    @property
+    def event_source(self) -> bytes: ...
+    @property
+    def event_position(self) -> int: ...
+    @property
+    def upstream_action(self) -> str: ...
+    @property
+    def upstream_event_id(self) -> bytes: ...
+    @property
+    def timestamp(self) -> int | None: ...
+    @property
+    def watermark(self) -> int | None: ...
+    @property
+    def remaining_ms(self) -> int:
+        """What is left of the time limit; 0: no limit."""
+        ...
+
+    @property
+    def traceparent(self) -> str: ...
+    @property
+    def memory_form(self) -> MemoryForm: ...
+    @property
+    def memory_version(self) -> bytes:
+        """8 bytes; empty: nothing was ever written under this key."""
+        ...
+
+    @property
+    def memory_from(self) -> bytes: ...
+    @property
+    def clear_sensory(self) -> bool: ...
+    @property
+    def sensory_count(self) -> int: ...
+    @property
+    def memory_path(self) -> Sequence[str]: ...
+    @property
+    def memory_value(self) -> Sequence[bytes]: ...
+
+    @property
+    def cost_bytes(self) -> int:
+        """Byte credits that it was charged."""
+        ...
+
+    def detach(self) -> None:
+        """Let go of the frame that this came in: the invocation is going to live long."""
+
+
+class FailureKind(Enum):
+    """Why an attempt failed. Values are those of the wire."""
+
+    BUG = 1
+    RETRYABLE = 2
+    TERMINAL = 3
+    TIMEOUT = 4
+    CANCELLED = 5
+    REPLAY_MISMATCH = 6
+    NOT_ENCODABLE = 7
+    TOO_LARGE = 8
+    UNKNOWN_ACTION = 9
+
+
+class BounceReason(Enum):
+    """Why an invocation is given back undone. Values are those of the wire."""
+
+    DRAINING = 1
+    OVERLOADED = 2
+    FENCED = 3
+
+
+class CancelReason(Enum):
+    """Why an attempt is to be ended. Values are those of the wire; the engine's own have none."""
+
+    SUPERSEDED = 1
+    TIMEOUT = 2
+    JOB_CANCELLED = 3
+    ORPHANED = -1
+    DRAINED = -2
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryChanges:
+    """What an attempt changed in its key's memory. A value of no bytes: the entry is gone.
+
+    Args:
+        base: The version it was computed on.
+        version: The version it makes.
+        sensory: Path → value.
+        short_term: Path → value.
+    """
+
+    base: bytes
+    version: bytes
+    sensory: dict[str, bytes]
+    short_term: dict[str, bytes]
+
+
+class Succeeded:
+    """The action returned. Events are in the order they were sent; payloads are JSON."""
+
+    __slots__ = ("changes", "cost_bytes", "event_payloads", "event_types", "handle")
+
+    # Not a dataclass: one is made per invocation, and a frozen dataclass takes three times as long to make.
+    def __init__(
+        self,
+        handle: int,
+        event_types: list[str],
+        event_payloads: list[bytes],
+        changes: MemoryChanges | None,
+        cost_bytes: int,
+    ) -> None:
+        self.handle = handle
+        self.event_types = event_types
+        self.event_payloads = event_payloads
+        self.changes = changes
+        self.cost_bytes = cost_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The attempt ended by an exception, a time-out, or could not be started.
+
+    Args:
+        handle: Of the attempt.
+        kind: What sort of failure.
+        exception: "package.module.Class" of the exception.
+        message: Its text.
+        stack: The Python stack with notes; empty if there is none.
+        retry_after_ms: From RetryableError(after=); 0: as the policy says.
+        cost_bytes: Byte credits that the invocation was charged.
+    """
+
+    handle: int
+    kind: FailureKind
+    exception: str
+    message: str
+    stack: str = ""
+    retry_after_ms: int = 0
+    cost_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsMemory:
+    """The worker does not have the memory version that the invocation starts from."""
+
+    handle: int
+    cost_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Bounced:
+    """The invocation is given back undone."""
+
+    handle: int
+    reason: BounceReason
+    cost_bytes: int = 0
+
+
+Outcome = Succeeded | Failed | NeedsMemory | Bounced
+
+
+@dataclass(slots=True)
+class LocalInvocation:
+    """An invocation made in this process: tests, the local runner, a simulation."""
+
+    handle: int
+    action: int
+    invocation_id: bytes
+    event_type: str
+    payload: bytes
+    attempt: int = 1
+    key: bytes = b"null"
+    is_key_raw: bool = False
+    run_number: int = 1
+    failures: int = 0
+    is_raw: bool = False
+    event_source: bytes = bytes(16)
+    event_position: int = 0
+    upstream_action: str = ""
+    upstream_event_id: bytes = b""
+    timestamp: int | None = None
+    watermark: int | None = None
+    remaining_ms: int = 0
+    traceparent: str = ""
+    memory_form: MemoryForm = MemoryForm.AS_YOU_HAVE_IT
+    memory_version: bytes = b""
+    memory_from: bytes = b""
+    clear_sensory: bool = False
+    sensory_count: int = 0
+    memory_path: Sequence[str] = ()
+    memory_value: Sequence[bytes] = ()
+    cost_bytes: int = 0
+
+    def detach(self) -> None:
+        """Nothing to let go of."""

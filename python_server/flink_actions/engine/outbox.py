@@ -1,0 +1,37 @@
+"""Where a session collects what its invocations came to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flink_actions.engine.invocation import Outcome
+
+
+class Outbox:
+    """Outcomes on their way to one session. Lives on the event loop's thread; bounded by what is open.
+
+    Args:
+        wake: Called when an outcome is put into the empty box, once until it is drained: wake the writer. Must not block.
+    """
+
+    __slots__ = ("_is_awake", "_outcomes", "_wake")
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._outcomes: list[Outcome] = []
+        self._is_awake = False
+
+    def __len__(self) -> int:
+        return len(self._outcomes)
+
+    def put(self, outcome: Outcome) -> None:
+        """Add an outcome and wake the writer if it sleeps."""
+        self._outcomes.append(outcome)
+        if not self._is_awake:
+            self._is_awake = True
+            self._wake()
+
+    def drain(self) -> list[Outcome]:
+        """All outcomes since the last time, oldest first. The next one wakes again."""
+        outcomes, self._outcomes, self._is_awake = self._outcomes, [], False
+        return outcomes

@@ -1,0 +1,282 @@
+"""The plan: what an agent offers, compiled from what its author declared and checked as far as it can be without running it."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flink_actions.sdk import values
+from flink_actions.sdk.agent import ActionDeclaration, Agent
+from flink_actions.sdk.errors import (
+    AgentLoadError,
+    DuplicateNameError,
+    EmptyAgentError,
+    Location,
+    NotEncodableError,
+    ResourceDeclarationError,
+    SignatureError,
+    TriggerError,
+)
+from flink_actions.sdk.events import INPUT_EVENT, OUTPUT_EVENT, Event
+from flink_actions.sdk.resources import ResourceDeclaration, ResourceDescriptor, ResourceType
+
+_EVENT_TYPE = re.compile(r"[A-Za-z_][A-Za-z0-9_.:/-]*\Z")
+# What an event type never holds and an expression nearly always does.
+_EXPRESSION = re.compile(r"[\s()<>=!&|'\"\[\]?+*,]")
+_BUILT_IN_TYPES = (INPUT_EVENT, OUTPUT_EVENT)
+
+ResourceKey = tuple[ResourceType, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One action of a plan, ready to run.
+
+    Args:
+        index: Its place in the plan, by which an invocation names it.
+        name: Unique within the agent.
+        function: What runs, called with `(event, ctx)`.
+        is_coroutine: It is an `async def`; otherwise it runs in a thread.
+        triggers: Event types, each once.
+        timeout_ms: Longest time that one attempt may run; 0: no limit.
+        config: The action's configuration.
+        event_classes: Event type → how the declared annotation wants it: a class of typed events, or `InputEvent[T]`.
+        location: Where it was declared.
+    """
+
+    index: int
+    name: str
+    function: Callable[..., Any]
+    is_coroutine: bool
+    triggers: tuple[str, ...]
+    timeout_ms: int
+    config: Mapping[str, Any]
+    event_classes: Mapping[str, Any]
+    location: Location
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one agent offers. Immutable; equal code makes an equal plan.
+
+    Args:
+        agent: The agent's name, as a job asks for it.
+        actions: In declaration order.
+        resources: By type and name.
+        code_digest: SHA-256 over the source files of the agent's own modules; empty if they are not known.
+    """
+
+    agent: str
+    actions: tuple[Action, ...]
+    resources: Mapping[ResourceKey, ResourceDeclaration] = field(default_factory=dict)
+    code_digest: bytes = b""
+
+    def actions_for(self, event_type: str) -> list[Action]:
+        """The actions that an event of that type triggers, in declaration order."""
+        return [action for action in self.actions if event_type in action.triggers]
+
+
+def compile_plan(agent: Agent, name: str, *, code_digest: bytes = b"") -> Plan:
+    """Check an agent and make its plan.
+
+    Args:
+        agent: As its author made it.
+        name: What it is called if it does not name itself.
+        code_digest: See `Plan`.
+
+    Raises:
+        AgentLoadError: One of its kinds, naming file and line.
+    """
+    name = agent.name or name
+    declared = agent.declared_actions()
+    if not declared:
+        raise EmptyAgentError(
+            f"agent {name!r} has no action, so no input could do anything: mark a method with @action(EventType.InputEvent) "
+            "or call add_action",
+            _location_of_class(type(agent)),
+        )
+    _refuse_duplicates(name, declared)
+    actions = tuple(_compile_action(index, declaration) for index, declaration in enumerate(declared))
+    return Plan(name, actions, _compile_resources(agent.declared_resources()), code_digest)
+
+
+def _refuse_duplicates(agent: str, declared: Iterable[ActionDeclaration]) -> None:
+    seen: dict[str, ActionDeclaration] = {}
+    for declaration in declared:
+        other = seen.setdefault(declaration.name, declaration)
+        if other is not declaration:
+            raise DuplicateNameError(
+                f"agent {agent!r} has two actions named {declaration.name!r} (the other one: {other.location}): rename one",
+                declaration.location,
+            )
+
+
+def _compile_action(index: int, declared: ActionDeclaration) -> Action:
+    annotation = _check_signature(declared)
+    triggers = tuple(dict.fromkeys(_event_type(declared, trigger) for trigger in declared.triggers))
+    if not triggers:
+        raise TriggerError(f"action {declared.name!r} has no trigger: write @action(EventType.InputEvent)", declared.location)
+    try:
+        values.encode(declared.config, "config")
+    except NotEncodableError as error:
+        raise AgentLoadError(f"configuration of action {declared.name!r} is no JSON: {error}", declared.location) from error
+    timeout = declared.timeout_seconds
+    if timeout is not None and not timeout > 0:
+        raise AgentLoadError(f"action {declared.name!r} has timeout_seconds={timeout!r}: it must be above 0", declared.location)
+    return Action(
+        index=index,
+        name=declared.name,
+        function=declared.function,
+        is_coroutine=_is_coroutine(declared.function),
+        triggers=triggers,
+        timeout_ms=0 if timeout is None else max(1, round(timeout * 1000)),
+        config=dict(declared.config),
+        event_classes=_event_classes(declared, annotation, triggers),
+        location=declared.location,
+    )
+
+
+def _is_coroutine(function: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+
+
+def _check_signature(declared: ActionDeclaration) -> Any:
+    """Refuse what is not `(event, ctx)`; give back the annotation of `event`."""
+    function = declared.function
+    what = f"action {declared.name!r}"
+    if not callable(function):
+        raise SignatureError(f"{what} is a {type(function).__name__}, not a function", declared.location)
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        raise SignatureError(f"{what} is a generator: send events with ctx.send_event and use `await`, not `yield`", declared.location)
+    parameters = list(inspect.signature(function).parameters.values())
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)]
+    required = [p for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    takes_two = len(positional) >= 2 or any(p.kind is p.VAR_POSITIONAL for p in positional)
+    if not takes_two or len(required) > 2 or any(p.kind is p.KEYWORD_ONLY for p in required):
+        signature = f"({', '.join(str(p) for p in parameters)})"
+        hint = ": add `self`, or @staticmethod" if inspect.ismethod(function) and len(positional) == 1 else ""
+        raise SignatureError(f"{what} takes {signature}, but it is called with (event, ctx){hint}", declared.location)
+    try:
+        hints = typing.get_type_hints(inspect.unwrap(getattr(function, "__func__", function)))
+    except Exception:  # an annotation that only a type checker can resolve says nothing about the event's class
+        return Any
+    return hints.get(positional[0].name, Any)
+
+
+def _event_type(declared: ActionDeclaration, trigger: Any) -> str:
+    what = f"action {declared.name!r}"
+    if isinstance(trigger, type) and issubclass(trigger, Event) and trigger is not Event:
+        return trigger.EVENT_TYPE
+    if not isinstance(trigger, str):
+        raise TriggerError(
+            f"{what} has the trigger {trigger!r}: a trigger is an event type (text) or a subclass of Event", declared.location
+        )
+    if _EVENT_TYPE.match(trigger):
+        if trigger.startswith("_") and trigger not in _BUILT_IN_TYPES:
+            close = difflib.get_close_matches(trigger, _BUILT_IN_TYPES, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"built-in are {', '.join(_BUILT_IN_TYPES)}"
+            raise TriggerError(f"{what} has the unknown trigger {trigger!r}: types that begin with '_' are built in; {hint}", declared.location)
+        return trigger
+    if _EXPRESSION.search(trigger):
+        raise TriggerError(
+            f"{what} has the trigger {trigger!r}, an expression: this version matches event types only; "
+            "trigger on the type and test the rest inside the action",
+            declared.location,
+        )
+    raise TriggerError(
+        f"{what} has the trigger {trigger!r}, which is no event type: letters, digits and _.:/- after a letter or '_'", declared.location
+    )
+
+
+def _event_classes(declared: ActionDeclaration, annotation: Any, triggers: tuple[str, ...]) -> dict[str, Any]:
+    """Which class each trigger's event arrives as, from the annotation and from triggers that are classes."""
+    wanted = {t.EVENT_TYPE: t for t in declared.triggers if isinstance(t, type) and issubclass(t, Event)}
+    alternatives = typing.get_args(annotation) if typing.get_origin(annotation) in values.UNIONS else (annotation,)
+    for alternative in alternatives:
+        cls = typing.get_origin(alternative) or alternative
+        if not (isinstance(cls, type) and issubclass(cls, Event)) or cls is Event:
+            continue
+        if cls.EVENT_TYPE not in triggers:
+            raise SignatureError(
+                f"action {declared.name!r} takes a {cls.__name__}, which has the type {cls.EVENT_TYPE!r}, "
+                f"but is triggered by {', '.join(map(repr, triggers))}",
+                declared.location,
+            )
+        wanted[cls.EVENT_TYPE] = alternative
+    return wanted
+
+
+def _compile_resources(declared: list[ResourceDeclaration]) -> dict[ResourceKey, ResourceDeclaration]:
+    resources: dict[ResourceKey, ResourceDeclaration] = {}
+    for declaration in declared:
+        other = resources.setdefault((declaration.type, declaration.name), declaration)
+        if other is not declaration:
+            raise DuplicateNameError(
+                f"there are two {declaration.type.value} resources named {declaration.name!r} (the other one: {other.location}): rename one",
+                declaration.location,
+            )
+    done: set[ResourceKey] = set()
+    for key in resources:
+        _refuse_cycles(key, resources, [], done)
+    return resources
+
+
+def _refuse_cycles(key: ResourceKey, resources: Mapping[ResourceKey, ResourceDeclaration], path: list[ResourceKey], done: set[ResourceKey]) -> None:
+    if key in done:
+        return
+    if key in path:
+        circle = " → ".join(name for _, name in [*path[path.index(key) :], key])
+        raise ResourceDeclarationError(f"resources need each other in a circle: {circle}", resources[key].location)
+    for needed in references_of(resources[key]):
+        if needed not in resources:
+            wanted, name = needed
+            known = sorted(other for kind, other in resources if kind is wanted)
+            raise ResourceDeclarationError(
+                f"{key[0].value} {key[1]!r} refers to the {wanted.value} {name!r}, which is not declared; "
+                f"declared are: {', '.join(map(repr, known)) or 'none'}",
+                resources[key].location,
+            )
+        _refuse_cycles(needed, resources, [*path, key], done)
+    done.add(key)
+
+
+def references_of(declared: ResourceDeclaration) -> list[ResourceKey]:
+    """The resources that a declared one refers to by name, in the order of its arguments.
+
+    Raises:
+        ResourceDeclarationError: Its class is not there, is of another type, or a reference is no name.
+    """
+    provider = declared.provider
+    try:
+        cls = provider.clazz if isinstance(provider, ResourceDescriptor) else type(provider)
+    except ResourceDeclarationError as error:
+        raise ResourceDeclarationError(f"{declared.type.value} {declared.name!r}: {error}", declared.location) from error
+    if cls.resource_type() is not declared.type:
+        raise ResourceDeclarationError(
+            f"{declared.name!r} is declared as {declared.type.value}, but {cls.__qualname__} is a {cls.resource_type().value}",
+            declared.location,
+        )
+    arguments = provider.arguments if isinstance(provider, ResourceDescriptor) else vars(provider)
+    found: list[ResourceKey] = []
+    for argument, wanted in cls.references.items():
+        value = arguments.get(argument)
+        names = [] if value is None else [value] if isinstance(value, str) else list(value)
+        for name in names:
+            if not isinstance(name, str):
+                raise ResourceDeclarationError(
+                    f"{declared.type.value} {declared.name!r}: {argument}={value!r} must name a {wanted.value}", declared.location
+                )
+            found.append((wanted, name))
+    return found
+
+
+def _location_of_class(cls: type) -> Location | None:
+    try:
+        return Location(inspect.getsourcefile(cls) or "?", inspect.getsourcelines(cls)[1])
+    except (OSError, TypeError):
+        return None
