@@ -7,8 +7,8 @@ import java.io.Serializable;
 /**
  * Turns one record of the stream into the payload of its input event.
  *
- * <p>Called once per record, on the mailbox thread, before the record is kept anywhere: with object reuse on, Flink may
- * change the record as soon as the call is over.
+ * <p>Called once per record, on the mailbox thread, before the record is kept anywhere: with object
+ * reuse on, Flink may change the record as soon as the call is over.
  *
  * @param <IN> type of the stream's records
  */

@@ -12,10 +12,11 @@ import java.io.Serializable;
 public interface OutputCodec<OUT> extends Serializable {
 
   /**
-   * The record that an action sent. Called on the mailbox thread; a new object each time, because records downstream may
-   * be kept.
+   * The record that an action sent. Called on the mailbox thread; a new object each time, because
+   * records downstream may be kept.
    *
-   * @throws Exception if the payload is not a record of this type; it is treated as a failure of the action that sent it
+   * @throws Exception if the payload is not a record of this type; it is treated as a failure of
+   *     the action that sent it
    */
   OUT decode(ByteString payload, ContentType type) throws Exception;
 }

@@ -1,0 +1,63 @@
+package io.flinkactions.operator;
+
+import io.flinkactions.operator.codec.CodecException;
+import io.flinkactions.operator.codec.KeyedInput;
+import io.flinkactions.operator.codec.TypedOutput;
+import io.flinkactions.wire.v1.ContentType;
+import org.apache.flink.api.common.typeinfo.Types;
+import org.apache.flink.streaming.api.datastream.DataStream;
+import org.apache.flink.streaming.api.datastream.SingleOutputStreamOperator;
+
+/**
+ * The streams that come out of an action operator.
+ *
+ * <pre>{@code
+ * ActionSettings settings = ActionSettings.builder("reviews", List.of("localhost:7077")).build();
+ * KeyedInput<String> input = KeyedInput.byFields(Types.STRING, "json", List.of("product"));
+ * DataStream<String> outputs = ActionStreams.apply(lines, settings, input, TypedOutput.json()).outputs();
+ * }</pre>
+ *
+ * @param <OUT> class of the outputs
+ */
+public final class ActionStreams<OUT> {
+
+  private final SingleOutputStreamOperator<OUT> outputs;
+
+  private ActionStreams(SingleOutputStreamOperator<OUT> outputs) {
+    this.outputs = outputs;
+  }
+
+  /**
+   * Puts an action operator behind a stream, which it keys anew.
+   *
+   * @throws CodecException if input or output carry pickles and the settings do not allow them
+   */
+  public static <IN, OUT> ActionStreams<OUT> apply(
+      DataStream<IN> stream, ActionSettings settings, KeyedInput<IN> input, TypedOutput<OUT> output) {
+    if (!settings.allowPickle()) {
+      refusePickles("stream that goes into", input.codec().contentType() == ContentType.PICKLE);
+      refusePickles("output_type of", output.isPickled());
+    }
+    return new ActionStreams<>(
+        stream
+            .keyBy(input.key(), Types.STRING)
+            .transform(
+                "agent " + settings.agent(),
+                output.type(),
+                new ActionOperatorFactory<>(settings, input.codec(), output.codec())));
+  }
+
+  /** What the agent's actions sent downstream; the operator itself, where its name, uid and parallelism are set. */
+  public SingleOutputStreamOperator<OUT> outputs() {
+    return outputs;
+  }
+
+  private static void refusePickles(String what, boolean arePickles) {
+    if (arePickles) {
+      throw new CodecException(
+          "the " + what + " the agent is made of pickled Python objects, and pickles are not allowed, because loading one runs code."
+              + " Give the stream a type (output_type=Types.ROW_NAMED(...) in PyFlink), or allow pickles on both sides:"
+              + " ActionServer(..., allow_pickle=True) and `flink-actions serve --allow-pickle`");
+    }
+  }
+}

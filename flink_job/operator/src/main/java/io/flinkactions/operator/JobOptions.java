@@ -1,0 +1,202 @@
+package io.flinkactions.operator;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.time.Duration;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import org.apache.flink.configuration.ConfigOption;
+import org.apache.flink.configuration.ConfigOptions;
+import org.apache.flink.configuration.Configuration;
+import org.apache.flink.configuration.GlobalConfiguration;
+import org.apache.flink.configuration.MemorySize;
+import org.apache.flink.configuration.ReadableConfig;
+
+/**
+ * The {@code agent:} section of Flink's configuration, and how it becomes {@link ActionSettings}. What the job's code sets beats {@code -D},
+ * and that beats {@code $FLINK_CONF_DIR/config.yaml}. Keys of the section that are not listed here are the agents' own: they
+ * travel to the server, where {@code ctx.config} has them.
+ */
+final class JobOptions {
+
+  static final String SECTION = "agent.";
+
+  static final ConfigOption<List<String>> ENDPOINTS =
+      ConfigOptions.key("agent.endpoints")
+          .stringType()
+          .asList()
+          .noDefaultValue()
+          .withDescription("Addresses of action servers, host:port or unix:/path; subtask i begins with the i-th.");
+
+  static final ConfigOption<String> JOB_IDENTIFIER =
+      ConfigOptions.key("agent.job-identifier")
+          .stringType()
+          .defaultValue("")
+          .withDescription("Keeps this job's invocations apart from others' and stays the same when it is submitted anew.");
+
+  static final ConfigOption<Duration> RECONNECT_TIMEOUT =
+      ConfigOptions.key("agent.reconnect-timeout")
+          .durationType()
+          .defaultValue(Duration.ofMinutes(5))
+          .withDescription("How long the job looks for a server before it fails.");
+
+  static final ConfigOption<Integer> MAX_RUNS_IN_FLIGHT =
+      ConfigOptions.key("agent.max-runs-in-flight")
+          .intType()
+          .defaultValue(16_384)
+          .withDescription("Most runs of one subtask that have begun and not ended.");
+
+  static final ConfigOption<MemorySize> WAITING_SOFT_LIMIT =
+      ConfigOptions.key("agent.waiting-inputs.soft-limit")
+          .memoryType()
+          .defaultValue(MemorySize.ofMebiBytes(16))
+          .withDescription("Bytes of waiting inputs per subtask from which on upstream is held back.");
+
+  static final ConfigOption<MemorySize> WAITING_HARD_LIMIT =
+      ConfigOptions.key("agent.waiting-inputs.hard-limit")
+          .memoryType()
+          .defaultValue(MemorySize.ofMebiBytes(256))
+          .withDescription("Bytes of waiting inputs per subtask which not even a pending checkpoint may exceed.");
+
+  static final ConfigOption<Integer> RESIDENT_KEYS =
+      ConfigOptions.key("agent.resident-keys")
+          .intType()
+          .defaultValue(65_536)
+          .withDescription("Most idle keys per subtask whose header stays on the heap.");
+
+  static final ConfigOption<Duration> DRAIN_LIMIT =
+      ConfigOptions.key("agent.drain-limit")
+          .durationType()
+          .defaultValue(Duration.ZERO)
+          .withDescription("How long the end of the input waits for open runs; 0: for ever.");
+
+  static final ConfigOption<String> PLAN_DIGEST =
+      ConfigOptions.key("agent.plan-digest")
+          .stringType()
+          .defaultValue("")
+          .withDescription("The plan that the job insists on, in hex, as `flink-actions describe` prints it; empty: any.");
+
+  static final ConfigOption<Long> SHORT_TERM_TTL_MS =
+      ConfigOptions.key("agent.short-term-memory.state-ttl.ms")
+          .longType()
+          .defaultValue(0L)
+          .withDescription("Time to live of short-term memory in milliseconds; 0: for ever.");
+
+  static final ConfigOption<Integer> HOP_LIMIT =
+      ConfigOptions.key("agent.hop-limit")
+          .intType()
+          .defaultValue(1_000)
+          .withDescription("How many events deep one input may chain, where the agent names no limit.");
+
+  static final ConfigOption<Boolean> ALLOW_PICKLE =
+      ConfigOptions.key("agent.allow-pickle")
+          .booleanType()
+          .defaultValue(false)
+          .withDescription("Lets pickled objects travel, if the server allows it too. Loading a pickle runs code.");
+
+  static final ConfigOption<Boolean> UNSORTED_BATCH_INPUT =
+      ConfigOptions.key("agent.unsorted-batch-input")
+          .booleanType()
+          .defaultValue(false)
+          .withDescription("BATCH: keep the input in its order of arrival, with all keys' memory on the heap.");
+
+  static final ConfigOption<Duration> BUFFER_TIMEOUT =
+      ConfigOptions.key("agent.buffer-timeout")
+          .durationType()
+          .defaultValue(Duration.ZERO)
+          .withDescription(
+              "execution.buffer-timeout.interval of a job that sets none: Flink's own 100 ms would cost each record 50 ms.");
+
+  private static final List<ConfigOption<?>> ALL =
+      List.of(
+          ENDPOINTS, JOB_IDENTIFIER, RECONNECT_TIMEOUT, MAX_RUNS_IN_FLIGHT, WAITING_SOFT_LIMIT, WAITING_HARD_LIMIT, RESIDENT_KEYS,
+          DRAIN_LIMIT, PLAN_DIGEST, SHORT_TERM_TTL_MS, HOP_LIMIT, ALLOW_PICKLE, UNSORTED_BATCH_INPUT, BUFFER_TIMEOUT);
+
+  private static final ObjectMapper JSON = new ObjectMapper();
+
+  private final Configuration section;
+
+  private JobOptions(Configuration section) {
+    this.section = section;
+  }
+
+  /**
+   * Reads the section from all its places.
+   *
+   * @param environment the configuration of the job's environment, with {@code -D} in it
+   * @param code what the job's code sets, keys without {@code agent.}
+   */
+  static JobOptions read(ReadableConfig environment, Map<String, String> code) {
+    // `python job.py` makes an environment that has not read config.yaml; `flink run` has read it.
+    Map<String, String> merged =
+        new TreeMap<>(System.getenv("FLINK_CONF_DIR") == null ? Map.of() : GlobalConfiguration.loadConfiguration().toMap());
+    merged.putAll(environment.toMap());
+    merged.keySet().removeIf(key -> !key.startsWith(SECTION));
+    code.forEach((key, value) -> merged.put(SECTION + key, value));
+    return new JobOptions(Configuration.fromMap(merged));
+  }
+
+  <T> T get(ConfigOption<T> option) {
+    try {
+      return section.get(option);
+    } catch (IllegalArgumentException e) {
+      throw new IllegalArgumentException(
+          option.key() + " is '" + section.toMap().get(option.key()) + "', which cannot be read: " + e.getMessage(), e);
+    }
+  }
+
+  /**
+   * The settings of an operator.
+   *
+   * @param agentConfig the agents' configuration that the job's code gives, a JSON object; it beats the section's
+   */
+  ActionSettings settings(String agent, List<String> endpoints, ObjectNode agentConfig) {
+    return ActionSettings.builder(agent, endpoints.isEmpty() ? configuredEndpoints() : endpoints)
+        .jobIdentifier(get(JOB_IDENTIFIER))
+        .reconnectTimeout(get(RECONNECT_TIMEOUT))
+        .maxRunsInFlight(get(MAX_RUNS_IN_FLIGHT))
+        .waitingBytes(get(WAITING_SOFT_LIMIT).getBytes(), get(WAITING_HARD_LIMIT).getBytes())
+        .residentKeys(get(RESIDENT_KEYS))
+        .drainLimit(get(DRAIN_LIMIT))
+        .pinnedPlanDigest(planDigest())
+        .shortTermMemoryTtl(Duration.ofMillis(get(SHORT_TERM_TTL_MS)))
+        .hopLimit(get(HOP_LIMIT))
+        .allowPickle(get(ALLOW_PICKLE))
+        .unsortedBatchInput(get(UNSORTED_BATCH_INPUT))
+        .configJson(agentConfigJson(agentConfig))
+        .build();
+  }
+
+  private List<String> configuredEndpoints() {
+    List<String> endpoints = get(ENDPOINTS);
+    return endpoints == null ? List.of() : endpoints;
+  }
+
+  private byte[] planDigest() {
+    String text = get(PLAN_DIGEST);
+    try {
+      return HexFormat.of().parseHex(text);
+    } catch (IllegalArgumentException e) {
+      throw new IllegalArgumentException(
+          PLAN_DIGEST.key() + " is '" + text + "', which is not hex; take it from `flink-actions describe`", e);
+    }
+  }
+
+  private String agentConfigJson(ObjectNode fromCode) {
+    ObjectNode config = JSON.createObjectNode();
+    section.toMap().forEach((key, value) -> {
+      if (ALL.stream().noneMatch(option -> option.key().equals(key))) {
+        config.put(key.substring(SECTION.length()), value);
+      }
+    });
+    config.setAll(fromCode);
+    try {
+      return JSON.writeValueAsString(config);
+    } catch (JsonProcessingException e) {
+      throw new IllegalArgumentException("the agents' configuration has no JSON form: " + config, e);
+    }
+  }
+}

@@ -1,0 +1,20 @@
+package io.flinkactions.operator.codec;
+
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.StreamReadFeature;
+import com.fasterxml.jackson.core.StreamWriteFeature;
+
+/** The one JSON factory of the codecs. Thread-safe; it keeps its buffers per thread. */
+final class JsonText {
+
+  static final JsonFactory FACTORY =
+      JsonFactory.builder()
+          // Half-written objects must not be completed when an error passes through.
+          .disable(StreamWriteFeature.AUTO_CLOSE_CONTENT)
+          .disable(StreamReadFeature.AUTO_CLOSE_SOURCE)
+          // Field names come from outside: interning them would fill the JVM's table.
+          .configure(JsonFactory.Feature.INTERN_FIELD_NAMES, false)
+          .build();
+
+  private JsonText() {}
+}

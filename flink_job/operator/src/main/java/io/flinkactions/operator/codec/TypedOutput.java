@@ -1,0 +1,154 @@
+package io.flinkactions.operator.codec;
+
+import com.fasterxml.jackson.core.JsonParser;
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.JsonToken;
+import com.google.protobuf.ByteString;
+import io.flinkactions.wire.v1.ContentType;
+import java.io.IOException;
+import java.util.Locale;
+import org.apache.flink.api.common.typeinfo.PrimitiveArrayTypeInfo;
+import org.apache.flink.api.common.typeinfo.TypeInformation;
+import org.apache.flink.api.common.typeinfo.Types;
+
+/**
+ * What an operator needs to know of its output: Flink's type of it, and how an output event becomes
+ * such a record.
+ *
+ * @param type of the output stream
+ * @param codec makes its records
+ * @param <OUT> class of its records
+ */
+public record TypedOutput<OUT>(TypeInformation<OUT> type, OutputCodec<OUT> codec) {
+
+  /** Outputs as JSON text. */
+  public static TypedOutput<String> json() {
+    return new TypedOutput<>(Types.STRING, TypedOutput::jsonText);
+  }
+
+  /** Outputs that are strings. */
+  public static TypedOutput<String> string() {
+    return new TypedOutput<>(Types.STRING, TypedOutput::string);
+  }
+
+  /** Outputs that are bytes. */
+  public static TypedOutput<byte[]> bytes() {
+    return new TypedOutput<>(
+        PrimitiveArrayTypeInfo.BYTE_PRIMITIVE_ARRAY_TYPE_INFO, TypedOutput::bytes);
+  }
+
+  /**
+   * Outputs of a declared type: strings for STRING, bytes for a byte array, pickled objects for
+   * PyFlink's type of them, and everything else read from JSON.
+   *
+   * @throws CodecException if the type cannot be read from JSON
+   */
+  @SuppressWarnings("unchecked") // Each branch has looked at the type's class.
+  public static <OUT> TypedOutput<OUT> of(TypeInformation<OUT> type) {
+    if (InputType.isPickled(type)) {
+      return new TypedOutput<>(type, (OutputCodec<OUT>) (OutputCodec<byte[]>) TypedOutput::pickle);
+    }
+    if (type.getTypeClass() == String.class) {
+      return new TypedOutput<>(type, (OutputCodec<OUT>) (OutputCodec<String>) TypedOutput::string);
+    }
+    if (type.getTypeClass() == byte[].class) {
+      return new TypedOutput<>(type, (OutputCodec<OUT>) (OutputCodec<byte[]>) TypedOutput::bytes);
+    }
+    JsonReaders.of(type, "the output"); // fails here, while the job is built, if it cannot be read
+    return new TypedOutput<>(type, new Structured<>(type));
+  }
+
+  /** Whether records of this type carry pickles. */
+  public boolean isPickled() {
+    return InputType.isPickled(type);
+  }
+
+  private static String jsonText(ByteString payload, ContentType contentType) {
+    require(contentType, ContentType.JSON, "json");
+    return payload.toStringUtf8();
+  }
+
+  private static byte[] bytes(ByteString payload, ContentType contentType) {
+    require(contentType, ContentType.BYTES, "bytes");
+    return payload.toByteArray();
+  }
+
+  private static byte[] pickle(ByteString payload, ContentType contentType) {
+    require(contentType, ContentType.PICKLE, "pickled");
+    return payload.toByteArray();
+  }
+
+  private static String string(ByteString payload, ContentType contentType) throws IOException {
+    require(contentType, ContentType.JSON, "string");
+    try (JsonParser in = JsonText.FACTORY.createParser(payload.newInput())) {
+      if (in.nextToken() != JsonToken.VALUE_STRING) {
+        throw new CodecException(
+            "the output is "
+                + CodecException.excerpt(payload.toStringUtf8())
+                + ", where a string was declared; send a str, or take output_type=\"json\"");
+      }
+      return in.getText();
+    }
+  }
+
+  private static void require(ContentType actual, ContentType expected, String outputType) {
+    if (actual != expected) {
+      throw new CodecException(
+          "the output came as "
+              + actual
+              + ", and output_type \""
+              + outputType
+              + "\" takes "
+              + expected
+              + "; send "
+              + sendable(expected)
+              + ", or declare the output_type that fits "
+              + actual.name().toLowerCase(Locale.ROOT));
+    }
+  }
+
+  private static String sendable(ContentType type) {
+    return switch (type) {
+      case BYTES -> "bytes";
+      case PICKLE -> "an object that needs pickling, from a server that allows it";
+      default -> "a JSON value";
+    };
+  }
+
+  private static final class Structured<OUT> implements OutputCodec<OUT> {
+
+    private static final long serialVersionUID = 1L;
+
+    private final TypeInformation<OUT> type;
+    private transient JsonReader reader;
+
+    Structured(TypeInformation<OUT> type) {
+      this.type = type;
+    }
+
+    @Override
+    @SuppressWarnings("unchecked") // The reader was compiled from the type.
+    public OUT decode(ByteString payload, ContentType contentType) throws IOException {
+      require(contentType, ContentType.JSON, type.toString());
+      if (reader == null) {
+        reader = JsonReaders.of(type, "the output");
+      }
+      try (JsonParser in = JsonText.FACTORY.createParser(payload.newInput())) {
+        in.nextToken();
+        Object record = reader.read(in);
+        if (record == null) {
+          throw new CodecException(
+              "the output is null, where " + type + " was declared; a stream has no null records");
+        }
+        return (OUT) record;
+      } catch (JsonProcessingException e) {
+        throw new CodecException(
+            "the output is not JSON: "
+                + e.getOriginalMessage()
+                + ", in "
+                + CodecException.excerpt(payload.toStringUtf8()),
+            e);
+      }
+    }
+  }
+}
