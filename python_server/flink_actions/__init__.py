@@ -1,1 +1,74 @@
 """Flink Action Server: run the Python actions of Apache Flink agents in a process of their own."""
+
+from flink_actions.sdk.agent import Agent, action
+from flink_actions.sdk.configuration import ConfigOption, ReadableConfiguration
+from flink_actions.sdk.context import RunnerContext
+from flink_actions.sdk.errors import (
+    AgentLoadError,
+    ContextEndedError,
+    FlinkActionsError,
+    MemoryPathError,
+    NotDecodableError,
+    NotEncodableError,
+    ResourceError,
+    RetryableError,
+    TerminalError,
+)
+from flink_actions.sdk.events import Event, EventType, InputEvent, OutputEvent
+from flink_actions.sdk.memory import MemoryObject, MemoryRef
+from flink_actions.sdk.prompts import ChatMessage, MessageRole, Prompt
+from flink_actions.sdk.resources import (
+    Resource,
+    ResourceDescriptor,
+    ResourceType,
+    chat_model_connection,
+    chat_model_setup,
+    embedding_model_connection,
+    embedding_model_setup,
+    mcp_server,
+    prompt,
+    skills,
+    tool,
+    vector_store,
+)
+from flink_actions.sdk.tools import FunctionTool, Tool
+
+__all__ = [
+    "Agent",
+    "AgentLoadError",
+    "ChatMessage",
+    "ConfigOption",
+    "ContextEndedError",
+    "Event",
+    "EventType",
+    "FlinkActionsError",
+    "FunctionTool",
+    "InputEvent",
+    "MemoryObject",
+    "MemoryPathError",
+    "MemoryRef",
+    "MessageRole",
+    "NotDecodableError",
+    "NotEncodableError",
+    "OutputEvent",
+    "Prompt",
+    "ReadableConfiguration",
+    "Resource",
+    "ResourceDescriptor",
+    "ResourceError",
+    "ResourceType",
+    "RetryableError",
+    "RunnerContext",
+    "TerminalError",
+    "Tool",
+    "action",
+    "chat_model_connection",
+    "chat_model_setup",
+    "embedding_model_connection",
+    "embedding_model_setup",
+    "mcp_server",
+    "prompt",
+    "skills",
+    "tool",
+    "vector_store",
+]

@@ -1,0 +1,1 @@
+"""What an author of agents sees. Imports nothing else of ours."""

@@ -90,7 +90,7 @@ class Event:
         super().__init_subclass__(**kwargs)
         cls.EVENT_TYPE = cls.__dict__.get("EVENT_TYPE") or cls.__name__
         cls.type = cls.EVENT_TYPE
-        if is_pydantic(cls):
+        if values.is_pydantic_model(cls):
             # Event comes first among the bases, and its constructor would hide the model's.
             cls.__init__ = sys.modules["pydantic"].BaseModel.__init__  # type: ignore[method-assign]
         elif "__init__" not in cls.__dict__:
@@ -206,16 +206,10 @@ def event_id(source: bytes, position: int) -> uuid.UUID:
     return uuid.uuid5(uuid.UUID(bytes=source), str(position))
 
 
-def is_pydantic(cls: type) -> bool:
-    """Whether a class is a pydantic model. Imports nothing: without pydantic loaded there is none."""
-    pydantic = sys.modules.get("pydantic")
-    return pydantic is not None and issubclass(cls, pydantic.BaseModel)
-
-
 def fields_of(event: Event) -> dict[str, Any]:
     """The fields of a typed event, as its attributes."""
     cls = type(event)
-    if is_pydantic(cls):
+    if values.is_pydantic_model(cls):
         return {name: getattr(event, name) for name in cls.model_fields}  # type: ignore[attr-defined]
     if not dataclasses.is_dataclass(event):
         return {}
