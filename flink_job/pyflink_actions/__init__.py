@@ -1,0 +1,33 @@
+"""Agents in PyFlink jobs: point a stream at an action server and get its outputs as a stream.
+
+from pyflink_actions import ActionServer
+
+server = ActionServer("localhost:7077")
+verdicts = server.agent("reviews").apply(reviews, key_by=["product"]).outputs
+"""
+
+from pyflink_actions.action_server import ActionServer, Agent, AgentStreams
+from pyflink_actions.errors import (
+    ActionFailedError,
+    ActionJobError,
+    KeyFieldError,
+    OperatorJarError,
+    OptionError,
+    RecordTypeError,
+    ServerError,
+)
+from pyflink_actions.job_errors import typed_job_errors
+
+__all__ = [
+    "ActionFailedError",
+    "ActionJobError",
+    "ActionServer",
+    "Agent",
+    "AgentStreams",
+    "KeyFieldError",
+    "OperatorJarError",
+    "OptionError",
+    "RecordTypeError",
+    "ServerError",
+    "typed_job_errors",
+]

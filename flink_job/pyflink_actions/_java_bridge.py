@@ -1,0 +1,78 @@
+"""The one file that touches Py4J: it crosses into Java by one static method, io.flinkactions.operator.Bridge.apply."""
+
+import json
+import sys
+from typing import Any
+
+from py4j.java_gateway import JavaPackage
+from py4j.protocol import Py4JJavaError
+from pyflink.common.typeinfo import TypeInformation
+from pyflink.datastream import DataStream, StreamExecutionEnvironment
+from pyflink.java_gateway import get_gateway
+
+from pyflink_actions._operator_jar import find_operator_jar
+from pyflink_actions.job_errors import typed_error
+
+
+def apply(stream: DataStream, call: dict[str, Any], output_type: TypeInformation | None) -> DataStream:
+    """Put an action operator behind `stream`, by Bridge's rules for `call`; returns its outputs.
+
+    Raises:
+        ActionJobError: What Java said, as the class of this package that it is.
+        OperatorJarError: There is no jar.
+    """
+    j_stream = stream._j_data_stream
+    env = StreamExecutionEnvironment(j_stream.getExecutionEnvironment())
+    bridge = _bridge(env)
+    _use_this_python_locally(env)
+    j_output_type = None if output_type is None else output_type.get_java_type_info()
+    try:
+        j_streams = bridge.apply(j_stream, json.dumps(call), j_output_type)
+    except Py4JJavaError as error:
+        typed = typed_error(java_causes(error))
+        if typed is None:
+            raise
+        raise typed from error
+    return DataStream(j_streams.outputs())
+
+
+def java_causes(error: BaseException) -> list[tuple[str, str]]:
+    """Class and message of every Java exception behind `error`, the outermost first; empty if there is none."""
+    causes: list[tuple[str, str]] = []
+    throwable = error.java_exception if isinstance(error, Py4JJavaError) else None
+    while throwable is not None and len(causes) < 64:
+        name = throwable.getClass().getName()
+        if name.endswith(".SerializedThrowable"):
+            # Came from a cluster as text: its class may not be here.
+            name = throwable.getOriginalErrorClassName()
+        causes.append((name, throwable.getMessage() or ""))
+        throwable = throwable.getCause()
+    return causes
+
+
+def _bridge(env: StreamExecutionEnvironment) -> Any:
+    """The Java class; from Flink's class path if somebody put the jar there, else with our jar added to the job."""
+    bridge = get_gateway().jvm.io.flinkactions.operator.Bridge
+    if isinstance(bridge, JavaPackage):  # Py4J's word for "no such class"
+        env.add_jars(find_operator_jar().as_uri())
+        bridge = get_gateway().jvm.io.flinkactions.operator.Bridge
+    else:
+        _ship_known_jar(env)
+    return bridge
+
+
+def _ship_known_jar(env: StreamExecutionEnvironment) -> None:
+    """A second environment of this process sees the class that the first one loaded, but its job has no jar yet."""
+    loader = get_gateway().jvm.Thread.currentThread().getContextClassLoader()
+    resource = loader.getResource("io/flinkactions/operator/Bridge.class")
+    jar = str(resource.getPath()).rpartition("!")[0] if resource is not None else ""
+    if jar == find_operator_jar().as_uri():
+        env.add_jars(jar)
+
+
+def _use_this_python_locally(env: StreamExecutionEnvironment) -> None:
+    """A local PyFlink would start its workers with the `python` of $PATH, which may be another one without pyflink."""
+    j_env = env._j_stream_execution_environment
+    is_local = j_env.getClass().getSimpleName() == "LocalStreamEnvironment"
+    if is_local and not j_env.getConfiguration().toMap().containsKey("python.executable"):
+        env.set_python_executable(sys.executable)

@@ -1,0 +1,176 @@
+"""What a job author sees: a server, its agents, and the streams that an agent makes of a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from pyflink.common.typeinfo import TypeInformation
+from pyflink.datastream import DataStream
+
+from pyflink_actions import _java_bridge
+from pyflink_actions.errors import OptionError
+
+InputType = str
+"""`"row"`, `"string"`, `"json"`, `"bytes"` or `"pickled"`."""
+
+Duration = timedelta | float | str
+"""A timedelta, seconds, or Flink's text ("30 s")."""
+
+
+@dataclass(frozen=True)
+class AgentStreams:
+    """What comes out of an agent."""
+
+    outputs: DataStream
+    """What its actions sent as `OutputEvent`; also the operator itself, for `set_parallelism` and the like."""
+
+
+@dataclass(frozen=True)
+class Agent:
+    """An agent of a server, by name. The job learns what it does when it connects."""
+
+    server: ActionServer
+    name: str
+
+    def apply(
+        self,
+        stream: DataStream,
+        *,
+        key_by: str | Sequence[str] = (),
+        input_type: InputType | None = None,
+        output_type: TypeInformation | str | None = None,
+        uid: str | None = None,
+        name: str | None = None,
+    ) -> AgentStreams:
+        """Run the agent on every record of `stream`.
+
+        Args:
+            stream: The inputs: a stream with `key_by`, or one that `stream.key_by(function, key_type=Types.STRING())`
+                has keyed.
+            key_by: Name of the field, or names of the fields, that make the key. They are read in the JVM, so that a
+                job whose sources and sinks are Java's runs without a Python worker. Records of one key are worked on
+                in order, one after the other.
+            input_type: How a record becomes the event's `input`. By default as the stream's type says: a `str` or
+                `bytes` is itself, and rows, tuples, lists and maps become JSON (named fields a dict). `"json"`: the
+                records are JSON text already, as strings or bytes. `"pickled"`: PyFlink's untyped streams; needs
+                `allow_pickle` on both sides.
+            output_type: What an output becomes: `"json"` (JSON text; the default), `"string"`, `"bytes"`, or a Flink
+                type such as `Types.ROW_NAMED(["id", "score"], [Types.STRING(), Types.DOUBLE()])`, into which it is
+                read strictly.
+            uid: Names the operator's state in savepoints. By default `agent-<name>`; give your own when one agent is
+                applied twice.
+            name: The operator's name in Flink's web UI.
+
+        Returns:
+            The agent's streams.
+
+        Raises:
+            KeyFieldError: A key field is not there, or of a type that cannot be a key.
+            RecordTypeError: The stream's type, or `output_type`, cannot travel.
+            OptionError: A setting cannot be read or is out of range.
+            OperatorJarError: The operator's jar is missing.
+        """
+        declared = output_type if isinstance(output_type, TypeInformation) else None
+        call: dict[str, Any] = {
+            "agent": self.name,
+            "endpoints": self.server.endpoints,
+            "options": self.server.options,
+            "config": self.server.config,
+            "key_by": [key_by] if isinstance(key_by, str) else list(key_by),
+            "input_type": input_type,
+            "output_type": None if declared is not None else output_type,
+            "uid": uid,
+            "name": name,
+        }
+        given = {key: value for key, value in call.items() if value is not None}
+        return AgentStreams(outputs=_java_bridge.apply(stream, given, declared))
+
+
+class ActionServer:
+    """Where a job finds its agents.
+
+    A setting that is left out comes from the `agent:` section of Flink's configuration (`config.yaml`, `-D agent.…`),
+    and then from its default.
+
+    Args:
+        endpoints: The server's address, `"host:port"` or `"unix:/path"`, or several, of which subtask i begins with
+            the i-th. An address is read on the machine of the TaskManager: `"localhost:7077"` is the server beside
+            each of them.
+        job_identifier: Keeps this job's invocations apart from those of others, and the same when the job is submitted
+            anew.
+        reconnect_timeout: How long the job looks for a server before it fails (5 minutes).
+        max_runs_in_flight: Most runs of one subtask that have begun and not ended (16,384).
+        waiting_inputs: Bytes of waiting inputs per subtask from which on upstream is held back, and which not even a
+            pending checkpoint may exceed (16 MiB, 256 MiB).
+        drain_limit: How long the end of the input waits for open runs (for ever).
+        plan_digest: The plan that the job insists on, as `flink-actions describe` prints it (any).
+        short_term_memory_ttl: Time to live of short-term memory (for ever).
+        hop_limit: How many events deep one input may chain, where the agent names no limit (1,000).
+        allow_pickle: Lets pickled objects travel, if the server allows it too: loading a pickle runs code.
+        unsorted_batch_input: BATCH without timestamps: keep the order of arrival, with all keys' memory on the heap.
+        buffer_timeout: `execution.buffer-timeout.interval` of a job that sets none (0). Flink's own 100 ms would cost
+            each record 50 ms; raise it where throughput of the rest of the job counts more.
+        config: What the agents read as `ctx.config`: JSON values by key.
+
+    Raises:
+        OptionError: A setting has the wrong form.
+    """
+
+    def __init__(
+        self,
+        endpoints: str | Sequence[str] = (),
+        *,
+        job_identifier: str | None = None,
+        reconnect_timeout: Duration | None = None,
+        max_runs_in_flight: int | None = None,
+        waiting_inputs: tuple[int, int] | None = None,
+        drain_limit: Duration | None = None,
+        plan_digest: str | None = None,
+        short_term_memory_ttl: timedelta | float | None = None,
+        hop_limit: int | None = None,
+        allow_pickle: bool | None = None,
+        unsorted_batch_input: bool | None = None,
+        buffer_timeout: Duration | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.endpoints = [endpoints] if isinstance(endpoints, str) else list(endpoints)
+        self.config = dict(config or {})
+        soft_limit, hard_limit = waiting_inputs or (None, None)
+        ttl = short_term_memory_ttl
+        given = {
+            "job-identifier": job_identifier,
+            "reconnect-timeout": _duration("reconnect_timeout", reconnect_timeout),
+            "max-runs-in-flight": max_runs_in_flight,
+            "waiting-inputs.soft-limit": None if soft_limit is None else f"{soft_limit} b",
+            "waiting-inputs.hard-limit": None if hard_limit is None else f"{hard_limit} b",
+            "drain-limit": _duration("drain_limit", drain_limit),
+            "plan-digest": plan_digest,
+            "short-term-memory.state-ttl.ms": None if ttl is None else _milliseconds("short_term_memory_ttl", ttl),
+            "hop-limit": hop_limit,
+            "allow-pickle": None if allow_pickle is None else str(allow_pickle).lower(),
+            "unsorted-batch-input": None if unsorted_batch_input is None else str(unsorted_batch_input).lower(),
+            "buffer-timeout": _duration("buffer_timeout", buffer_timeout),
+        }
+        self.options = {key: str(value) for key, value in given.items() if value is not None}
+
+    def agent(self, name: str) -> Agent:
+        """The server's agent of that name, which is looked up when the job runs."""
+        if not name:
+            raise OptionError("an agent's name is empty; `flink-actions describe` lists those of a server")
+        return Agent(self, name)
+
+
+def _duration(name: str, value: Duration | None) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return f"{_milliseconds(name, value)} ms"
+
+
+def _milliseconds(name: str, value: timedelta | float) -> int:
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0:
+        raise OptionError(f"{name} is {value!r}; it is a timedelta, or seconds, not below 0")
+    return round(seconds * 1000)
