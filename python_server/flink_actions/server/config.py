@@ -1,0 +1,234 @@
+"""The server's settings: read once, from flags over environment over config file over defaults, into a frozen object.
+
+A setting `drain_seconds` is the flag `--drain-seconds`, the variable `FLINK_ACTIONS_DRAIN_SECONDS`, and the key
+`drain_seconds` (or `drain-seconds`) of the config file. The file is TOML or JSON; TOML needs Python 3.11, because
+older ones cannot read it without another package. YAML is not read, for the same reason.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flink_actions.server.address import Address, parse_address
+from flink_actions.server.errors import ConfigError
+
+__all__ = ["ServerSettings", "read_settings"]
+
+_ENVIRONMENT_PREFIX = "FLINK_ACTIONS_"
+_KIB = 1024
+_MIB = 1024 * _KIB
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerSettings:
+    """All that the supervisor and its workers are told. Immutable; travels to the workers as JSON."""
+
+    targets: tuple[str, ...] = ()
+    """What to serve: `package.module:agent` or `path/to/file.py:agent`."""
+
+    listen: str = "127.0.0.1:7077"
+    """Loopback by default: whoever reaches the port can run the agents and read what they answer."""
+
+    insecure_public: bool = False
+    """Allows a public address although nothing encrypts or authenticates the traffic."""
+
+    workers: int = 1
+    """Processes. One saturates about one core; more pay off when cores are free."""
+
+    socket_mode: int = 0o600
+    """Permissions of Unix sockets. Owner only; a job that runs as another user needs 660 and a common group."""
+
+    drain_seconds: float = 25.0
+    """How long running actions may go on after SIGTERM. Kubernetes kills after 30 s by default."""
+
+    linger_seconds: float = 10.0
+    """How long invocations whose session was lost run on, and their outcomes are kept, before they are given up."""
+
+    max_frame_bytes: int = 4 * _MIB
+    """Largest frame in either direction; gRPC's own default, which the operator's side has too."""
+
+    frame_window: int = 2
+    """Frames with Invokes that may be unacknowledged: one under way while one is stepped. More only adds latency."""
+
+    credit_invocations: int = 16_384
+    """Invocations that one session may have open: ten thousand actions that all wait, and some to spare."""
+
+    credit_bytes: int = 64 * _MIB
+    """Bytes of Invokes that one session may have open."""
+
+    threads: int = 32
+    """Most `def` actions that run at once in one worker."""
+
+    memory_mirror_bytes: int = 256 * _MIB
+    """How much memory of keys one worker may keep between invocations, for each job."""
+
+    blocked_after_seconds: float = 5.0
+    """A worker whose event loop has not moved for this long is not ready."""
+
+    allow_pickle: bool = False
+    """Lets jobs send pickled objects. Loading a pickle runs whatever code its sender wrote into it."""
+
+    log_level: str = "INFO"
+    """Of the server's own loggers."""
+
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """What agents and resources read as configuration: the section `agent` of the config file."""
+
+    @property
+    def address(self) -> Address:
+        """`listen`, read."""
+        return parse_address(self.listen)
+
+    def to_json(self) -> str:
+        """For a worker's start."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> ServerSettings:
+        """What `to_json` wrote."""
+        values = json.loads(text)
+        values["targets"] = tuple(values["targets"])
+        return cls(**values)
+
+
+def read_settings(
+    flags: Mapping[str, Any], *, environment: Mapping[str, str] = os.environ, config_file: str | None = None
+) -> ServerSettings:
+    """Put the sources together and check the whole; raise `ConfigError` for the first thing that is wrong.
+
+    `flags` holds only what was given on the command line.
+    """
+    values: dict[str, Any] = {}
+    for source, given in (
+        (f"config file {config_file}", _read_config_file(config_file) if config_file else {}),
+        ("environment", _read_environment(environment)),
+        ("command line", flags),
+    ):
+        for name, value in given.items():
+            values[name] = _convert(source, name, value)
+    settings = ServerSettings(**values)
+    _check(settings)
+    return settings
+
+
+def _read_config_file(path: str) -> dict[str, Any]:
+    suffix = Path(path).suffix.lower()
+    if suffix not in (".toml", ".json"):
+        raise ConfigError(f"config file {path!r} ends in {suffix!r}: only .toml and .json are read")
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"config file {path!r} cannot be read: {error.strerror}") from error
+    loaded = _parse_json(path, content) if suffix == ".json" else _parse_toml(path, content)
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"config file {path!r} holds a {type(loaded).__name__}, not a table of settings")
+    agent_config = loaded.pop("agent", {})
+    settings = {str(name).replace("-", "_"): value for name, value in loaded.items()}
+    return {**settings, "config": agent_config}
+
+
+def _parse_json(path: str, content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise ConfigError(f"config file {path!r} is not JSON: {error}") from error
+
+
+def _parse_toml(path: str, content: bytes) -> Any:
+    if sys.version_info < (3, 11):
+        raise ConfigError(f"config file {path!r}: TOML needs Python 3.11 or later; write it as JSON")
+    import tomllib
+
+    try:
+        return tomllib.loads(content.decode())
+    except ValueError as error:
+        raise ConfigError(f"config file {path!r} is not TOML: {error}") from error
+
+
+def _read_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    names = {f"{_ENVIRONMENT_PREFIX}{name.upper()}": name for name in _TYPES if name not in ("targets", "config")}
+    return {names[variable]: text for variable, text in environment.items() if variable in names}
+
+
+# Written by hand and not read from annotations: three kinds are all there are, and mode is octal.
+_TYPES: dict[str, type] = {
+    "targets": tuple,
+    "listen": str,
+    "insecure_public": bool,
+    "workers": int,
+    "socket_mode": int,
+    "drain_seconds": float,
+    "linger_seconds": float,
+    "max_frame_bytes": int,
+    "frame_window": int,
+    "credit_invocations": int,
+    "credit_bytes": int,
+    "threads": int,
+    "memory_mirror_bytes": int,
+    "blocked_after_seconds": float,
+    "allow_pickle": bool,
+    "log_level": str,
+    "config": dict,
+}
+
+_LEAST: dict[str, float] = {
+    "workers": 1,
+    "drain_seconds": 0,
+    "linger_seconds": 0,
+    "max_frame_bytes": 64 * _KIB,
+    "frame_window": 1,
+    "credit_invocations": 1,
+    "credit_bytes": 64 * _KIB,
+    "threads": 1,
+    "memory_mirror_bytes": 0,
+    "blocked_after_seconds": 0.1,
+}
+
+_TRUE_AND_FALSE = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+def _convert(source: str, name: str, value: Any) -> Any:
+    wanted = _TYPES.get(name)
+    if wanted is None:
+        raise ConfigError(f"{source}: unknown setting {name!r}. Settings are: {', '.join(sorted(_TYPES))}")
+    try:
+        return _converted(name, wanted, value)
+    except (TypeError, ValueError):
+        raise ConfigError(f"{source}: {name} is {value!r}, which is no {wanted.__name__}") from None
+
+
+def _converted(name: str, wanted: type, value: Any) -> Any:
+    if name == "socket_mode" and isinstance(value, str):
+        return int(value, 8)
+    if wanted is tuple:
+        return (value,) if isinstance(value, str) else tuple(str(entry) for entry in value)
+    if wanted is bool and isinstance(value, str):
+        if value.lower() not in _TRUE_AND_FALSE:
+            raise ValueError
+        return _TRUE_AND_FALSE[value.lower()]
+    if isinstance(value, bool) is not (wanted is bool):
+        raise TypeError
+    if wanted in (str, dict) and not isinstance(value, wanted):
+        raise TypeError
+    return wanted(value)
+
+
+def _check(settings: ServerSettings) -> None:
+    for name, least in _LEAST.items():
+        value = getattr(settings, name)
+        if value < least:
+            raise ConfigError(f"{name} is {value}: it must be at least {least:g}")
+    if settings.log_level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        raise ConfigError(f"log_level is {settings.log_level!r}: it may be DEBUG, INFO, WARNING or ERROR")
+    if settings.address.is_public and not settings.insecure_public:
+        raise ConfigError(
+            f"{settings.listen} can be reached from other machines, and nothing encrypts or authenticates the traffic: "
+            "listen on 127.0.0.1 or on a Unix socket, or say --insecure-public if the network protects it"
+        )

@@ -1,0 +1,86 @@
+"""Credit and window: what a session may have open, and proof that it keeps to it.
+
+Grants are totals since Welcome, so that saying one twice does no harm, and a lost one is made good by the next. An
+invocation gives back what it took when its outcome leaves, with whatever frame leaves then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flink_actions.server.errors import ProtocolError
+
+__all__ = ["Credit", "FrameWindow", "Grant"]
+
+
+@dataclass(frozen=True)
+class Grant:
+    """Totals since Welcome."""
+
+    invocations: int
+    bytes: int
+
+
+class Credit:
+    """What one session was granted and what it used. Used on the event loop only."""
+
+    __slots__ = ("_bytes_slack", "granted_bytes", "granted_invocations", "used_bytes", "used_invocations")
+
+    def __init__(self, limit: Grant, bytes_slack: int) -> None:
+        self.granted_invocations = limit.invocations
+        self.granted_bytes = limit.bytes
+        self.used_invocations = 0
+        self.used_bytes = 0
+        # An Invoke may be sent when none is open, however large; so what was used may exceed the grant by one frame.
+        self._bytes_slack = bytes_slack
+
+    def charge(self, invocations: int, size: int) -> None:
+        """Take the credit of a frame that has arrived; raise `ProtocolError` if it was never granted."""
+        self.used_invocations += invocations
+        self.used_bytes += size
+        if self.used_invocations > self.granted_invocations:
+            raise ProtocolError(
+                f"{self.used_invocations} Invokes were sent, {self.granted_invocations} were granted: wait for Credit"
+            )
+        if self.used_bytes > self.granted_bytes + self._bytes_slack:
+            raise ProtocolError(
+                f"{self.used_bytes} bytes of Invokes were sent, {self.granted_bytes} were granted: wait for Credit"
+            )
+
+    def give_back(self, invocations: int, size: int) -> None:
+        """Outcomes are about to leave: what they took may be taken again."""
+        self.granted_invocations += invocations
+        self.granted_bytes += size
+
+
+class FrameWindow:
+    """Which frames with Invokes have arrived, and up to which one all have been stepped."""
+
+    __slots__ = ("_limit", "_received", "_stepped_ahead", "acknowledged")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._received = 0
+        self._stepped_ahead: set[int] = set()
+        self.acknowledged = 0
+
+    def receive(self, sequence: int) -> None:
+        """A frame with Invokes has arrived; raise `ProtocolError` if it is not the next one or exceeds the window."""
+        if sequence != self._received + 1:
+            raise ProtocolError(
+                f"a frame with Invokes has sequence {sequence}, the last one had {self._received}: they are numbered "
+                "from 1 without gaps"
+            )
+        if sequence - self.acknowledged > self._limit:
+            raise ProtocolError(
+                f"frame {sequence} was sent while {self.acknowledged} was the last one acknowledged: at most "
+                f"{self._limit} may be under way"
+            )
+        self._received = sequence
+
+    def step(self, sequence: int) -> None:
+        """Each action of the frame has been stepped once; frames may get there in another order."""
+        self._stepped_ahead.add(sequence)
+        while self.acknowledged + 1 in self._stepped_ahead:
+            self.acknowledged += 1
+            self._stepped_ahead.remove(self.acknowledged)

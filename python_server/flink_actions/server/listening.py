@@ -1,0 +1,60 @@
+"""How both kinds of process open their gRPC address."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import grpc.aio
+
+from flink_actions.server.address import Address, TcpAddress, UnixAddress
+from flink_actions.server.errors import StartError
+
+__all__ = ["bind", "grpc_options"]
+
+
+def grpc_options(*, max_receive_bytes: int = 4 * 1024 * 1024) -> list[tuple[str, Any]]:
+    """Options of a server of ours."""
+    return [
+        # gRPC sets SO_REUSEPORT by itself: a second server on the same port would bind without a word and take a share
+        # of the connections.
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", max_receive_bytes),
+        ("grpc.max_send_message_length", -1),
+        # Jobs ping to notice a dead network; without these gRPC answers frequent pings by closing the connection.
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ]
+
+
+def bind(server: grpc.aio.Server, address: Address, socket_mode: int) -> Address:
+    """Bind `server` and return the address with the port that it got; raise `StartError` if that is not possible."""
+    if isinstance(address, UnixAddress):
+        return _bind_socket(server, address, socket_mode)
+    try:
+        port = server.add_insecure_port(address.grpc_target)
+    except RuntimeError as error:
+        raise _cannot_listen(address) from error
+    if port == 0:
+        raise _cannot_listen(address)
+    return address.with_port(port)
+
+
+def _bind_socket(server: grpc.aio.Server, address: UnixAddress, socket_mode: int) -> UnixAddress:
+    # The mask makes the file private from its first moment; chmod alone would leave a gap.
+    earlier_mask = os.umask(0o177)
+    try:
+        server.add_insecure_port(address.grpc_target)
+        os.chmod(address.path, socket_mode)
+    except (RuntimeError, OSError) as error:
+        raise StartError(f"cannot listen at {address}: {error}") from error
+    finally:
+        os.umask(earlier_mask)
+    return address
+
+
+def _cannot_listen(address: TcpAddress) -> StartError:
+    return StartError(
+        f"cannot listen at {address}: port {address.port} is taken, or {address.host} is no address of this machine. "
+        f"Stop what listens there (ss -ltnp 'sport = :{address.port}' names it), or choose another port with --listen"
+    )

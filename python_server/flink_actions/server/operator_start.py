@@ -1,0 +1,90 @@
+"""One start of an operator subtask, over all its sessions with this worker.
+
+A session that breaks says nothing about its work: invocations run on, outcomes are kept, and the same start finds both
+when it connects again. If it does not come within the linger time its invocations are cancelled, because by then the
+job runs them elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from flink_actions.engine.dispatcher import Dispatcher, Scope
+from flink_actions.engine.invocation import CancelReason
+from flink_actions.server.fences import Claim, OperatorIdentity
+from flink_actions.server.outgoing import Outgoing
+
+__all__ = ["OperatorStart"]
+
+
+class OperatorStart:
+    """Owns the start's scope in the engine. Used on the event loop only.
+
+    Args:
+        operator: Whose start it is.
+        claim: Its start id, epoch and key groups.
+        scope: What it has in the engine; ended by this object.
+        dispatcher: Where the scope is open.
+        linger_seconds: How long it is waited for after its session was lost.
+        on_end: Called once when the scope has been ended.
+    """
+
+    def __init__(
+        self,
+        operator: OperatorIdentity,
+        claim: Claim,
+        scope: Scope,
+        *,
+        dispatcher: Dispatcher,
+        linger_seconds: float,
+        on_end: Callable[[OperatorStart], None],
+    ) -> None:
+        self.operator = operator
+        self.claim = claim
+        self.scope = scope
+        self._dispatcher = dispatcher
+        self._linger_seconds = linger_seconds
+        self._on_end = on_end
+        self._outgoing: Outgoing | None = None
+        self._linger: asyncio.TimerHandle | None = None
+        self.has_ended = False
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it has a session now."""
+        return self._outgoing is not None
+
+    def attach(self, outgoing: Outgoing) -> None:
+        """A session has begun: outcomes go to it from now on. A session that was there before is a broken one."""
+        if self.has_ended:
+            return
+        if self._outgoing is not None:
+            self.detach(self._outgoing)
+        self._stop_lingering()
+        self._outgoing = outgoing
+        self.scope.attach(outgoing.outbox)
+
+    def detach(self, outgoing: Outgoing) -> None:
+        """This session is over, the start may be not; nothing happens if another session has attached since."""
+        if self._outgoing is not outgoing or self.has_ended:
+            return
+        self._outgoing = None
+        self.scope.detach(outgoing.outbox, outgoing.not_known_to_be_delivered())
+        loop = asyncio.get_running_loop()
+        self._linger = loop.call_later(self._linger_seconds, self.end, CancelReason.ORPHANED)
+
+    def end(self, reason: CancelReason) -> None:
+        """Cancel what runs and forget what was kept: said Bye, fenced, or gone for too long."""
+        if self.has_ended:
+            return
+        self.has_ended = True
+        self._stop_lingering()
+        self._outgoing = None
+        self._dispatcher.end_scope(self.scope, reason)
+        self._on_end(self)
+
+    def _stop_lingering(self) -> None:
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None

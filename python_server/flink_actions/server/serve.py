@@ -1,0 +1,52 @@
+"""`flink-actions serve`: starts the workers, then becomes their supervisor.
+
+In this order, because both load gRPC and each takes as long as the other: they do it at the same time.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from flink_actions.server.config import ServerSettings
+from flink_actions.server.errors import ConfigError
+from flink_actions.server.spawn import SpawnedWorker, spawn_worker
+
+__all__ = ["serve", "set_up_logging"]
+
+
+def serve(settings: ServerSettings, started_at: float) -> int:
+    """Run the server until it is told to leave; return the exit code."""
+    if not settings.targets:
+        raise ConfigError("nothing to serve: name a target, such as agent.py:agent")
+    set_up_logging(settings)
+    workers = [spawn_worker(f"w{number}", settings) for number in range(settings.workers)]
+    try:
+        _supervise(settings, workers, started_at)
+    finally:
+        for worker in workers:
+            # The supervisor leaves none behind; this is for when it did not come to that.
+            if worker.process.poll() is None:
+                worker.process.kill()
+                worker.process.wait()
+    return 0
+
+
+def _supervise(settings: ServerSettings, workers: list[SpawnedWorker], started_at: float) -> None:
+    import asyncio
+
+    from flink_actions.server.supervisor import Supervisor
+
+    async def run() -> None:
+        await Supervisor(settings, workers, started_at).run()
+
+    asyncio.run(run())
+
+
+def set_up_logging(settings: ServerSettings, process: str = "supervisor") -> None:
+    """Lines on standard error. A process does this once, at its start."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=settings.log_level.upper(),
+        format=f"%(asctime)s %(levelname)-7s {process}: %(message)s",
+    )

@@ -1,0 +1,220 @@
+"""One stream between a start of an operator subtask and this worker, after the handshake.
+
+The loop is: decode, dispatch; the answers leave by `Outgoing`, which encodes. Rules:
+
+- Nothing here runs an action: the dispatcher does, in tasks of its own. An action that ran in the task that reads the
+  stream would make `asyncio.timeout` and task groups cancel the reading.
+- A frame that breaks a rule ends this session with PROTOCOL_ERROR and a log line; the worker and other sessions go on.
+- The end of a session is not the end of its work: see `operator_start`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from dataclasses import dataclass
+from enum import Enum
+
+import grpc.aio
+
+from flink_actions.engine.dispatcher import Dispatcher
+from flink_actions.engine.invocation import Bounced, BounceReason, CancelReason
+from flink_actions.server.credit import Credit, FrameWindow, Grant
+from flink_actions.server.errors import ProtocolError
+from flink_actions.server.loop_lag import LoopLag
+from flink_actions.server.operator_start import OperatorStart
+from flink_actions.server.outgoing import Outgoing
+from flink_actions.wire.codec import decode_invocations
+from flink_actions.wire.v1 import session_pb2
+
+__all__ = ["Ending", "Session", "SessionLimits"]
+
+_log = logging.getLogger(__name__)
+
+# Longest wait for a peer that does not read what is still to be said when a session ends.
+_LAST_WORDS_SECONDS = 5.0
+
+_CANCEL_REASONS = {
+    session_pb2.Cancel.REASON_UNSPECIFIED: CancelReason.SUPERSEDED,
+    session_pb2.Cancel.SUPERSEDED: CancelReason.SUPERSEDED,
+    session_pb2.Cancel.TIMEOUT: CancelReason.TIMEOUT,
+    session_pb2.Cancel.JOB_CANCELLED: CancelReason.JOB_CANCELLED,
+}
+
+
+class Ending(Enum):
+    """How a session came to its end, in the words of the log line."""
+
+    FINISHED = "finished"
+    LOST = "connection lost"
+    BY_US = "ended by this worker"
+
+
+@dataclass(frozen=True)
+class SessionLimits:
+    """What Welcome promised.
+
+    Args:
+        grant: Credit from the start.
+        frame_window: Frames with Invokes that may be unacknowledged.
+        max_received_bytes: Largest frame that the job may send.
+        max_sent_bytes: Largest frame that the job takes.
+    """
+
+    grant: Grant
+    frame_window: int
+    max_received_bytes: int
+    max_sent_bytes: int
+
+
+class Session:
+    """One stream. `run` returns when it is over; everything happens on the event loop.
+
+    Args:
+        stream: The rpc, with frames as bytes.
+        start: Whose session it is; attached here, and detached or ended here.
+        dispatcher: Runs the invocations.
+        lag: What Pong tells.
+        limits: See `SessionLimits`.
+    """
+
+    def __init__(
+        self,
+        stream: grpc.aio.ServicerContext,
+        start: OperatorStart,
+        dispatcher: Dispatcher,
+        lag: LoopLag,
+        limits: SessionLimits,
+    ) -> None:
+        self.start = start
+        self._stream = stream
+        self._dispatcher = dispatcher
+        self._lag = lag
+        self._limits = limits
+        self._credit = Credit(limits.grant, limits.max_received_bytes)
+        self._window = FrameWindow(limits.frame_window)
+        self._outgoing = Outgoing(
+            self._credit, self._window, max_frame_bytes=limits.max_sent_bytes, undelivered_bytes=limits.grant.bytes
+        )
+        self._ending = Ending.LOST
+        self._is_draining = False
+        self._silent_checks = 0
+        self._has_ended = False
+
+    async def run(self, welcome: session_pb2.Welcome) -> Ending:
+        """Say Welcome, then read and write until either side ends the session; its work lingers, unless the job said Bye."""
+        self.start.attach(self._outgoing)
+        reader = asyncio.create_task(self._read())
+        writer = asyncio.create_task(self._write(welcome))
+        try:
+            await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
+            if self._outgoing.is_closing:
+                await asyncio.wait({writer}, timeout=_LAST_WORDS_SECONDS)
+        finally:
+            reader.cancel()
+            writer.cancel()
+            # Here and not later: this also runs when gRPC cancels the rpc because the connection broke.
+            self.start.detach(self._outgoing)
+        for ended in await asyncio.gather(reader, writer, return_exceptions=True):
+            if isinstance(ended, Exception) and not _is_of_broken_stream(ended):
+                _log.error("a defect ended the session of %s", self.start.operator, exc_info=ended)
+        return self._ending
+
+    async def _read(self) -> None:
+        try:
+            while (data := await self._stream.read()) is not grpc.aio.EOF and not self._has_ended:
+                self._silent_checks = 0
+                frame = self._decode(data)
+                self._dispatch(frame)
+                self._obey(frame)
+                if self._has_ended:
+                    return
+        except ProtocolError as error:
+            _log.error("the session of %s broke the protocol: %s", self.start.operator, error)
+            self.close(session_pb2.Bye.PROTOCOL_ERROR, str(error))
+
+    async def _write(self, welcome: session_pb2.Welcome) -> None:
+        await self._stream.write(session_pb2.WorkerFrame(welcome=welcome).SerializeToString())
+        await self._outgoing.write_all(self._stream.write)
+
+    def _decode(self, data: bytes) -> session_pb2.OperatorFrame:
+        if len(data) > self._limits.max_received_bytes:
+            raise ProtocolError(
+                f"a frame has {len(data)} bytes, max_frame_bytes is {self._limits.max_received_bytes}: send smaller "
+                "frames, or start the server with a larger --max-frame-bytes"
+            )
+        try:
+            return session_pb2.OperatorFrame.FromString(data)
+        except Exception as error:  # protobuf's DecodeError, whose home differs between its releases
+            raise ProtocolError(f"{len(data)} bytes are no OperatorFrame: {error}") from error
+
+    def _dispatch(self, frame: session_pb2.OperatorFrame) -> None:
+        if not frame.invokes:
+            return
+        self._window.receive(frame.sequence)
+        batch = decode_invocations(frame)
+        self._credit.charge(len(batch), sum([invocation.cost_bytes for invocation in batch]))
+        self._outgoing.on_invokes(self._credit.used_invocations)
+        on_stepped = functools.partial(self._outgoing.acknowledge, frame.sequence)
+        if self._is_draining:
+            for invocation in batch:
+                bounced = Bounced(invocation.handle, BounceReason.DRAINING, invocation.cost_bytes)
+                self._outgoing.outbox.put(bounced)
+            on_stepped()
+        else:
+            self._dispatcher.submit(batch, self.start.scope, on_stepped)
+
+    def _obey(self, frame: session_pb2.OperatorFrame) -> None:
+        """What frames say besides Invokes; none of it needs credit or window."""
+        for cancel in frame.cancels:
+            reason = _CANCEL_REASONS.get(cancel.reason, CancelReason.SUPERSEDED)
+            self._dispatcher.cancel(self.start.scope, cancel.handles, reason)
+        if frame.forget_keys:
+            self.start.scope.forget_keys(frame.forget_keys)
+        if frame.HasField("ping"):
+            self._outgoing.pong(frame.ping.id, self._lag.microseconds)
+        if frame.HasField("checkpoint_completed"):
+            self._outgoing.on_cut(frame.checkpoint_completed.cut)
+        if frame.HasField("hello"):
+            raise ProtocolError("Hello came a second time: it opens a session and is never repeated")
+        if frame.HasField("bye"):
+            self._on_bye(frame.bye)
+
+    def _on_bye(self, bye: session_pb2.Bye) -> None:
+        """The job ends the session on purpose: nobody will ask for what is left of it."""
+        self._has_ended = True
+        self._ending = Ending.FINISHED
+        is_cancelled = bye.reason == session_pb2.Bye.JOB_CANCELLED
+        self.start.end(CancelReason.JOB_CANCELLED if is_cancelled else CancelReason.ORPHANED)
+
+    # ---- what the worker decides about it ----
+
+    def drain(self, limit_seconds: float) -> None:
+        """Take no Invoke any more and tell the job so; what runs goes on."""
+        self._is_draining = True
+        self._outgoing.drain(session_pb2.Drain.SHUTDOWN, limit_seconds)
+
+    def close(self, reason: session_pb2.Bye.Reason, message: str = "") -> None:
+        """Say what is queued, then Bye, and end."""
+        self._ending = Ending.BY_US
+        self._has_ended = True
+        self._outgoing.close(reason, message)
+
+    def check_silence(self, checks_before_ping: int, checks_before_end: int) -> None:
+        """Called regularly: ask a silent job whether it is there, and give up one that does not answer.
+
+        Counts calls instead of seconds, so that a worker whose own event loop stood still does not blame the job.
+        """
+        self._silent_checks += 1
+        if self._silent_checks % checks_before_ping == 0:
+            self._outgoing.ping(self._silent_checks)
+        if self._silent_checks >= checks_before_end:
+            _log.warning("nothing was heard from %s, not even an answer to Ping", self.start.operator)
+            self.start.end(CancelReason.ORPHANED)
+            self.close(session_pb2.Bye.PROTOCOL_ERROR, "no frame came, not even an answer to Ping")
+
+
+def _is_of_broken_stream(error: BaseException) -> bool:
+    """gRPC says it in several ways, depending on what was under way when the connection broke."""
+    return isinstance(error, (asyncio.CancelledError, grpc.aio.UsageError, grpc.RpcError, grpc.aio.BaseError))

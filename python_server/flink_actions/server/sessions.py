@@ -1,0 +1,250 @@
+"""All sessions of one worker: the rpc, the handshake, and who is attached to what."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import grpc.aio
+
+from flink_actions.engine.dispatcher import Dispatcher
+from flink_actions.engine.invocation import CancelReason
+from flink_actions.engine.plan import Plan
+from flink_actions.server.config import ServerSettings
+from flink_actions.server.credit import Grant
+from flink_actions.server.fences import EpochFences, OperatorIdentity
+from flink_actions.server.handshake import Accepted, Refused, examine, read_first_frame
+from flink_actions.server.loop_lag import LoopLag
+from flink_actions.server.operator_start import OperatorStart
+from flink_actions.server.protocol import SERVER_VERSION
+from flink_actions.server.session import Ending, Session, SessionLimits
+from flink_actions.wire.v1 import plan_pb2, session_pb2
+
+__all__ = ["Offer", "Sessions", "WorkerIdentity"]
+
+_log = logging.getLogger(__name__)
+
+# A peer that connects and says nothing is not waited for.
+_HELLO_SECONDS = 10.0
+_CHECK_INTERVAL_SECONDS = 1.0
+# For sessions to write what is left when the worker has drained; each has its own limit, which is shorter.
+_LAST_SESSIONS_SECONDS = 6.0
+# A job that claims to take less than this is not believed: no Result would fit.
+_SMALLEST_MAX_FRAME_BYTES = 64 * 1024
+
+_StartKey: TypeAlias = tuple[OperatorIdentity, bytes]
+
+
+@dataclass(frozen=True)
+class WorkerIdentity:
+    """What Welcome says of this worker."""
+
+    worker: str
+    incarnation: bytes
+    generation: bytes
+
+
+@dataclass(frozen=True)
+class Offer:
+    """An agent as this worker has it: to run, and to send."""
+
+    plan: Plan
+    wire: plan_pb2.Plan
+
+
+class Sessions:
+    """Serves the rpc `Session`. Everything happens on the event loop of the worker."""
+
+    def __init__(
+        self,
+        identity: WorkerIdentity,
+        offers: Mapping[str, Offer],
+        dispatcher: Dispatcher,
+        settings: ServerSettings,
+        lag: LoopLag,
+    ) -> None:
+        self._identity = identity
+        self._offers = offers
+        self._plan_digests = {agent: offer.wire.digest for agent, offer in offers.items()}
+        self._dispatcher = dispatcher
+        self._settings = settings
+        self._lag = lag
+        self._fences = EpochFences()
+        self._starts: dict[_StartKey, OperatorStart] = {}
+        self._live: dict[_StartKey, Session] = {}
+        self._is_draining = False
+        self._all_gone = asyncio.Event()
+        self._all_gone.set()
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    async def serve(self, request_iterator: object, stream: grpc.aio.ServicerContext) -> None:
+        """The rpc: frames are bytes on both sides, so that each is parsed once, where its size is known."""
+        hello = await self._read_hello(stream)
+        verdict = self._examine(hello) if isinstance(hello, session_pb2.Hello) else hello
+        if isinstance(verdict, Refused):
+            _log.warning("refused a session from %s: %s", stream.peer(), verdict.message)
+            await stream.write(session_pb2.WorkerFrame(reject=verdict.to_wire()).SerializeToString())
+            return
+        self._fence(verdict)
+        await self._run(stream, verdict, self._start_of(verdict))
+
+    async def _read_hello(self, stream: grpc.aio.ServicerContext) -> session_pb2.Hello | Refused:
+        try:
+            data = await asyncio.wait_for(stream.read(), _HELLO_SECONDS)
+        except asyncio.TimeoutError:
+            return Refused(session_pb2.Reject.MALFORMED, f"no Hello came within {_HELLO_SECONDS:g} s")
+        if data is grpc.aio.EOF:
+            return Refused(session_pb2.Reject.MALFORMED, "the stream ended before Hello")
+        return read_first_frame(data)
+
+    def _examine(self, hello: session_pb2.Hello) -> Accepted | Refused:
+        return examine(
+            hello,
+            plan_digests=self._plan_digests,
+            fences=self._fences,
+            live_operators=[session.start.operator for session in self._live.values()],
+            allows_pickle=self._settings.allow_pickle,
+            is_draining=self._is_draining,
+        )
+
+    def _fence(self, accepted: Accepted) -> None:
+        """End the starts that the new one supersedes; that their sessions hear why is a courtesy."""
+        for claim in accepted.superseded:
+            key = (accepted.operator, claim.start_id)
+            start = self._starts.get(key)
+            if start is None:
+                continue
+            _log.warning(
+                "subtask %d of job %r (epoch %d) supersedes epoch %d of the same key groups",
+                accepted.hello.subtask,
+                accepted.hello.job_name,
+                accepted.claim.epoch,
+                claim.epoch,
+            )
+            start.end(CancelReason.SUPERSEDED)
+            session = self._live.get(key)
+            if session is not None:
+                session.close(session_pb2.Bye.FENCED, f"epoch {accepted.claim.epoch} has taken the key groups")
+
+    def _start_of(self, accepted: Accepted) -> OperatorStart:
+        known = self._starts.get((accepted.operator, accepted.claim.start_id))
+        if known is not None:
+            return known
+        hello = accepted.hello
+        scope = self._dispatcher.open_scope(
+            self._offers[hello.agent].plan,
+            namespace=hello.namespace,
+            operator_uid=hello.operator_uid,
+            config=accepted.config,
+        )
+        start = OperatorStart(
+            accepted.operator,
+            accepted.claim,
+            scope,
+            dispatcher=self._dispatcher,
+            linger_seconds=self._settings.linger_seconds,
+            on_end=self._forget,
+        )
+        self._starts[accepted.operator, accepted.claim.start_id] = start
+        return start
+
+    def _forget(self, start: OperatorStart) -> None:
+        self._starts.pop((start.operator, start.claim.start_id), None)
+
+    async def _run(self, stream: grpc.aio.ServicerContext, accepted: Accepted, start: OperatorStart) -> None:
+        limits = self._limits(accepted.hello)
+        session = Session(stream, start, self._dispatcher, self._lag, limits)
+        key = (accepted.operator, accepted.claim.start_id)
+        broken = self._live.get(key)
+        if broken is not None:
+            broken.close(session_pb2.Bye.REASON_UNSPECIFIED, "a newer session of the same start has taken its place")
+        self._live[key] = session
+        self._all_gone.clear()
+        who = _describe(accepted)
+        ending = Ending.LOST
+        try:
+            _log.info("%s connected, agent %r", who, accepted.hello.agent)
+            ending = await session.run(self._welcome(accepted, limits))
+        finally:
+            # A newer session of the same start may have taken the place while this one was breaking.
+            if self._live.get(key) is session:
+                del self._live[key]
+            if not self._live:
+                self._all_gone.set()
+            _log.info("%s disconnected: %s%s", who, ending.value, self._what_lingers(start))
+
+    def _what_lingers(self, start: OperatorStart) -> str:
+        if start.has_ended or start.is_live or not start.scope.open_count:
+            return ""
+        return f"; {start.scope.open_count} running invocations are kept for {self._settings.linger_seconds:g} s"
+
+    def _limits(self, hello: session_pb2.Hello) -> SessionLimits:
+        ours = self._settings.max_frame_bytes
+        theirs = max(hello.max_frame_bytes or ours, _SMALLEST_MAX_FRAME_BYTES)
+        return SessionLimits(
+            Grant(self._settings.credit_invocations, self._settings.credit_bytes),
+            self._settings.frame_window,
+            max_received_bytes=ours,
+            max_sent_bytes=min(ours, theirs),
+        )
+
+    def _welcome(self, accepted: Accepted, limits: SessionLimits) -> session_pb2.Welcome:
+        plan = self._offers[accepted.hello.agent].wire
+        return session_pb2.Welcome(
+            protocol=accepted.protocol,
+            worker=self._identity.worker,
+            incarnation=self._identity.incarnation,
+            generation=self._identity.generation,
+            plan=None if plan.digest == accepted.hello.known_plan_digest else plan,
+            plan_digest=plan.digest,
+            max_frame_bytes=limits.max_received_bytes,
+            frame_window=limits.frame_window,
+            credit=session_pb2.Credit(invocations=limits.grant.invocations, bytes=limits.grant.bytes),
+            linger_ms=int(self._settings.linger_seconds * 1000),
+            server_version=SERVER_VERSION,
+        )
+
+    # ---- over time ----
+
+    async def check_silence(self) -> None:
+        """Look after jobs from which nothing is heard. Runs until cancelled."""
+        before_end = max(2, round(self._settings.linger_seconds / _CHECK_INTERVAL_SECONDS))
+        before_ping = max(1, before_end // 3)
+        while True:
+            await asyncio.sleep(_CHECK_INTERVAL_SECONDS)
+            for session in list(self._live.values()):
+                session.check_silence(before_ping, before_end)
+
+    async def drain(self, limit_seconds: float) -> None:
+        """Take no new work, let what runs finish within the limit, give back the rest, say Bye everywhere."""
+        self._is_draining = True
+        for start in list(self._starts.values()):
+            if not start.is_live:
+                # Its job would be refused here; it goes on elsewhere.
+                start.end(CancelReason.ORPHANED)
+        for session in self._live.values():
+            session.drain(limit_seconds)
+        if not await self._dispatcher.drain(limit_seconds):
+            _log.warning(
+                "%d invocations did not finish within %g s: given back", self._dispatcher.open_count, limit_seconds
+            )
+        await self._dispatcher.close()
+        for session in self._live.values():
+            session.close(session_pb2.Bye.FINISHED, "the worker has drained")
+        try:
+            await asyncio.wait_for(self._all_gone.wait(), _LAST_SESSIONS_SECONDS)
+        except asyncio.TimeoutError:
+            _log.warning("%d sessions did not read their last frames", len(self._live))
+
+
+def _describe(accepted: Accepted) -> str:
+    hello = accepted.hello
+    return (
+        f"job {hello.job_name or hello.job_id!r} subtask {hello.subtask + 1}/{hello.parallelism or 1} "
+        f"(operator {hello.operator_uid!r}, namespace {hello.namespace!r})"
+    )

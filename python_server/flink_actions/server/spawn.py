@@ -1,0 +1,52 @@
+"""Starts a worker process: fresh, never forked from a process in which gRPC runs.
+
+Imports nothing heavy: the command line starts the workers before it loads gRPC for itself, so that both load at the
+same time.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from flink_actions.server import control
+from flink_actions.server.config import ServerSettings
+
+__all__ = ["SpawnedWorker", "spawn_worker"]
+
+_ENTRY = "import sys; from flink_actions.server.worker import main; main(int(sys.argv[1]))"
+
+
+@dataclass(frozen=True)
+class SpawnedWorker:
+    """A process that has been started and told what to do; nothing has been heard from it yet."""
+
+    worker: str
+    incarnation: bytes
+    process: subprocess.Popen[bytes]
+    control_socket: socket.socket
+
+
+def spawn_worker(worker: str, settings: ServerSettings) -> SpawnedWorker:
+    """Start the process for the slot `worker` ("w0", "w1", ...)."""
+    incarnation = os.urandom(16)
+    start = control.Start(
+        worker=worker,
+        incarnation=incarnation,
+        listen=str(settings.address.of_worker(worker, incarnation)),
+        settings=settings.to_json(),
+    )
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _ENTRY, str(theirs.fileno())],
+            pass_fds=(theirs.fileno(),),
+            stdin=subprocess.DEVNULL,
+            # Ctrl-C in a terminal goes to the supervisor alone, which drains; a worker that dies of it could not.
+            start_new_session=True,
+        )
+    ours.sendall(control.encode(start))
+    return SpawnedWorker(worker, incarnation, process, ours)

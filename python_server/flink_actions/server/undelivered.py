@@ -1,0 +1,62 @@
+"""Outcomes that have left the worker and may not have reached the job.
+
+The protocol has no acknowledgement for the worker's frames, and needs none: a job can only send as many Invokes as it
+was granted, and grants ride on the frames that carry outcomes. So when the C-th Invoke arrives, every frame whose grant
+was below C has been received. What is left is bounded by the credit. When the session breaks, these outcomes go back to
+the start's scope, which answers from them when the same Invokes come again: nothing is lost and nothing runs twice.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from flink_actions.engine.invocation import Outcome
+
+__all__ = ["UndeliveredOutcomes"]
+
+
+@dataclass(frozen=True, slots=True)
+class _SentFrame:
+    sequence: int
+    granted_invocations: int
+    size: int
+    outcomes: Sequence[Outcome]
+
+
+class UndeliveredOutcomes:
+    """What one session has sent and the job is not known to have. Used on the event loop only.
+
+    Args:
+        limit_bytes: Most bytes that are kept; beyond it the oldest go, and would run again after a broken session.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._frames: deque[_SentFrame] = deque()
+        self._bytes = 0
+
+    def add(self, sequence: int, granted_invocations: int, size: int, outcomes: Sequence[Outcome]) -> None:
+        """A frame is about to leave, with this grant on it or on a later one."""
+        self._frames.append(_SentFrame(sequence, granted_invocations, size, outcomes))
+        self._bytes += size
+        while self._bytes > self._limit_bytes and len(self._frames) > 1:
+            self._drop_oldest()
+
+    def on_invokes(self, used_invocations: int) -> None:
+        """The job has sent this many Invokes since Welcome."""
+        while self._frames and self._frames[0].granted_invocations < used_invocations:
+            self._drop_oldest()
+
+    def on_cut(self, sequence: int) -> None:
+        """A completed checkpoint covers the frames up to this one."""
+        while self._frames and self._frames[0].sequence <= sequence:
+            self._drop_oldest()
+
+    def __iter__(self) -> Iterator[Outcome]:
+        return chain.from_iterable(frame.outcomes for frame in self._frames)
+
+    def _drop_oldest(self) -> None:
+        self._bytes -= self._frames.popleft().size

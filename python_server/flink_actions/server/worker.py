@@ -1,0 +1,184 @@
+"""The worker process: loads the user's code, opens its own address, serves sessions until it is told to leave.
+
+It is always a fresh process, with one event loop, and lives no longer than its supervisor: when the pipe between them
+closes it drains and exits, whatever killed the other end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import socket
+import sys
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from flink_actions.engine.dispatcher import Dispatcher, EngineSettings
+from flink_actions.engine.loading import LoadedAgents, load_agents
+from flink_actions.sdk.errors import AgentLoadError
+from flink_actions.server import control
+from flink_actions.server.address import Address, TcpAddress, UnixAddress, parse_address
+from flink_actions.server.config import ServerSettings
+from flink_actions.server.errors import StartError
+from flink_actions.server.health import SERVICE_NAME as HEALTH_SERVICE
+from flink_actions.server.health import Health
+from flink_actions.server.listening import bind, grpc_options
+from flink_actions.server.loop_lag import LoopLag
+from flink_actions.server.reflection import add_reflection
+from flink_actions.server.serve import set_up_logging
+from flink_actions.server.sessions import Offer, Sessions, WorkerIdentity
+from flink_actions.wire.codec import encode_plan
+from flink_actions.wire.v1 import session_pb2
+
+__all__ = ["main"]
+
+_log = logging.getLogger(__name__)
+
+_HEARTBEAT_SECONDS = 1.0
+# gRPC refuses larger messages by breaking the stream without a word; up to here the session can say what was wrong.
+_RECEIVE_HEADROOM = 4
+# CPython's default of 700 new objects is reached within three frames of invocations.
+_GC_FIRST_GENERATION = 10_000
+_SERVICE = session_pb2.DESCRIPTOR.services_by_name["Worker"].full_name
+
+
+def main(control_fd: int) -> None:
+    """Entry point of the process; `control_fd` is its end of the socket pair to the supervisor."""
+    supervisor = socket.socket(fileno=control_fd)
+    # Processes that actions start must not hold the pipe open.
+    supervisor.set_inheritable(False)
+    start = _read_start(supervisor)
+    settings = ServerSettings.from_json(start.settings)
+    set_up_logging(settings, f"worker {start.worker}")
+    try:
+        loaded = load_agents(settings.targets)
+    except AgentLoadError as error:
+        _give_up(supervisor, str(error))
+    _tune_garbage_collector()
+    _run(_serve(supervisor, start, settings, loaded))
+
+
+def _read_start(supervisor: socket.socket) -> control.Start:
+    line = b""
+    while not line.endswith(b"\n"):
+        # Byte by byte would be slow and more than a line cannot be there yet: the supervisor waits for our answer.
+        part = supervisor.recv(65536)
+        if not part:
+            sys.exit(0)
+        line += part
+    message = control.decode(line)
+    assert isinstance(message, control.Start)
+    return message
+
+
+def _give_up(supervisor: socket.socket, message: str) -> None:
+    supervisor.sendall(control.encode(control.LoadFailed(message)))
+    sys.exit(1)
+
+
+def _tune_garbage_collector() -> None:
+    """Take what was loaded out of the collector's sight, and let it look less often.
+
+    Modules, plans and generated code live as long as the process; a full collection would walk all of them each time,
+    in the middle of somebody's latency. Invocations die by reference count; cycles are the exception.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GC_FIRST_GENERATION, *gc.get_threshold()[1:])
+
+
+def _run(main_coroutine: Any) -> None:
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(main_coroutine)
+    else:
+        uvloop.run(main_coroutine)
+
+
+async def _serve(
+    supervisor: socket.socket, start: control.Start, settings: ServerSettings, loaded: LoadedAgents
+) -> None:
+    reader, writer = await asyncio.open_connection(sock=supervisor, limit=control.LONGEST_LINE)
+    offers = {agent: Offer(plan, encode_plan(plan)) for agent, plan in loaded.plans.items()}
+    server = grpc.aio.server(options=grpc_options(max_receive_bytes=settings.max_frame_bytes * _RECEIVE_HEADROOM))
+    try:
+        address = bind(server, parse_address(start.listen), settings.socket_mode)
+    except StartError as error:
+        writer.write(control.encode(control.LoadFailed(str(error))))
+        await writer.drain()
+        sys.exit(1)
+    writer.write(control.encode(_what_was_loaded(address, loaded, offers, settings)))
+    admitted = await _next_message(reader)
+    if not isinstance(admitted, control.Admitted):
+        return
+    lag = LoopLag()
+    lag.start()
+    dispatcher = Dispatcher(
+        EngineSettings(threads=settings.threads, mirror_bytes=settings.memory_mirror_bytes, config=settings.config)
+    )
+    identity = WorkerIdentity(start.worker, start.incarnation, admitted.generation)
+    sessions = Sessions(identity, offers, dispatcher, settings, lag)
+    health = await _start(server, sessions)
+    writer.write(control.encode(control.Serving()))
+    chores = [
+        asyncio.create_task(_send_heartbeats(writer, lag, sessions)),
+        asyncio.create_task(sessions.check_silence()),
+    ]
+    order = await _next_message(reader)
+    limit_seconds = order.limit_seconds if isinstance(order, control.DrainOrder) else settings.drain_seconds
+    if order is None:
+        _log.warning("the supervisor has gone: draining")
+    await health.set("", False)
+    await sessions.drain(limit_seconds)
+    for chore in chores:
+        chore.cancel()
+    lag.stop()
+    await server.stop(grace=0.5)
+    if isinstance(address, UnixAddress):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(address.path)
+
+
+def _what_was_loaded(
+    address: Address, loaded: LoadedAgents, offers: dict[str, Offer], settings: ServerSettings
+) -> control.Loaded:
+    agents = tuple(
+        control.AgentOffer(
+            agent, offer.wire.digest, offer.wire.SerializeToString(deterministic=True), len(offer.plan.actions)
+        )
+        for agent, offer in offers.items()
+    )
+    # The host is the directory's, whatever name a job knows it by.
+    where = f":{address.port}" if isinstance(address, TcpAddress) else str(address)
+    return control.Loaded(where, loaded.code_digest, agents)
+
+
+async def _next_message(reader: asyncio.StreamReader) -> control.Message | None:
+    """What the supervisor says next; none if it has gone."""
+    try:
+        line = await reader.readline()
+    except ConnectionError:
+        return None
+    return control.decode(line) if line else None
+
+
+async def _start(server: grpc.aio.Server, sessions: Sessions) -> Health:
+    handler = grpc.stream_stream_rpc_method_handler(sessions.serve)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, {"Session": handler}),))
+    add_reflection(server, _SERVICE, HEALTH_SERVICE)
+    health = Health(server)
+    await server.start()
+    await health.set("", True)
+    return health
+
+
+async def _send_heartbeats(writer: asyncio.StreamWriter, lag: LoopLag, sessions: Sessions) -> None:
+    while not writer.is_closing():
+        writer.write(control.encode(control.Heartbeat(lag.microseconds, len(sessions))))
+        await asyncio.sleep(_HEARTBEAT_SECONDS)

@@ -1,0 +1,130 @@
+"""The supervisor's view of one worker process: what it said last, whether it lives, how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+from flink_actions.server import control
+from flink_actions.server.directory import WorkerStatus
+from flink_actions.server.spawn import SpawnedWorker
+from flink_actions.wire.v1 import directory_pb2
+
+__all__ = ["OnMessage", "WorkerProcess"]
+
+_log = logging.getLogger(__name__)
+
+OnMessage: TypeAlias = Callable[["WorkerProcess", control.Message], Awaitable[None]]
+
+# For what a dead worker wrote just before it died; it is in the socket's buffer already.
+_LAST_WORDS_SECONDS = 1.0
+
+
+class WorkerProcess:
+    """One incarnation. Its `status` is what the directory shows; used on the supervisor's event loop only."""
+
+    def __init__(self, spawned: SpawnedWorker, on_message: OnMessage) -> None:
+        self._spawned = spawned
+        self._on_message = on_message
+        self._writer: asyncio.StreamWriter | None = None
+        self._unsent: list[control.Message] = []
+        self.name = spawned.worker
+        self.pid = spawned.process.pid
+        self.status = WorkerStatus(spawned.worker, spawned.incarnation, directory_pb2.WorkerEntry.STARTING)
+        self.served_since: float | None = None
+        self.last_heartbeat = time.monotonic()
+        self.has_explained_itself = False
+
+    async def run(self, on_exit: Callable[[WorkerProcess], Awaitable[None]]) -> None:
+        """Handle the worker's messages until the process has ended; `on_exit` hears of the end first of all."""
+        exited = self._watch_exit()
+        reader, self._writer = await asyncio.open_connection(
+            sock=self._spawned.control_socket, limit=control.LONGEST_LINE
+        )
+        for message in self._unsent:
+            self.send(message)
+        messages = asyncio.create_task(self._read_messages(reader))
+        try:
+            await exited
+            await on_exit(self)
+            await asyncio.wait({messages}, timeout=_LAST_WORDS_SECONDS)
+        finally:
+            messages.cancel()
+            self._writer.close()
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether it takes sessions."""
+        return self.status.state == directory_pb2.WorkerEntry.SERVING
+
+    def is_ready(self, blocked_after_seconds: float) -> bool:
+        """Whether it takes sessions and its event loop has moved lately."""
+        return self.is_serving and time.monotonic() - self.last_heartbeat < blocked_after_seconds
+
+    @property
+    def served_seconds(self) -> float:
+        """How long it has taken sessions; 0 if it never came to that."""
+        return 0.0 if self.served_since is None else time.monotonic() - self.served_since
+
+    def send(self, message: control.Message) -> None:
+        """Tell the worker; nothing happens if it is gone already."""
+        if self._writer is None:
+            self._unsent.append(message)
+        elif not self._writer.is_closing():
+            self._writer.write(control.encode(message))
+
+    def kill(self) -> None:
+        """End it at once; nothing happens if it is gone already."""
+        self._spawned.process.kill()
+
+    @property
+    def exit_code(self) -> int | None:
+        """As `Popen` says it: negative for a signal, none while it lives."""
+        return self._spawned.process.returncode
+
+    def exit_reason(self) -> str:
+        """Why it ended, in words."""
+        code = self.exit_code
+        if code is None or code >= 0:
+            return f"exit code {code}"
+        return f"signal {-code} ({signal.Signals(-code).name})"
+
+    def remove_socket_file(self) -> None:
+        """A worker that was killed could not do it itself; nobody else ever listens under its incarnation's name."""
+        if self.status.address.startswith("unix:"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.status.address.removeprefix("unix:"))
+
+    def _watch_exit(self) -> asyncio.Future[None]:
+        """A thread waits for the process: the one way that is prompt on every platform and event loop."""
+        loop = asyncio.get_running_loop()
+        exited: asyncio.Future[None] = loop.create_future()
+
+        def tell() -> None:
+            if not exited.done():
+                exited.set_result(None)
+
+        def wait_for_exit() -> None:
+            self._spawned.process.wait()
+            # The loop may be closed: then nobody is left to tell.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(tell)
+
+        threading.Thread(target=wait_for_exit, name=f"exit of {self.name}", daemon=True).start()
+        return exited
+
+    async def _read_messages(self, reader: asyncio.StreamReader) -> None:
+        while line := await reader.readline():
+            try:
+                message = control.decode(line)
+            except (ValueError, KeyError, TypeError):
+                _log.exception("worker %s wrote what is no control message: %.200r", self.name, line)
+                continue
+            await self._on_message(self, message)
