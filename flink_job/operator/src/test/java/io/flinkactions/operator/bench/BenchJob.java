@@ -1,12 +1,12 @@
 package io.flinkactions.operator.bench;
 
-import io.flinkactions.operator.ActionOperatorFactory;
-import io.flinkactions.operator.ActionSettings;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import io.flinkactions.operator.Bridge;
 import io.flinkactions.operator.codec.KeyedInput;
-import io.flinkactions.operator.codec.TypedOutput;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -24,16 +24,15 @@ import org.apache.flink.configuration.TaskManagerOptions;
 import org.apache.flink.configuration.WebOptions;
 import org.apache.flink.core.execution.SavepointFormatType;
 import org.apache.flink.runtime.checkpoint.AbstractCheckpointStats;
+import org.apache.flink.runtime.jobgraph.JobGraph;
 import org.apache.flink.runtime.jobmaster.JobResult;
 import org.apache.flink.runtime.minicluster.MiniCluster;
 import org.apache.flink.runtime.minicluster.MiniClusterConfiguration;
 import org.apache.flink.streaming.api.datastream.DataStream;
-import org.apache.flink.streaming.api.datastream.KeyedStream;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
-import org.apache.flink.streaming.api.graph.StreamGraph;
 
 /**
- * A MiniCluster and the one job on it: source, key by a JSON field, action operator, counting sink.
+ * A MiniCluster and the one job on it: source, what a PyFlink job puts behind it, counting sink.
  */
 final class BenchJob implements AutoCloseable {
 
@@ -62,7 +61,7 @@ final class BenchJob implements AutoCloseable {
                 .setNumSlotsPerTaskManager(benchCase.parallelism())
                 .build());
     cluster.start();
-    StreamGraph graph = graph(benchCase, configuration);
+    JobGraph graph = graph(benchCase, configuration);
     cluster.submitJob(graph).get(DEADLINE_SECONDS, TimeUnit.SECONDS);
     return new BenchJob(benchCase, cluster, graph.getJobID());
   }
@@ -90,42 +89,45 @@ final class BenchJob implements AutoCloseable {
     return configuration;
   }
 
-  private static StreamGraph graph(BenchCase benchCase, Configuration configuration) {
+  private static JobGraph graph(BenchCase benchCase, Configuration configuration) throws Exception {
     StreamExecutionEnvironment environment =
         StreamExecutionEnvironment.getExecutionEnvironment(configuration);
     environment.setParallelism(benchCase.parallelism());
-    KeyedInput<String> input = KeyedInput.byFields(Types.STRING, "json", List.of("key"));
     DataStream<String> inputs =
         environment.fromSource(
             new PacedSource(benchCase.keys(), benchCase.payloadBytes()),
             WatermarkStrategy.noWatermarks(),
             "inputs",
             Types.STRING);
-    KeyedStream<String, String> keyed = inputs.keyBy(input.key(), Types.STRING);
-    DataStream<String> outputs =
-        benchCase.measure() == BenchCase.Measure.BASELINE
-            ? keyed.map(text -> text).returns(Types.STRING)
-            : withOperator(benchCase, keyed, input);
-    outputs
-        .sinkTo(new OutputProbe(benchCase.measure() == BenchCase.Measure.LATENCY))
-        .name("outputs");
-    return environment.getStreamGraph();
+    boolean measuresLatency = benchCase.measure() == BenchCase.Measure.LATENCY;
+    outputs(benchCase, inputs).sinkTo(new OutputProbe(measuresLatency)).name("outputs");
+    return environment.getStreamGraph().getJobGraph();
   }
 
-  private static DataStream<String> withOperator(
-      BenchCase benchCase, KeyedStream<String, String> keyed, KeyedInput<String> input) {
-    ActionSettings.Builder settings =
-        ActionSettings.builder(benchCase.agent(), List.of(benchCase.endpoint()));
-    if (benchCase.maxRuns() > 0) {
-      settings.maxRunsInFlight(benchCase.maxRuns());
+  private static DataStream<String> outputs(BenchCase benchCase, DataStream<String> inputs)
+      throws Exception {
+    if (benchCase.measure() == BenchCase.Measure.BASELINE) {
+      KeyedInput<String> input = KeyedInput.byFields(Types.STRING, "json", List.of("key"));
+      return inputs.keyBy(input.key(), Types.STRING).map(text -> text).returns(Types.STRING);
     }
-    TypedOutput<String> output = TypedOutput.json();
-    return keyed
-        .transform(
-            "actions",
-            output.type(),
-            new ActionOperatorFactory<>(settings.build(), input.codec(), output.codec()))
-        .uid("actions");
+    Map<String, String> options =
+        benchCase.maxRuns() > 0
+            ? Map.of("max-runs-in-flight", Integer.toString(benchCase.maxRuns()))
+            : Map.of();
+    Map<String, Object> call =
+        Map.of(
+            "agent", benchCase.agent(),
+            "endpoints", List.of(benchCase.endpoint()),
+            "key_by", List.of("key"),
+            "input_type", "json",
+            "output_type", "json",
+            "options", options);
+    return strings(Bridge.apply(inputs, new ObjectMapper().writeValueAsString(call), null).outputs());
+  }
+
+  @SuppressWarnings("unchecked") // Outputs of type "json" are strings.
+  private static DataStream<String> strings(DataStream<?> outputs) {
+    return (DataStream<String>) outputs;
   }
 
   /** Throws if the job has ended: a benchmark's job ends only by failing. */

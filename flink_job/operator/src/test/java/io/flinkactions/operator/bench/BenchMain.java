@@ -25,9 +25,14 @@ public final class BenchMain {
   }
 
   /** Arguments are those of {@link BenchCase}. */
-  public static void main(String[] arguments) throws Exception {
-    new BenchMain(BenchCase.parse(arguments)).run();
-    // Threads that a library left behind must not keep the benchmark waiting.
+  public static void main(String[] arguments) {
+    try {
+      new BenchMain(BenchCase.parse(arguments)).run();
+    } catch (Exception failure) {
+      failure.printStackTrace();
+      System.exit(1);
+    }
+    // Not by returning: threads that a library left behind would keep the caller waiting.
     System.exit(0);
   }
 
