@@ -9,12 +9,13 @@ import org.apache.flink.streaming.api.operators.AbstractStreamOperatorFactory;
 import org.apache.flink.streaming.api.operators.ChainingStrategy;
 import org.apache.flink.streaming.api.operators.CoordinatedOperatorFactory;
 import org.apache.flink.streaming.api.operators.OneInputStreamOperatorFactory;
+import org.apache.flink.streaming.api.operators.OperatorAttributes;
 import org.apache.flink.streaming.api.operators.StreamOperator;
 import org.apache.flink.streaming.api.operators.StreamOperatorParameters;
 
 /**
- * Makes the action operator of each subtask. Give it to {@code KeyedStream.transform} of a stream keyed by canonical JSON
- * text.
+ * Makes the action operator of each subtask. Give it to {@code KeyedStream.transform} of a stream
+ * keyed by canonical JSON text.
  *
  * @param <IN> type of the inputs
  * @param <OUT> type of the outputs
@@ -29,27 +30,47 @@ public final class ActionOperatorFactory<IN, OUT> extends AbstractStreamOperator
   private final OutputCodec<OUT> outputCodec;
 
   /** Settings and codecs travel in the job graph. */
-  public ActionOperatorFactory(ActionSettings settings, InputCodec<IN> inputCodec, OutputCodec<OUT> outputCodec) {
+  public ActionOperatorFactory(
+      ActionSettings settings, InputCodec<IN> inputCodec, OutputCodec<OUT> outputCodec) {
     this.settings = Objects.requireNonNull(settings, "settings");
     this.inputCodec = Objects.requireNonNull(inputCodec, "inputCodec");
     this.outputCodec = Objects.requireNonNull(outputCodec, "outputCodec");
-    // At the head only: elsewhere a checkpoint taken inside the yield would cut an upstream operator in two.
+    // At the head only: elsewhere a checkpoint taken inside the yield would cut an upstream
+    // operator in two.
     this.chainingStrategy = ChainingStrategy.HEAD;
   }
 
   @Override
-  public <T extends StreamOperator<OUT>> T createStreamOperator(StreamOperatorParameters<OUT> parameters) {
-    throw new UnsupportedOperationException(settings.agent() + inputCodec + outputCodec);
+  @SuppressWarnings("unchecked") // Flink's own signature: T is what this factory makes.
+  public <T extends StreamOperator<OUT>> T createStreamOperator(
+      StreamOperatorParameters<OUT> parameters) {
+    ActionOperator<IN, OUT> operator =
+        new ActionOperator<>(parameters, settings, inputCodec, outputCodec);
+    parameters
+        .getOperatorEventDispatcher()
+        .registerEventHandler(parameters.getStreamConfig().getOperatorID(), operator);
+    return (T) operator;
   }
 
   @Override
-  public OperatorCoordinator.Provider getCoordinatorProvider(String operatorName, OperatorID operatorId) {
-    throw new UnsupportedOperationException(operatorName);
+  public OperatorCoordinator.Provider getCoordinatorProvider(
+      String operatorName, OperatorID operatorId) {
+    return new CheckpointAnnouncer.Provider(operatorId);
+  }
+
+  @Override
+  public OperatorAttributes getOperatorAttributes() {
+    return FlinkInternals.attributes(settings.unsortedBatchInput());
+  }
+
+  @Override
+  public void setChainingStrategy(ChainingStrategy strategy) {
+    // Stays at the head whatever is asked, see the constructor.
   }
 
   @Override
   @SuppressWarnings("rawtypes") // Flink's own signature.
   public Class<? extends StreamOperator> getStreamOperatorClass(ClassLoader classLoader) {
-    throw new UnsupportedOperationException();
+    return ActionOperator.class;
   }
 }

@@ -7,9 +7,11 @@ import java.util.Objects;
 import java.util.UUID;
 
 /**
- * Everything a job decides about one action operator, read once when the job graph is built and never changed.
+ * Everything a job decides about one action operator, read once when the job graph is built and
+ * never changed.
  *
- * <p>Make one with {@link #builder(String, List)}; what is not set has the default named in the builder.
+ * <p>Make one with {@link #builder(String, List)}; what is not set has the default named in the
+ * builder.
  */
 public final class ActionSettings implements Serializable {
 
@@ -57,7 +59,8 @@ public final class ActionSettings implements Serializable {
    * Begins the settings of an operator that runs {@code agent} at one of {@code endpoints}.
    *
    * @param agent name of the agent, as the server's plan has it
-   * @param endpoints addresses of action servers ("host:port" or "unix:/path"); subtask i begins with the i-th, modulo
+   * @param endpoints addresses of action servers ("host:port" or "unix:/path"); subtask i begins
+   *     with the i-th, modulo
    */
   public static Builder builder(String agent, List<String> endpoints) {
     return new Builder(agent, endpoints);
@@ -73,7 +76,10 @@ public final class ActionSettings implements Serializable {
     return endpoints;
   }
 
-  /** What keeps two jobs' invocations apart: random, made when the graph is built; a restored one wins over it. */
+  /**
+   * What keeps two jobs' invocations apart: random, made when the graph is built; a restored one
+   * wins over it.
+   */
   public String namespace() {
     return namespace;
   }
@@ -113,7 +119,10 @@ public final class ActionSettings implements Serializable {
     return drainLimit;
   }
 
-  /** How long after a checkpoint's announcement records are let in without limit, if its barrier has not come. */
+  /**
+   * How long after a checkpoint's announcement records are let in without limit, if its barrier has
+   * not come.
+   */
   public Duration valveDelay() {
     return valveDelay;
   }
@@ -138,7 +147,10 @@ public final class ActionSettings implements Serializable {
     return allowPickle;
   }
 
-  /** BATCH: leave the input in its order of arrival (needed without timestamps), at the price of all keys' memory on the heap. */
+  /**
+   * BATCH: leave the input in its order of arrival (needed without timestamps), at the price of all
+   * keys' memory on the heap.
+   */
   public boolean unsortedBatchInput() {
     return unsortedBatchInput;
   }
@@ -173,7 +185,8 @@ public final class ActionSettings implements Serializable {
     private Builder(String agent, List<String> endpoints) {
       this.agent = require(agent, "agent");
       if (endpoints.isEmpty()) {
-        throw new IllegalArgumentException("no endpoint for agent '" + agent + "'; name at least one action server");
+        throw new IllegalArgumentException(
+            "no endpoint for agent '" + agent + "'; name at least one action server");
       }
       this.endpoints = List.copyOf(endpoints);
     }
@@ -202,7 +215,11 @@ public final class ActionSettings implements Serializable {
       waitingBytesHardLimit = positive(hard, "hard limit of waiting bytes");
       if (hard < soft) {
         throw new IllegalArgumentException(
-            "hard limit of waiting bytes " + hard + " is below the soft limit " + soft + "; raise it");
+            "hard limit of waiting bytes "
+                + hard
+                + " is below the soft limit "
+                + soft
+                + "; raise it");
       }
       return this;
     }
@@ -225,7 +242,10 @@ public final class ActionSettings implements Serializable {
       return this;
     }
 
-    /** Sets the time between a checkpoint's announcement and the opening of back pressure; by default 200 ms. */
+    /**
+     * Sets the time between a checkpoint's announcement and the opening of back pressure; by
+     * default 200 ms.
+     */
     public Builder valveDelay(Duration value) {
       valveDelay = notNegative(value, "valve delay");
       return this;

@@ -33,7 +33,10 @@ public final class ActionStreams<OUT> {
    * @throws CodecException if input or output carry pickles and the settings do not allow them
    */
   public static <IN, OUT> ActionStreams<OUT> apply(
-      DataStream<IN> stream, ActionSettings settings, KeyedInput<IN> input, TypedOutput<OUT> output) {
+      DataStream<IN> stream,
+      ActionSettings settings,
+      KeyedInput<IN> input,
+      TypedOutput<OUT> output) {
     if (!settings.allowPickle()) {
       refusePickles("stream that goes into", input.codec().contentType() == ContentType.PICKLE);
       refusePickles("output_type of", output.isPickled());
@@ -47,7 +50,10 @@ public final class ActionStreams<OUT> {
                 new ActionOperatorFactory<>(settings, input.codec(), output.codec())));
   }
 
-  /** What the agent's actions sent downstream; the operator itself, where its name, uid and parallelism are set. */
+  /**
+   * What the agent's actions sent downstream; the operator itself, where its name, uid and
+   * parallelism are set.
+   */
   public SingleOutputStreamOperator<OUT> outputs() {
     return outputs;
   }
@@ -55,9 +61,12 @@ public final class ActionStreams<OUT> {
   private static void refusePickles(String what, boolean arePickles) {
     if (arePickles) {
       throw new CodecException(
-          "the " + what + " the agent is made of pickled Python objects, and pickles are not allowed, because loading one runs code."
-              + " Give the stream a type (output_type=Types.ROW_NAMED(...) in PyFlink), or allow pickles on both sides:"
-              + " ActionServer(..., allow_pickle=True) and `flink-actions serve --allow-pickle`");
+          "the "
+              + what
+              + " the agent is made of pickled Python objects, and pickles are not allowed, because"
+              + " loading one runs code. Give the stream a type (output_type=Types.ROW_NAMED(...)"
+              + " in PyFlink), or allow pickles on both sides: ActionServer(..., allow_pickle=True)"
+              + " and `flink-actions serve --allow-pickle`");
     }
   }
 }

@@ -21,7 +21,10 @@ import org.apache.flink.streaming.api.datastream.KeyedStream;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.flink.types.Row;
 
-/** Where PyFlink crosses into Java: one method, of which pyflink_actions/_java_bridge.py is the only caller. */
+/**
+ * Where PyFlink crosses into Java: one method, of which pyflink_actions/_java_bridge.py is the only
+ * caller.
+ */
 public final class Bridge {
 
   private static final ObjectMapper JSON = new ObjectMapper();
@@ -32,20 +35,24 @@ public final class Bridge {
    * Puts an action operator behind a stream.
    *
    * @param stream keyed by PyFlink, keyed in Java, or not keyed
-   * @param call a JSON object: {@code agent}, {@code endpoints}, {@code key_by}, {@code input_type}, {@code output_type}, {@code uid},
-   *     {@code name}, {@code options} (keys of the {@code agent:} section without its name) and {@code config} (for the agents)
+   * @param call a JSON object: {@code agent}, {@code endpoints}, {@code key_by}, {@code
+   *     input_type}, {@code output_type}, {@code uid}, {@code name}, {@code options} (keys of the
+   *     {@code agent:} section without its name) and {@code config} (for the agents)
    * @param outputType of the outputs; null to go by {@code output_type}
    */
-  public static ActionStreams<?> apply(DataStream<?> stream, String call, TypeInformation<?> outputType)
+  public static ActionStreams<?> apply(
+      DataStream<?> stream, String call, TypeInformation<?> outputType)
       throws JsonProcessingException {
     return wire(stream, JSON.readTree(call), outputType);
   }
 
-  private static ActionStreams<?> wire(DataStream<?> stream, JsonNode call, TypeInformation<?> outputType) {
+  private static ActionStreams<?> wire(
+      DataStream<?> stream, JsonNode call, TypeInformation<?> outputType) {
     StreamExecutionEnvironment env = stream.getExecutionEnvironment();
     JobOptions options = JobOptions.read(env.getConfiguration(), texts(call.path("options")));
     ActionSettings settings =
-        options.settings(call.path("agent").asText(), list(call.path("endpoints")), object(call.path("config")));
+        options.settings(
+            call.path("agent").asText(), list(call.path("endpoints")), object(call.path("config")));
     TypedOutput<?> output = output(call.path("output_type").asText("json"), outputType);
     ActionStreams<?> streams = behind(stream, call, settings, output);
     String name = call.path("name").asText("");
@@ -66,34 +73,49 @@ public final class Bridge {
     }
     if (!keyFields.isEmpty()) {
       throw new CodecException(
-          "key_by=" + keyFields + " and a stream that is keyed already; drop one of them (key_by costs less: it needs no Python worker)");
+          "key_by="
+              + keyFields
+              + " and a stream that is keyed already; drop one of them (key_by costs less: it needs"
+              + " no Python worker)");
     }
     if (keyed.getKeySelector().getClass().getName().endsWith(".KeyByKeySelector")) {
       // Rows of (key, value), made by a Python operator: its key is kept, and made canonical.
       DataStream<Row> rows = input(keyed);
       return ActionStreams.apply(
-          rows, settings, KeyedInput.ofPythonKeyed((RowTypeInfo) rows.getType(), inputType), output);
+          rows,
+          settings,
+          KeyedInput.ofPythonKeyed((RowTypeInfo) rows.getType(), inputType),
+          output);
     }
     return byKeySelector(keyed, inputType, settings, output);
   }
 
   private static <IN> ActionStreams<?> byFields(
-      DataStream<IN> stream, List<String> keyFields, String inputType, ActionSettings settings, TypedOutput<?> output) {
-    return ActionStreams.apply(stream, settings, KeyedInput.byFields(stream.getType(), inputType, keyFields), output);
+      DataStream<IN> stream,
+      List<String> keyFields,
+      String inputType,
+      ActionSettings settings,
+      TypedOutput<?> output) {
+    return ActionStreams.apply(
+        stream, settings, KeyedInput.byFields(stream.getType(), inputType, keyFields), output);
   }
 
   private static <IN, K> ActionStreams<?> byKeySelector(
       KeyedStream<IN, K> keyed, String inputType, ActionSettings settings, TypedOutput<?> output) {
     DataStream<IN> stream = input(keyed);
     return ActionStreams.apply(
-        stream, settings, KeyedInput.ofKeyed(stream.getType(), keyed.getKeySelector(), inputType), output);
+        stream,
+        settings,
+        KeyedInput.ofKeyed(stream.getType(), keyed.getKeySelector(), inputType),
+        output);
   }
 
   /** What a keyed stream was made of: the operator keys it again, by text. */
   @SuppressWarnings("unchecked") // Keying changes no record.
   private static <T> DataStream<T> input(KeyedStream<?, ?> keyed) {
     return (DataStream<T>)
-        new DataStream<>(keyed.getExecutionEnvironment(), keyed.getTransformation().getInputs().get(0));
+        new DataStream<>(
+            keyed.getExecutionEnvironment(), keyed.getTransformation().getInputs().get(0));
   }
 
   private static TypedOutput<?> output(String name, TypeInformation<?> type) {
@@ -106,12 +128,17 @@ public final class Bridge {
       case "bytes" -> TypedOutput.bytes();
       default ->
           throw new CodecException(
-              "output_type \"" + name + "\" is unknown; it is \"json\", \"string\", \"bytes\" or a Flink type such as"
+              "output_type \""
+                  + name
+                  + "\" is unknown; it is \"json\", \"string\", \"bytes\" or a Flink type such as"
                   + " Types.ROW_NAMED([...], [...])");
     };
   }
 
-  /** Job-wide, because the wait is paid on every exchange before the operator; a user's own setting stays. */
+  /**
+   * Job-wide, because the wait is paid on every exchange before the operator; a user's own setting
+   * stays.
+   */
   private static void lowerBufferTimeout(StreamExecutionEnvironment env, Duration timeout) {
     ReadableConfig config = env.getConfiguration();
     if (config.getOptional(ExecutionOptions.BUFFER_TIMEOUT).isEmpty()

@@ -16,9 +16,10 @@ import org.apache.flink.configuration.MemorySize;
 import org.apache.flink.configuration.ReadableConfig;
 
 /**
- * The {@code agent:} section of Flink's configuration, and how it becomes {@link ActionSettings}. What the job's code sets beats {@code -D},
- * and that beats {@code $FLINK_CONF_DIR/config.yaml}. Keys of the section that are not listed here are the agents' own: they
- * travel to the server, where {@code ctx.config} has them.
+ * The {@code agent:} section of Flink's configuration, and how it becomes {@link ActionSettings}.
+ * What the job's code sets beats {@code -D}, and that beats {@code $FLINK_CONF_DIR/config.yaml}.
+ * Keys of the section that are not listed here are the agents' own: they travel to the server,
+ * where {@code ctx.config} has them.
  */
 final class JobOptions {
 
@@ -29,13 +30,17 @@ final class JobOptions {
           .stringType()
           .asList()
           .noDefaultValue()
-          .withDescription("Addresses of action servers, host:port or unix:/path; subtask i begins with the i-th.");
+          .withDescription(
+              "Addresses of action servers, host:port or unix:/path; subtask i begins with the"
+                  + " i-th.");
 
   static final ConfigOption<String> JOB_IDENTIFIER =
       ConfigOptions.key("agent.job-identifier")
           .stringType()
           .defaultValue("")
-          .withDescription("Keeps this job's invocations apart from others' and stays the same when it is submitted anew.");
+          .withDescription(
+              "Keeps this job's invocations apart from others' and stays the same when it is"
+                  + " submitted anew.");
 
   static final ConfigOption<Duration> RECONNECT_TIMEOUT =
       ConfigOptions.key("agent.reconnect-timeout")
@@ -53,13 +58,16 @@ final class JobOptions {
       ConfigOptions.key("agent.waiting-inputs.soft-limit")
           .memoryType()
           .defaultValue(MemorySize.ofMebiBytes(16))
-          .withDescription("Bytes of waiting inputs per subtask from which on upstream is held back.");
+          .withDescription(
+              "Bytes of waiting inputs per subtask from which on upstream is held back.");
 
   static final ConfigOption<MemorySize> WAITING_HARD_LIMIT =
       ConfigOptions.key("agent.waiting-inputs.hard-limit")
           .memoryType()
           .defaultValue(MemorySize.ofMebiBytes(256))
-          .withDescription("Bytes of waiting inputs per subtask which not even a pending checkpoint may exceed.");
+          .withDescription(
+              "Bytes of waiting inputs per subtask which not even a pending checkpoint may"
+                  + " exceed.");
 
   static final ConfigOption<Integer> RESIDENT_KEYS =
       ConfigOptions.key("agent.resident-keys")
@@ -77,7 +85,9 @@ final class JobOptions {
       ConfigOptions.key("agent.plan-digest")
           .stringType()
           .defaultValue("")
-          .withDescription("The plan that the job insists on, in hex, as `flink-actions describe` prints it; empty: any.");
+          .withDescription(
+              "The plan that the job insists on, in hex, as `flink-actions describe` prints it;"
+                  + " empty: any.");
 
   static final ConfigOption<Long> SHORT_TERM_TTL_MS =
       ConfigOptions.key("agent.short-term-memory.state-ttl.ms")
@@ -89,31 +99,48 @@ final class JobOptions {
       ConfigOptions.key("agent.hop-limit")
           .intType()
           .defaultValue(1_000)
-          .withDescription("How many events deep one input may chain, where the agent names no limit.");
+          .withDescription(
+              "How many events deep one input may chain, where the agent names no limit.");
 
   static final ConfigOption<Boolean> ALLOW_PICKLE =
       ConfigOptions.key("agent.allow-pickle")
           .booleanType()
           .defaultValue(false)
-          .withDescription("Lets pickled objects travel, if the server allows it too. Loading a pickle runs code.");
+          .withDescription(
+              "Lets pickled objects travel, if the server allows it too. Loading a pickle runs"
+                  + " code.");
 
   static final ConfigOption<Boolean> UNSORTED_BATCH_INPUT =
       ConfigOptions.key("agent.unsorted-batch-input")
           .booleanType()
           .defaultValue(false)
-          .withDescription("BATCH: keep the input in its order of arrival, with all keys' memory on the heap.");
+          .withDescription(
+              "BATCH: keep the input in its order of arrival, with all keys' memory on the heap.");
 
   static final ConfigOption<Duration> BUFFER_TIMEOUT =
       ConfigOptions.key("agent.buffer-timeout")
           .durationType()
           .defaultValue(Duration.ZERO)
           .withDescription(
-              "execution.buffer-timeout.interval of a job that sets none: Flink's own 100 ms would cost each record 50 ms.");
+              "execution.buffer-timeout.interval of a job that sets none: Flink's own 100 ms would"
+                  + " cost each record 50 ms.");
 
   private static final List<ConfigOption<?>> ALL =
       List.of(
-          ENDPOINTS, JOB_IDENTIFIER, RECONNECT_TIMEOUT, MAX_RUNS_IN_FLIGHT, WAITING_SOFT_LIMIT, WAITING_HARD_LIMIT, RESIDENT_KEYS,
-          DRAIN_LIMIT, PLAN_DIGEST, SHORT_TERM_TTL_MS, HOP_LIMIT, ALLOW_PICKLE, UNSORTED_BATCH_INPUT, BUFFER_TIMEOUT);
+          ENDPOINTS,
+          JOB_IDENTIFIER,
+          RECONNECT_TIMEOUT,
+          MAX_RUNS_IN_FLIGHT,
+          WAITING_SOFT_LIMIT,
+          WAITING_HARD_LIMIT,
+          RESIDENT_KEYS,
+          DRAIN_LIMIT,
+          PLAN_DIGEST,
+          SHORT_TERM_TTL_MS,
+          HOP_LIMIT,
+          ALLOW_PICKLE,
+          UNSORTED_BATCH_INPUT,
+          BUFFER_TIMEOUT);
 
   private static final ObjectMapper JSON = new ObjectMapper();
 
@@ -132,7 +159,10 @@ final class JobOptions {
   static JobOptions read(ReadableConfig environment, Map<String, String> code) {
     // `python job.py` makes an environment that has not read config.yaml; `flink run` has read it.
     Map<String, String> merged =
-        new TreeMap<>(System.getenv("FLINK_CONF_DIR") == null ? Map.of() : GlobalConfiguration.loadConfiguration().toMap());
+        new TreeMap<>(
+            System.getenv("FLINK_CONF_DIR") == null
+                ? Map.of()
+                : GlobalConfiguration.loadConfiguration().toMap());
     merged.putAll(environment.toMap());
     merged.keySet().removeIf(key -> !key.startsWith(SECTION));
     code.forEach((key, value) -> merged.put(SECTION + key, value));
@@ -144,14 +174,20 @@ final class JobOptions {
       return section.get(option);
     } catch (IllegalArgumentException e) {
       throw new IllegalArgumentException(
-          option.key() + " is '" + section.toMap().get(option.key()) + "', which cannot be read: " + e.getMessage(), e);
+          option.key()
+              + " is '"
+              + section.toMap().get(option.key())
+              + "', which cannot be read: "
+              + e.getMessage(),
+          e);
     }
   }
 
   /**
    * The settings of an operator.
    *
-   * @param agentConfig the agents' configuration that the job's code gives, a JSON object; it beats the section's
+   * @param agentConfig the agents' configuration that the job's code gives, a JSON object; it beats
+   *     the section's
    */
   ActionSettings settings(String agent, List<String> endpoints, ObjectNode agentConfig) {
     return ActionSettings.builder(agent, endpoints.isEmpty() ? configuredEndpoints() : endpoints)
@@ -181,22 +217,30 @@ final class JobOptions {
       return HexFormat.of().parseHex(text);
     } catch (IllegalArgumentException e) {
       throw new IllegalArgumentException(
-          PLAN_DIGEST.key() + " is '" + text + "', which is not hex; take it from `flink-actions describe`", e);
+          PLAN_DIGEST.key()
+              + " is '"
+              + text
+              + "', which is not hex; take it from `flink-actions describe`",
+          e);
     }
   }
 
   private String agentConfigJson(ObjectNode fromCode) {
     ObjectNode config = JSON.createObjectNode();
-    section.toMap().forEach((key, value) -> {
-      if (ALL.stream().noneMatch(option -> option.key().equals(key))) {
-        config.put(key.substring(SECTION.length()), value);
-      }
-    });
+    section
+        .toMap()
+        .forEach(
+            (key, value) -> {
+              if (ALL.stream().noneMatch(option -> option.key().equals(key))) {
+                config.put(key.substring(SECTION.length()), value);
+              }
+            });
     config.setAll(fromCode);
     try {
       return JSON.writeValueAsString(config);
     } catch (JsonProcessingException e) {
-      throw new IllegalArgumentException("the agents' configuration has no JSON form: " + config, e);
+      throw new IllegalArgumentException(
+          "the agents' configuration has no JSON form: " + config, e);
     }
   }
 }

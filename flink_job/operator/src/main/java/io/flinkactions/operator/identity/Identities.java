@@ -95,20 +95,26 @@ public final class Identities {
    * position}: a UUID of version 5, in its usual text form.
    */
   public String eventId(byte[] source, int position) {
-    sha1.update(source);
-    sha1.update(Integer.toString(position).getBytes(StandardCharsets.UTF_8));
-    byte[] hash = sha1.digest();
-    hash[6] = (byte) (hash[6] & 0x0f | 0x50);
-    hash[8] = (byte) (hash[8] & 0x3f | 0x80);
+    byte[] id = eventIdBytes(source, position);
     char[] text = new char[36];
     for (int i = 0, at = 0; i < ID_BYTES; i++) {
       if (i == 4 || i == 6 || i == 8 || i == 10) {
         text[at++] = '-';
       }
-      text[at++] = HEX[hash[i] >> 4 & 0xf];
-      text[at++] = HEX[hash[i] & 0xf];
+      text[at++] = HEX[id[i] >> 4 & 0xf];
+      text[at++] = HEX[id[i] & 0xf];
     }
     return new String(text);
+  }
+
+  /** The same id as its 16 bytes, as Invoke.upstream_event_id carries it. */
+  public byte[] eventIdBytes(byte[] source, int position) {
+    sha1.update(source);
+    sha1.update(Integer.toString(position).getBytes(StandardCharsets.UTF_8));
+    byte[] id = Arrays.copyOf(sha1.digest(), ID_BYTES);
+    id[6] = (byte) (id[6] & 0x0f | 0x50);
+    id[8] = (byte) (id[8] & 0x3f | 0x80);
+    return id;
   }
 
   private void start(byte[] tag) {

@@ -1,0 +1,524 @@
+package io.flinkactions.operator;
+
+import com.google.protobuf.ByteString;
+import io.flinkactions.operator.CheckpointAnnouncer.Announced;
+import io.flinkactions.operator.codec.InputCodec;
+import io.flinkactions.operator.codec.OutputCodec;
+import io.flinkactions.operator.lane.BatchLaneStore;
+import io.flinkactions.operator.lane.Input;
+import io.flinkactions.operator.lane.Lane;
+import io.flinkactions.operator.lane.LaneStore;
+import io.flinkactions.operator.lane.Lanes;
+import io.flinkactions.operator.lane.ResultsCursor;
+import io.flinkactions.operator.lane.RunIdentity;
+import io.flinkactions.operator.lane.Runs;
+import io.flinkactions.operator.lane.WaitingInputs;
+import io.flinkactions.operator.memory.KeyMemory;
+import io.flinkactions.operator.memory.LaneMemory;
+import io.flinkactions.operator.metrics.OperatorMetrics;
+import io.flinkactions.operator.plan.Plans;
+import io.flinkactions.operator.session.SessionEvent;
+import io.flinkactions.operator.session.SessionSettings;
+import io.flinkactions.operator.session.Sessions;
+import io.flinkactions.operator.session.StartIdentity;
+import io.flinkactions.operator.session.WorkerSession;
+import io.flinkactions.operator.state.CheckpointCuts;
+import io.flinkactions.operator.state.KeyedStates;
+import io.flinkactions.operator.state.StartStore;
+import io.flinkactions.operator.time.Deadlines;
+import io.flinkactions.operator.time.SegmentedWatermarks;
+import io.flinkactions.wire.v1.Bounce;
+import io.flinkactions.wire.v1.ContentType;
+import io.flinkactions.wire.v1.Failure;
+import io.flinkactions.wire.v1.WorkerFrame;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.RejectedExecutionException;
+import org.apache.flink.api.common.operators.MailboxExecutor;
+import org.apache.flink.api.java.functions.KeySelector;
+import org.apache.flink.runtime.checkpoint.CheckpointOptions;
+import org.apache.flink.runtime.io.network.api.writer.ResultPartitionWriter;
+import org.apache.flink.runtime.operators.coordination.OperatorEvent;
+import org.apache.flink.runtime.operators.coordination.OperatorEventHandler;
+import org.apache.flink.runtime.state.CheckpointStreamFactory;
+import org.apache.flink.runtime.state.KeyGroupRange;
+import org.apache.flink.runtime.state.KeyedStateBackend;
+import org.apache.flink.runtime.state.StateInitializationContext;
+import org.apache.flink.runtime.state.StateSnapshotContext;
+import org.apache.flink.streaming.api.operators.AbstractStreamOperator;
+import org.apache.flink.streaming.api.operators.BoundedOneInput;
+import org.apache.flink.streaming.api.operators.OneInputStreamOperator;
+import org.apache.flink.streaming.api.operators.OperatorSnapshotFutures;
+import org.apache.flink.streaming.api.operators.StreamOperatorParameters;
+import org.apache.flink.streaming.api.watermark.Watermark;
+import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
+import org.apache.flink.streaming.runtime.watermarkstatus.WatermarkStatus;
+
+/**
+ * Runs the actions of an agent on the records of a keyed stream, by way of action servers.
+ *
+ * <p>This class is what Flink calls; what is done stands in its collaborators. A record becomes an
+ * input in its key's lane ({@link Lanes}); {@link Runs} begins a run when it may, and sends
+ * invocations; replies come through {@link Sessions} as events, which one mail applies, a frame at
+ * a time.
+ *
+ * <p>Rules that hold everything together:
+ *
+ * <ul>
+ *   <li>All of it runs on the mailbox thread. gRPC's threads only fill the queue of events, and
+ *       post one mail.
+ *   <li>A record is in its lane before this operator waits for anything, because a snapshot may be
+ *       taken in the wait.
+ *   <li>Results are applied one at a time, and only while every output has room: a mail that blocks
+ *       in an output holds up the barrier.
+ *   <li>After the snapshot of a stop-with-savepoint nothing is applied and nothing is sent: it
+ *       would be done again.
+ * </ul>
+ */
+final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
+    implements OneInputStreamOperator<IN, OUT>, BoundedOneInput, OperatorEventHandler {
+
+  private static final long serialVersionUID = 1L;
+
+  private final ActionSettings settings;
+  private final InputCodec<IN> inputCodec;
+  private final OutputCodec<OUT> outputCodec;
+
+  // Made anew by each start.
+  private transient MailboxExecutor mailbox;
+  private transient MailboxExecutor waitingMailbox;
+  private transient KeySelector<IN, String> keySelector;
+  private transient String currentKey;
+  private transient ResultPartitionWriter[] writers;
+  private transient SegmentedWatermarks watermarks;
+  private transient Deadlines deadlines;
+  private transient WaitingInputs waiting;
+  private transient CheckpointValve valve;
+  private transient CheckpointCuts cuts;
+  private transient StartStore startStore;
+  private transient StartIdentity identity;
+  private transient KeyMemory memory;
+  private transient LaneStore laneStore;
+  private transient Lanes lanes;
+  private transient List<Lane> restoredLanes;
+  private transient RunIdentity runIdentity;
+  private transient OperatorMetrics actionMetrics;
+  private transient Plans plans;
+  private transient Sessions sessions;
+  private transient Runs runs;
+  private transient FrameInProgress frame;
+  private transient boolean isFrozen;
+  private transient boolean isFinished;
+  private transient boolean isClosed;
+  private transient boolean isDrainLate;
+
+  private record FrameInProgress(WorkerSession session, WorkerFrame frame, ResultsCursor results) {}
+
+  ActionOperator(
+      StreamOperatorParameters<OUT> parameters,
+      ActionSettings settings,
+      InputCodec<IN> inputCodec,
+      OutputCodec<OUT> outputCodec) {
+    super(parameters);
+    this.settings = settings;
+    this.inputCodec = inputCodec;
+    this.outputCodec = outputCodec;
+    this.mailbox = parameters.getMailboxExecutor();
+  }
+
+  // ---- life ----
+
+  @Override
+  public void initializeState(StateInitializationContext context) throws Exception {
+    super.initializeState(context);
+    watermarks = new SegmentedWatermarks(new Downstream());
+    startStore =
+        StartStore.restore(
+            context.getOperatorStateStore(),
+            BuildInfo.version(),
+            settings.jobIdentifier(),
+            settings.namespace(),
+            System.currentTimeMillis());
+    runIdentity = new RunIdentity(startStore.namespace(), getOperatorID().toHexString());
+    restoredLanes = new ArrayList<>();
+    KeyedStateBackend<String> backend = getKeyedStateBackend();
+    boolean isBatch = FlinkInternals.holdsOneKeyOnly(backend);
+    if (isBatch) {
+      memory = new LaneMemory();
+      laneStore = new BatchLaneStore(memory);
+    } else {
+      KeyedStates states =
+          KeyedStates.of(backend, context.getKeyedStateStore(), settings.shortTermMemoryTtl());
+      memory = states.memory();
+      laneStore = states.lanes();
+      if (context.isRestored()) {
+        List<String> keys = FlinkInternals.keys(backend, KeyedStates.LANE).toList();
+        for (String key : keys) {
+          restoredLanes.add(states.lanes().restore(key, watermarks, runIdentity::runId));
+        }
+      }
+    }
+    boolean isSorted = isBatch && !settings.unsortedBatchInput();
+    lanes = new Lanes(laneStore, isBatch ? Integer.MAX_VALUE : settings.residentKeys(), isSorted);
+    restoredLanes.forEach(lanes::addRestored);
+  }
+
+  @Override
+  public void open() throws Exception {
+    super.open();
+    if (!FlinkInternals.isHeadOfChain(getOperatorConfig())) {
+      throw new IllegalStateException(
+          "operator '"
+              + getOperatorName()
+              + "' is chained behind another: a checkpoint taken while it waits would cut that one"
+              + " in two. Give it a stream keyed by keyBy (reinterpretAsKeyedStream chains), and"
+              + " leave its chaining strategy alone");
+    }
+    waitingMailbox = FlinkInternals.yieldingToCheckpoints(getContainingTask());
+    writers = FlinkInternals.writers(getContainingTask());
+    keySelector = keySelector();
+    deadlines = new Deadlines(getProcessingTimeService());
+    waiting = new WaitingInputs(settings.waitingBytesSoftLimit(), settings.waitingBytesHardLimit());
+    valve = new CheckpointValve(waiting, deadlines, settings.valveDelay().toMillis());
+    cuts = new CheckpointCuts();
+    plans = new Plans(settings.hopLimit());
+    identity = identity();
+    actionMetrics = new OperatorMetrics(getMetricGroup(), FlinkInternals::histogram);
+    sessions = new Sessions(sessionSettings(), identity, this::wake);
+    runs =
+        new Runs(
+            sessions,
+            plans,
+            lanes,
+            waiting,
+            memory,
+            !settings.shortTermMemoryTtl().isZero(),
+            watermarks,
+            runIdentity,
+            new Outputs<>(outputCodec, output),
+            actionMetrics,
+            settings.maxRunsInFlight());
+    actionMetrics.showSessions(sessions.counters());
+    actionMetrics.showLanes(
+        runs::begunCount,
+        runs.invokes()::sentCount,
+        runs.invokes()::readyCount,
+        waiting::waitingCount,
+        waiting::waitingBytes,
+        lanes::activeCount,
+        lanes::count);
+    restoredLanes.forEach(runs::onRestored);
+    restoredLanes = null;
+    sessions.open();
+  }
+
+  @SuppressWarnings("unchecked") // The stream is keyed by text: the factory's contract.
+  private KeySelector<IN, String> keySelector() {
+    KeySelector<?, ?> selector = getStateKeySelector1();
+    if (selector == null) {
+      throw new IllegalStateException(
+          "the input of operator '" + getOperatorName() + "' is not keyed; call keyBy before it");
+    }
+    return (KeySelector<IN, String>) selector;
+  }
+
+  private StartIdentity identity() {
+    var task = getRuntimeContext().getTaskInfo();
+    var job = getRuntimeContext().getJobInfo();
+    int subtask = task.getIndexOfThisSubtask();
+    int parallelism = task.getNumberOfParallelSubtasks();
+    int maxParallelism = task.getMaxNumberOfParallelSubtasks();
+    KeyGroupRange keyGroups = FlinkInternals.keyGroups(maxParallelism, parallelism, subtask);
+    return StartIdentity.of(startStore.namespace(), getOperatorID().toHexString(), settings.agent())
+        .job(job.getJobId().toString(), job.getJobName())
+        .subtask(subtask, parallelism, maxParallelism)
+        .keyGroups(keyGroups.getStartKeyGroup(), keyGroups.getEndKeyGroup())
+        .epoch(startStore.epoch())
+        .config(settings.configJson())
+        .hasCheckpoints(getOperatorConfig().isCheckpointingEnabled())
+        .accepts(settings.allowPickle() ? List.of(ContentType.PICKLE) : List.of())
+        .pinnedPlan(ByteString.copyFrom(settings.pinnedPlanDigest()))
+        .build();
+  }
+
+  private SessionSettings sessionSettings() {
+    return SessionSettings.of(settings.endpoints().toArray(String[]::new))
+        .withReconnectTimeout(settings.reconnectTimeout());
+  }
+
+  @Override
+  public void endInput() throws Exception {
+    if (!settings.drainLimit().isZero()) {
+      deadlines.in(settings.drainLimit().toMillis(), () -> isDrainLate = true);
+    }
+    while (lanes.activeCount() > 0) {
+      if (isDrainLate) {
+        throw new DrainLimitException(settings.drainLimit(), lanes.activeCount());
+      }
+      waitingMailbox.yield();
+    }
+  }
+
+  @Override
+  public void finish() throws Exception {
+    super.finish();
+    isFinished = true;
+  }
+
+  @Override
+  public void close() throws Exception {
+    isClosed = true;
+    try {
+      if (sessions != null && isFinished) {
+        sessions.closeFinished();
+      } else if (sessions != null) {
+        sessions.close();
+      }
+    } finally {
+      super.close();
+    }
+  }
+
+  // ---- records ----
+
+  /**
+   * Only remembers the key: most records touch no state, and to select a key costs a backend some
+   * work.
+   */
+  @Override
+  @SuppressWarnings({"unchecked", "rawtypes"}) // Flink's own signature.
+  public void setKeyContextElement1(StreamRecord record) throws Exception {
+    currentKey = keySelector.getKey((IN) record.getValue());
+  }
+
+  @Override
+  public void processElement(StreamRecord<IN> element) throws Exception {
+    String key = currentKey;
+    ByteString payload = encode(key, element.getValue());
+    Lane lane = lanes.take(key);
+    boolean hasTimestamp = element.hasTimestamp();
+    runs.onInput(
+        lane,
+        new Input(
+            lane.takeRunNumber(),
+            payload,
+            inputCodec.contentType(),
+            hasTimestamp,
+            hasTimestamp ? element.getTimestamp() : 0,
+            watermarks.onArrived()));
+    sessions.flush();
+    while (waiting.isFull() && !isFrozen) {
+      waitingMailbox.yield();
+    }
+  }
+
+  private ByteString encode(String key, IN value) throws InputNotEncodableException {
+    try {
+      return inputCodec.encode(value);
+    } catch (Exception e) {
+      throw new InputNotEncodableException(key, e);
+    }
+  }
+
+  @Override
+  public void processWatermark(Watermark mark) {
+    runs.invokes().onWatermark(mark.getTimestamp());
+    watermarks.onWatermark(mark.getTimestamp());
+  }
+
+  @Override
+  public void processWatermarkStatus(WatermarkStatus status) {
+    watermarks.onStatus(status.isIdle());
+  }
+
+  private final class Downstream implements SegmentedWatermarks.Downstream {
+    @Override
+    public void emitWatermark(long timestamp) {
+      output.emitWatermark(new Watermark(timestamp));
+    }
+
+    @Override
+    public void emitStatus(boolean isIdle) {
+      output.emitWatermarkStatus(isIdle ? WatermarkStatus.IDLE : WatermarkStatus.ACTIVE);
+    }
+  }
+
+  // ---- replies ----
+
+  /** On a gRPC thread. */
+  private void wake() {
+    post();
+  }
+
+  /** Any thread. */
+  private void post() {
+    try {
+      mailbox.execute(this::drain, "apply what action servers answered");
+    } catch (RejectedExecutionException e) {
+      if (!isClosed) {
+        LOG.debug("A reply came while the task was closing", e);
+      }
+    }
+  }
+
+  /**
+   * Applies one frame, or as much of it as the outputs have room for, and leaves the rest to
+   * another mail, so that a checkpoint's mail gets its turn.
+   */
+  private void drain() throws Exception {
+    if (isFrozen || isClosed) {
+      return;
+    }
+    while (frame == null) {
+      SessionEvent event = sessions.poll();
+      if (event == null) {
+        sessions.flush();
+        return;
+      }
+      onEvent(event);
+    }
+    if (applyFrame()) {
+      post();
+    }
+    sessions.flush();
+  }
+
+  /** False if an output has no room: then a mail follows when it has. */
+  private boolean applyFrame() throws Exception {
+    WorkerSession session = frame.session();
+    while (true) {
+      CompletableFuture<?> room = FlinkInternals.firstUnavailable(writers);
+      if (room != null) {
+        room.thenRun(this::post);
+        return false;
+      }
+      if (!frame.results().next()) {
+        break;
+      }
+      runs.onResult(session, frame.results());
+    }
+    WorkerFrame rest = frame.frame();
+    for (int i = 0; i < rest.getNeedMemoryCount(); i++) {
+      actionMetrics.onNeedMemory();
+      runs.invokes().onNeedMemory(session, rest.getNeedMemory(i));
+    }
+    for (Bounce bounce : rest.getBouncesList()) {
+      actionMetrics.onBounce();
+      runs.invokes().onBounce(session, bounce);
+    }
+    for (Failure failure : rest.getFailuresList()) {
+      runs.onFailure(session, failure);
+    }
+    session.applied(rest);
+    frame = null;
+    return true;
+  }
+
+  private void onEvent(SessionEvent event) throws Exception {
+    if (event instanceof SessionEvent.FrameReceived received) {
+      frame =
+          new FrameInProgress(
+              received.session(),
+              received.frame(),
+              new ResultsCursor(received.frame().getResults()));
+    } else if (event instanceof SessionEvent.CapacityAvailable) {
+      runs.invokes().onCapacity();
+    } else if (event instanceof SessionEvent.Welcomed welcomed) {
+      onWelcomed(welcomed);
+    } else if (event instanceof SessionEvent.Interrupted interrupted) {
+      LOG.info(
+          "Session with worker {} interrupted: {}",
+          interrupted.session().worker(),
+          interrupted.cause());
+      runs.invokes().onRoutesChanged();
+    } else if (event instanceof SessionEvent.Ended ended) {
+      onEnded(ended);
+    } else if (event instanceof SessionEvent.Draining draining) {
+      LOG.info("Worker {} drains: {}", draining.session().worker(), draining.reason());
+      runs.invokes().onRoutesChanged();
+    } else if (event instanceof SessionEvent.NoServer noServer) {
+      LOG.warn(
+          "No action server for {} s ({}); {} inputs wait",
+          noServer.since().toSeconds(),
+          noServer.detail(),
+          waiting.waitingCount());
+    } else if (event instanceof SessionEvent.Fatal fatal) {
+      throw fatal.error();
+    }
+  }
+
+  private void onWelcomed(SessionEvent.Welcomed welcomed) throws Exception {
+    // Read now, so that a plan that cannot be served fails the job before any input meets it.
+    plans.read(welcomed.plan());
+    if (welcomed.resumes() != null) {
+      actionMetrics.onResent(runs.invokes().resume(welcomed.resumes(), welcomed.session()));
+    }
+    runs.invokes().onRoutesChanged();
+    runs.begin();
+  }
+
+  private void onEnded(SessionEvent.Ended ended) throws Exception {
+    int open =
+        runs.invokes()
+            .onGivenUp(
+                ended.session(),
+                ended.workerIsDead(),
+                ended.suspectsKnown() ? ended.suspects() : null);
+    actionMetrics.onResent(open);
+    LOG.info(
+        "Worker {} is gone: {}; {} of its invocations go elsewhere",
+        ended.session().worker(),
+        ended.cause(),
+        open);
+    runs.invokes().onRoutesChanged();
+  }
+
+  // ---- checkpoints ----
+
+  @Override
+  public void handleOperatorEvent(OperatorEvent event) {
+    if (event instanceof Announced announced && valve != null) {
+      valve.onAnnounced(announced.checkpointId());
+    }
+  }
+
+  @Override
+  public OperatorSnapshotFutures snapshotState(
+      long checkpointId, long timestamp, CheckpointOptions options, CheckpointStreamFactory factory)
+      throws Exception {
+    if (FlinkInternals.isSynchronousSavepoint(options)) {
+      // The task's mails go on until the savepoint is confirmed. What they did would be done again
+      // by the job that starts from it.
+      isFrozen = true;
+      runs.invokes().freeze();
+    }
+    return super.snapshotState(checkpointId, timestamp, options, factory);
+  }
+
+  @Override
+  public void snapshotState(StateSnapshotContext context) throws Exception {
+    super.snapshotState(context);
+    valve.onOver(context.getCheckpointId());
+    lanes.writeDirty();
+    startStore.snapshot(identity.epoch());
+    cuts.onSnapshot(context.getCheckpointId(), sessions.openSessions());
+  }
+
+  @Override
+  public void notifyCheckpointComplete(long checkpointId) throws Exception {
+    super.notifyCheckpointComplete(checkpointId);
+    if (sessions != null && !isClosed) {
+      cuts.onCompleted(checkpointId);
+      sessions.flush();
+    }
+  }
+
+  @Override
+  public void notifyCheckpointAborted(long checkpointId) throws Exception {
+    super.notifyCheckpointAborted(checkpointId);
+    if (valve != null) {
+      valve.onOver(checkpointId);
+    }
+  }
+}

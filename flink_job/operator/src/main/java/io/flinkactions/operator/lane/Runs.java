@@ -1,0 +1,397 @@
+package io.flinkactions.operator.lane;
+
+import com.google.protobuf.ByteString;
+import com.google.protobuf.UnsafeByteOperations;
+import io.flinkactions.operator.Outputs;
+import io.flinkactions.operator.failure.ActionFailure;
+import io.flinkactions.operator.failure.FailurePolicies;
+import io.flinkactions.operator.failure.FailurePolicies.FailJob;
+import io.flinkactions.operator.identity.Identities;
+import io.flinkactions.operator.lane.Invocation.SentEvent;
+import io.flinkactions.operator.memory.KeyMemory;
+import io.flinkactions.operator.memory.MemoryVersions;
+import io.flinkactions.operator.metrics.OperatorMetrics;
+import io.flinkactions.operator.plan.AgentPlan;
+import io.flinkactions.operator.plan.PlannedAction;
+import io.flinkactions.operator.plan.Plans;
+import io.flinkactions.operator.session.SessionException;
+import io.flinkactions.operator.session.Sessions;
+import io.flinkactions.operator.session.WorkerSession;
+import io.flinkactions.operator.time.SegmentedWatermarks;
+import io.flinkactions.wire.v1.Failure;
+import io.flinkactions.wire.v1.FailurePolicy;
+import java.util.ArrayDeque;
+
+/**
+ * Begins runs, takes them from one invocation to the next by what Results say, and ends them.
+ *
+ * <p>An input is *waiting*, then *running*, then finished. One run per key at a time, in the order
+ * of the inputs; one invocation per run at a time, in the order of the events. An active lane whose
+ * run has not begun stands once in the queue of startable lanes; how many may have begun is
+ * limited. An input that triggers nothing ends where others begin, in the same loop. Mailbox thread
+ * only.
+ */
+public final class Runs {
+
+  private final Sessions sessions;
+  private final Plans plans;
+  private final Lanes lanes;
+  private final WaitingInputs waiting;
+  private final KeyMemory memory;
+  private final MemoryVersions versions = new MemoryVersions();
+  private final SegmentedWatermarks watermarks;
+  private final Identities identities;
+  private final RunIdentity runIdentity;
+  private final Outputs<?> outputs;
+  private final OperatorMetrics metrics;
+  private final FailurePolicies policies = new FailurePolicies();
+  private final Invokes invokes;
+  private final int limit;
+  private final ArrayDeque<Lane> startable = new ArrayDeque<>();
+  private int begun;
+  private boolean isBeginning;
+
+  public Runs(
+      Sessions sessions,
+      Plans plans,
+      Lanes lanes,
+      WaitingInputs waiting,
+      KeyMemory memory,
+      boolean memoryExpires,
+      SegmentedWatermarks watermarks,
+      RunIdentity runIdentity,
+      Outputs<?> outputs,
+      OperatorMetrics metrics,
+      int limit) {
+    this.sessions = sessions;
+    this.plans = plans;
+    this.lanes = lanes;
+    this.waiting = waiting;
+    this.memory = memory;
+    this.watermarks = watermarks;
+    this.runIdentity = runIdentity;
+    this.identities = runIdentity.identities();
+    this.outputs = outputs;
+    this.metrics = metrics;
+    this.limit = limit;
+    this.invokes =
+        new Invokes(
+            sessions, plans, new Handles(limit), memory, identities, memoryExpires, this::onFailed);
+  }
+
+  /** The way of invocations to workers and back. */
+  public Invokes invokes() {
+    return invokes;
+  }
+
+  /** A record has come for this lane. */
+  public void onInput(Lane lane, Input input) throws Exception {
+    if (!lane.isActive()) {
+      startable.add(lane);
+    }
+    metrics.onInput();
+    lane.add(input);
+    waiting.onArrived(input);
+    lanes.markDirty(lane);
+    begin();
+  }
+
+  /** A lane came out of state with its inputs, and perhaps in the middle of a run. */
+  public void onRestored(Lane lane) {
+    for (Input input = lane.firstInput(); input != null; input = lane.after(input)) {
+      waiting.onArrived(input);
+    }
+    if (lane.run() != null) {
+      startable.addFirst(lane);
+    } else {
+      startable.addLast(lane);
+    }
+  }
+
+  /** Begins every run that may begin now. */
+  public void begin() throws Exception {
+    if (isBeginning) {
+      return;
+    }
+    isBeginning = true;
+    try {
+      while (begun < limit && !startable.isEmpty()) {
+        Lane lane = startable.peek();
+        if (!waiting.maySpare(lane.firstInput()) || !begin(lane)) {
+          return;
+        }
+      }
+    } finally {
+      isBeginning = false;
+    }
+  }
+
+  /** False if no worker says what the input triggers. */
+  private boolean begin(Lane lane) throws Exception {
+    Run restored = lane.run();
+    ByteString generation = restored == null ? ByteString.EMPTY : restored.generation();
+    WorkerSession session = sessions.route(lane.key(), generation);
+    if (session == null) {
+      return false;
+    }
+    startable.poll();
+    Input input = lane.firstInput();
+    waiting.onBegun(input);
+    if (restored == null) {
+      PlannedAction[] triggered = plans.read(session.plan()).triggeredBy(EventTypes.INPUT);
+      if (triggered.length == 0) {
+        metrics.onUnmatched();
+        finishInput(lane);
+        return true;
+      }
+      lane.begin(newRun(lane, input, session, triggered));
+    }
+    begun++;
+    invokes.send(lane, session);
+    return true;
+  }
+
+  private Run newRun(Lane lane, Input input, WorkerSession session, PlannedAction[] triggered) {
+    Run run =
+        new Run(
+            input,
+            runIdentity.namespace(),
+            runIdentity.runId(runIdentity.namespace(), lane, input),
+            session.generation(),
+            0);
+    for (PlannedAction action : triggered) {
+      run.add(new Invocation(action.name(), run.takeOrdinal(), 0, null));
+    }
+    return run;
+  }
+
+  /**
+   * Applies the Result that the cursor stands at: memory, outputs, new invocations; all of it, or
+   * nothing.
+   */
+  public void onResult(WorkerSession session, ResultsCursor result) throws Exception {
+    Lane lane = invokes.waitingFor(session, result.handle());
+    if (lane == null) {
+      metrics.onStaleReply();
+      return;
+    }
+    Run run = lane.run();
+    Invocation invocation = run.current();
+    AgentPlan plan = plans.read(session.plan());
+    PlannedAction action = plan.action(invocation.action());
+    if (result.changesMemory() && !result.memoryBase().equals(lane.memoryVersion())) {
+      throw new SessionException.ProtocolViolation(
+          "worker "
+              + session.worker()
+              + " answered invocation "
+              + invocation.ordinal()
+              + " of run "
+              + run.input().runNumber()
+              + " for key "
+              + lane.key()
+              + " from memory "
+              + Invokes.hex(result.memoryBase())
+              + ", and was asked on "
+              + Invokes.hex(lane.memoryVersion()));
+    }
+    if (!prepare(plan, lane, session, action, result)) {
+      return;
+    }
+    long latencyNanos = System.nanoTime() - invocation.sentNanos();
+    invokes.takeAnswered(session, result.handle());
+    if (result.changesMemory()) {
+      applyMemory(lane, session, result);
+    }
+    metrics.onOutputs(outputs.emit(run.input()));
+    addTriggered(plan, run, invocation, result);
+    metrics.onResult(action, latencyNanos);
+    onInvocationOver(lane);
+  }
+
+  /** Everything about a Result that may go wrong, before anything of it is applied. */
+  private boolean prepare(
+      AgentPlan plan, Lane lane, WorkerSession session, PlannedAction action, ResultsCursor result)
+      throws Exception {
+    int hops = lane.run().current().hops();
+    for (int i = 0; i < result.eventCount(); i++) {
+      String type = result.eventType(i);
+      if (type.equals(EventTypes.OUTPUT)) {
+        try {
+          outputs.prepare(result.eventPayload(i), result.eventContentType(i));
+        } catch (Exception e) {
+          refuse(lane, session, action, notDecodable(lane, session, i, e), e);
+          return false;
+        }
+      } else if (hops >= plan.hopLimit() && plan.triggeredBy(type).length > 0) {
+        refuse(lane, session, action, hopLimit(lane, session, type, plan.hopLimit()), null);
+        return false;
+      }
+    }
+    return true;
+  }
+
+  private void refuse(
+      Lane lane,
+      WorkerSession session,
+      PlannedAction action,
+      ActionFailure failure,
+      Throwable cause)
+      throws Exception {
+    outputs.discard();
+    invokes.takeAnswered(session, lane.run().current().handle());
+    // The worker's mirror has what this Result would have written.
+    lane.claim().drop();
+    onFailed(lane, action, failure, cause);
+  }
+
+  private void applyMemory(Lane lane, WorkerSession session, ResultsCursor result)
+      throws Exception {
+    lane.run()
+        .writeSensory(
+            result.paths(), result.values(), result.sensoryFrom(), result.shortTermFrom());
+    if (result.shortTermFrom() < result.changesTo()) {
+      memory.write(
+          lane.key(), result.paths(), result.values(), result.shortTermFrom(), result.changesTo());
+    }
+    lane.setMemoryVersion(result.memoryVersion());
+    lane.claim().hold(session, result.memoryVersion());
+  }
+
+  private void addTriggered(AgentPlan plan, Run run, Invocation sender, ResultsCursor result) {
+    ByteString senderEventId = null;
+    for (int i = 0; i < result.eventCount(); i++) {
+      String type = result.eventType(i);
+      if (type.equals(EventTypes.OUTPUT)) {
+        continue;
+      }
+      metrics.onEvent();
+      PlannedAction[] triggered = plan.triggeredBy(type);
+      if (triggered.length == 0) {
+        continue;
+      }
+      if (senderEventId == null) {
+        senderEventId = eventId(run, sender);
+      }
+      SentEvent event =
+          new SentEvent(
+              type,
+              result.eventPayload(i),
+              result.eventContentType(i),
+              sender.idBytes(),
+              i,
+              sender.action(),
+              senderEventId);
+      for (PlannedAction action : triggered) {
+        run.add(new Invocation(action.name(), run.takeOrdinal(), sender.hops() + 1, event));
+      }
+    }
+  }
+
+  private ByteString eventId(Run run, Invocation invocation) {
+    SentEvent event = invocation.event();
+    return UnsafeByteOperations.unsafeWrap(
+        event == null
+            ? identities.eventIdBytes(run.id(), 0)
+            : identities.eventIdBytes(event.source().toByteArray(), event.position()));
+  }
+
+  private ActionFailure notDecodable(Lane lane, WorkerSession session, int event, Exception e) {
+    return invokes.failure(
+        lane,
+        session,
+        Failure.Kind.NOT_ENCODABLE,
+        e.getClass().getName(),
+        "event " + event + " is not a record of the output stream's type: " + e.getMessage());
+  }
+
+  private ActionFailure hopLimit(Lane lane, WorkerSession session, String type, int hops) {
+    return invokes.failure(
+        lane,
+        session,
+        Failure.Kind.TERMINAL,
+        "HopLimitExceeded",
+        "one input has chained "
+            + hops
+            + " events, and event '"
+            + type
+            + "' would chain another; an action that sends what triggers it never ends. If the"
+            + " chain is meant, raise the agent's hop limit");
+  }
+
+  /** The worker says that an attempt failed. */
+  public void onFailure(WorkerSession session, Failure failure) throws Exception {
+    Lane lane = invokes.takeAnswered(session, failure.getHandle());
+    if (lane == null) {
+      metrics.onStaleReply();
+      return;
+    }
+    Invocation invocation = lane.run().current();
+    onFailed(
+        lane,
+        plans.read(session.plan()).action(invocation.action()),
+        new ActionFailure(
+            session.plan().getAgent(),
+            invocation.action(),
+            lane.key(),
+            lane.run().input().runNumber(),
+            invocation.attempt(),
+            session.worker(),
+            Invokes.hex(session.generation()),
+            failure.getKind(),
+            failure.getException(),
+            failure.getMessage(),
+            failure.getStack()),
+        null);
+  }
+
+  private void onFailed(Lane lane, PlannedAction action, ActionFailure failure, Throwable cause)
+      throws Exception {
+    metrics.onFailure(action);
+    FailurePolicy policy = action == null ? FailurePolicy.getDefaultInstance() : action.onFailure();
+    FailurePolicies.Decision decision = policies.decide(policy, failure, cause);
+    if (decision instanceof FailJob failJob) {
+      throw failJob.exception();
+    }
+  }
+
+  private void onInvocationOver(Lane lane) throws Exception {
+    Run run = lane.run();
+    run.removeCurrent();
+    lanes.markDirty(lane);
+    if (run.current() != null) {
+      invokes.send(lane);
+      return;
+    }
+    if (!run.sensory().isEmpty()) {
+      // Sensory memory ends with its run, which makes other memory than the worker's mirror holds.
+      lane.setMemoryVersion(versions.fresh());
+      lane.claim().onSensoryCleared();
+    }
+    begun--;
+    finishInput(lane);
+    begin();
+  }
+
+  /** The first input of the lane is finished, and all that it caused. */
+  private void finishInput(Lane lane) throws Exception {
+    Input finished = lane.removeFirstInput();
+    lanes.markDirty(lane);
+    waiting.onFinished(finished);
+    watermarks.onFinished(finished.segment());
+    if (lane.isActive()) {
+      startable.add(lane);
+    } else {
+      lanes.onIdle(lane);
+    }
+  }
+
+  /** Runs that have begun and not ended. */
+  public int begunCount() {
+    return begun;
+  }
+
+  /** Lanes with an input whose run may not begin yet. */
+  public int startableCount() {
+    return startable.size();
+  }
+}

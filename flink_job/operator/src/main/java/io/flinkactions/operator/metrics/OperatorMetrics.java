@@ -1,0 +1,182 @@
+package io.flinkactions.operator.metrics;
+
+import io.flinkactions.operator.plan.PlannedAction;
+import io.flinkactions.operator.session.SessionCounters;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.function.IntSupplier;
+import java.util.function.LongSupplier;
+import java.util.function.Supplier;
+import org.apache.flink.metrics.Counter;
+import org.apache.flink.metrics.Gauge;
+import org.apache.flink.metrics.Histogram;
+import org.apache.flink.metrics.MeterView;
+import org.apache.flink.metrics.MetricGroup;
+
+/**
+ * The operator in Flink's metric system: group "actions" for all, and a group per action below it.
+ * Mailbox thread only, but for gauges, which Flink's reporters read as they please.
+ */
+public final class OperatorMetrics {
+
+  // An action's name in a metric's name; more actions than a plan has would be a leak: Flink
+  // unregisters nothing.
+  private static final int ACTIONS_LIMIT = 1_000;
+
+  private final MetricGroup group;
+  private final Supplier<Histogram> histograms;
+  private final Map<String, ActionMetrics> byAction = new HashMap<>();
+  private final Counter inputs;
+  private final Counter unmatched;
+  private final Counter events;
+  private final Counter outputs;
+  private final Counter actions;
+  private final Counter failures;
+  private final Counter staleReplies;
+  private final Counter needMemory;
+  private final Counter bounces;
+  private final Counter resent;
+  private final Histogram latency;
+  private PlannedAction lastAction;
+  private ActionMetrics lastMetrics;
+
+  private record ActionMetrics(Counter count, Counter failures, Histogram latency) {}
+
+  public OperatorMetrics(MetricGroup operatorGroup, Supplier<Histogram> histograms) {
+    this.group = operatorGroup.addGroup("actions");
+    this.histograms = histograms;
+    inputs = group.counter("inputs");
+    unmatched = group.counter("unmatchedInputs");
+    events = group.counter("events");
+    outputs = group.counter("outputs");
+    actions = group.counter("results");
+    group.meter("resultsPerSecond", new MeterView(actions));
+    failures = group.counter("failures");
+    staleReplies = group.counter("staleReplies");
+    needMemory = group.counter("needMemory");
+    bounces = group.counter("bounces");
+    resent = group.counter("resentInvocations");
+    latency = group.histogram("latencyMicros", histograms.get());
+  }
+
+  /** Where things stand in the lanes. */
+  public void showLanes(
+      IntSupplier runsInFlight,
+      IntSupplier atWorkers,
+      IntSupplier ready,
+      IntSupplier waiting,
+      LongSupplier waitingBytes,
+      IntSupplier activeLanes,
+      IntSupplier residentLanes) {
+    gauge("runsInFlight", runsInFlight::getAsInt);
+    gauge("invocationsAtWorkers", atWorkers::getAsInt);
+    gauge("invocationsWaitingForWorkers", ready::getAsInt);
+    gauge("inputsWaiting", waiting::getAsInt);
+    gauge("inputsWaitingBytes", waitingBytes::getAsLong);
+    gauge("lanesActive", activeLanes::getAsInt);
+    gauge("lanesResident", residentLanes::getAsInt);
+  }
+
+  /** What the sessions have done. */
+  public void showSessions(SessionCounters counters) {
+    MetricGroup sessions = group.addGroup("session");
+    gauge(sessions, "state", counters::state);
+    gauge(sessions, "open", counters::openSessions);
+    gauge(sessions, "reconnects", counters::reconnects);
+    gauge(sessions, "interruptions", counters::interruptions);
+    gauge(sessions, "framesSent", counters::framesSent);
+    gauge(sessions, "framesReceived", counters::framesReceived);
+    gauge(sessions, "bytesSent", counters::bytesSent);
+    gauge(sessions, "bytesReceived", counters::bytesReceived);
+    gauge(sessions, "invokesSent", counters::invokesSent);
+    gauge(sessions, "lastFrameBytes", counters::lastFrameBytes);
+    gauge(sessions, "lastFrameInvokes", counters::lastFrameInvokes);
+    gauge(sessions, "unacknowledgedFrames", counters::unacknowledgedFrames);
+    gauge(sessions, "queuedInvokes", counters::queuedInvokes);
+    gauge(sessions, "freeCredit", counters::freeCredit);
+    gauge(sessions, "roundTripMicros", counters::roundTripMicros);
+    gauge(sessions, "loopLagMicros", counters::loopLagMicros);
+  }
+
+  private <T> void gauge(String name, Gauge<T> gauge) {
+    gauge(group, name, gauge);
+  }
+
+  private static <T> void gauge(MetricGroup in, String name, Gauge<T> gauge) {
+    in.gauge(name, gauge);
+  }
+
+  public void onInput() {
+    inputs.inc();
+  }
+
+  /** An input triggered nothing. */
+  public void onUnmatched() {
+    unmatched.inc();
+  }
+
+  /** An action sent an event that is not an output. */
+  public void onEvent() {
+    events.inc();
+  }
+
+  public void onOutputs(int count) {
+    outputs.inc(count);
+  }
+
+  /** A Result was applied. */
+  public void onResult(PlannedAction action, long latencyNanos) {
+    long micros = latencyNanos / 1_000;
+    actions.inc();
+    latency.update(micros);
+    ActionMetrics metrics = of(action);
+    metrics.count.inc();
+    metrics.latency.update(micros);
+  }
+
+  /** An attempt failed; the action is null if the plan has it no more. */
+  public void onFailure(PlannedAction action) {
+    failures.inc();
+    if (action != null) {
+      of(action).failures.inc();
+    }
+  }
+
+  /** A reply came to an attempt that nobody waits for. */
+  public void onStaleReply() {
+    staleReplies.inc();
+  }
+
+  public void onNeedMemory() {
+    needMemory.inc();
+  }
+
+  public void onBounce() {
+    bounces.inc();
+  }
+
+  /** Invocations went to a worker again because the first had gone. */
+  public void onResent(int count) {
+    resent.inc(count);
+  }
+
+  private ActionMetrics of(PlannedAction action) {
+    if (action != lastAction) {
+      lastAction = action;
+      String name =
+          byAction.size() < ACTIONS_LIMIT || byAction.containsKey(action.name())
+              ? action.name()
+              : "other";
+      lastMetrics = byAction.computeIfAbsent(name, this::register);
+    }
+    return lastMetrics;
+  }
+
+  private ActionMetrics register(String name) {
+    MetricGroup own = group.addGroup("action", name);
+    Counter count = own.counter("results");
+    own.meter("resultsPerSecond", new MeterView(count));
+    return new ActionMetrics(
+        count, own.counter("failures"), own.histogram("latencyMicros", histograms.get()));
+  }
+}

@@ -1,0 +1,101 @@
+package io.flinkactions.operator.plan;
+
+import com.google.protobuf.ByteString;
+import io.flinkactions.wire.v1.Action;
+import io.flinkactions.wire.v1.Plan;
+import io.flinkactions.wire.v1.Trigger;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/** What an agent's events trigger, as one generation of a server declared it. Immutable. */
+public final class AgentPlan {
+
+  private static final PlannedAction[] NOTHING = {};
+
+  private final String agent;
+  private final ByteString digest;
+  private final int hopLimit;
+  private final long shortTermTtlMillis;
+  private final Map<String, PlannedAction> byName = new HashMap<>();
+  private final Map<String, PlannedAction[]> byEventType = new HashMap<>();
+
+  private AgentPlan(Plan plan, int defaultHopLimit) {
+    agent = plan.getAgent();
+    digest = plan.getDigest();
+    hopLimit = plan.getHopLimit() > 0 ? plan.getHopLimit() : defaultHopLimit;
+    shortTermTtlMillis = plan.getMemory().getShortTermTtlMs();
+  }
+
+  /**
+   * Reads a plan.
+   *
+   * @throws UnsupportedPlanException if it asks for what this operator cannot do
+   */
+  public static AgentPlan of(Plan plan, int defaultHopLimit) throws UnsupportedPlanException {
+    AgentPlan parsed = new AgentPlan(plan, defaultHopLimit);
+    Map<String, List<PlannedAction>> triggered = new HashMap<>();
+    for (int index = 0; index < plan.getActionsCount(); index++) {
+      Action action = plan.getActions(index);
+      PlannedAction planned = new PlannedAction(index, action);
+      parsed.byName.put(planned.name(), planned);
+      for (Trigger trigger : action.getTriggersList()) {
+        List<PlannedAction> actions =
+            triggered.computeIfAbsent(eventType(plan, action, trigger), type -> new ArrayList<>());
+        // An action runs once per event, however many of its triggers match.
+        if (!actions.contains(planned)) {
+          actions.add(planned);
+        }
+      }
+    }
+    triggered.forEach((type, actions) -> parsed.byEventType.put(type, actions.toArray(NOTHING)));
+    return parsed;
+  }
+
+  private static String eventType(Plan plan, Action action, Trigger trigger)
+      throws UnsupportedPlanException {
+    switch (trigger.getConditionCase()) {
+      case EVENT_TYPE:
+        return trigger.getEventType();
+      case CEL:
+        throw new UnsupportedPlanException(
+            plan.getAgent(),
+            action.getName(),
+            "is triggered by the CEL expression '" + trigger.getCel() + "'");
+      default:
+        throw new UnsupportedPlanException(
+            plan.getAgent(),
+            action.getName(),
+            "has a trigger of a kind that this operator does not know");
+    }
+  }
+
+  /** The actions that an event of this type triggers, in declaration order. Not to be changed. */
+  public PlannedAction[] triggeredBy(String eventType) {
+    return byEventType.getOrDefault(eventType, NOTHING);
+  }
+
+  /** The action of this name, or null if the plan has none. */
+  public PlannedAction action(String name) {
+    return byName.get(name);
+  }
+
+  public String agent() {
+    return agent;
+  }
+
+  public ByteString digest() {
+    return digest;
+  }
+
+  /** How many events deep one input may chain. */
+  public int hopLimit() {
+    return hopLimit;
+  }
+
+  /** 0: short-term memory lives for ever. */
+  public long shortTermTtlMillis() {
+    return shortTermTtlMillis;
+  }
+}

@@ -1,0 +1,43 @@
+package io.flinkactions.operator.plan;
+
+import io.flinkactions.wire.v1.Plan;
+import java.util.IdentityHashMap;
+import java.util.Map;
+
+/** The plans of the sessions' workers, read once each. Mailbox thread only. */
+public final class Plans {
+
+  // More than generations that live at the same time; what is dropped is only read again.
+  private static final int REMEMBERED = 8;
+
+  private final int defaultHopLimit;
+  private final Map<Plan, AgentPlan> parsed = new IdentityHashMap<>();
+  private Plan lastAsked;
+  private AgentPlan lastAnswer;
+
+  public Plans(int defaultHopLimit) {
+    this.defaultHopLimit = defaultHopLimit;
+  }
+
+  /**
+   * What this plan says. Sessions with equal plans have the same object.
+   *
+   * @throws UnsupportedPlanException if it asks for what this operator cannot do
+   */
+  public AgentPlan read(Plan plan) throws UnsupportedPlanException {
+    if (plan == lastAsked) {
+      return lastAnswer;
+    }
+    AgentPlan answer = parsed.get(plan);
+    if (answer == null) {
+      answer = AgentPlan.of(plan, defaultHopLimit);
+      if (parsed.size() >= REMEMBERED) {
+        parsed.clear();
+      }
+      parsed.put(plan, answer);
+    }
+    lastAsked = plan;
+    lastAnswer = answer;
+    return answer;
+  }
+}

@@ -1,0 +1,19 @@
+package io.flinkactions.operator.plan;
+
+/** The server's plan asks for what this version of the operator cannot do. */
+public final class UnsupportedPlanException extends Exception {
+
+  private static final long serialVersionUID = 1L;
+
+  UnsupportedPlanException(String agent, String action, String what) {
+    super(
+        "action '"
+            + action
+            + "' of agent '"
+            + agent
+            + "' "
+            + what
+            + ", and this operator matches exact event types only; trigger it by event types, or"
+            + " run the job with a newer operator jar");
+  }
+}

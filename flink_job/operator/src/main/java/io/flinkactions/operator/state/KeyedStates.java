@@ -1,0 +1,53 @@
+package io.flinkactions.operator.state;
+
+import io.flinkactions.operator.memory.KeyMemory;
+import io.flinkactions.operator.memory.StateKeyMemory;
+import java.time.Duration;
+import org.apache.flink.api.common.state.KeyedStateStore;
+import org.apache.flink.api.common.state.MapStateDescriptor;
+import org.apache.flink.api.common.state.StateTtlConfig;
+import org.apache.flink.api.common.state.ValueState;
+import org.apache.flink.api.common.state.ValueStateDescriptor;
+import org.apache.flink.api.common.typeutils.base.LongSerializer;
+import org.apache.flink.api.common.typeutils.base.StringSerializer;
+import org.apache.flink.api.common.typeutils.base.array.BytePrimitiveArraySerializer;
+import org.apache.flink.runtime.state.KeyedStateBackend;
+
+/** The keyed states of the operator, by name: what a savepoint has in it (see state.proto). */
+public record KeyedStates(StateLaneStore lanes, KeyMemory memory) {
+
+  /** Has a value for every key with inputs, and for no other: to restore reads these keys only. */
+  public static final String LANE = "lane";
+
+  private static final String HEADER = "key";
+  private static final String INPUT = "input";
+  private static final String MEMORY = "memory";
+
+  /**
+   * Registers the states.
+   *
+   * @param memoryTtl zero: short-term memory lives for ever
+   */
+  public static KeyedStates of(
+      KeyedStateBackend<String> backend, KeyedStateStore store, Duration memoryTtl) {
+    MapStateDescriptor<String, byte[]> memory =
+        new MapStateDescriptor<>(
+            MEMORY, StringSerializer.INSTANCE, BytePrimitiveArraySerializer.INSTANCE);
+    if (!memoryTtl.isZero()) {
+      memory.enableTimeToLive(StateTtlConfig.newBuilder(memoryTtl).build());
+    }
+    StateLaneStore lanes =
+        new StateLaneStore(
+            backend,
+            value(store, HEADER),
+            value(store, LANE),
+            store.getMapState(
+                new MapStateDescriptor<>(
+                    INPUT, LongSerializer.INSTANCE, BytePrimitiveArraySerializer.INSTANCE)));
+    return new KeyedStates(lanes, new StateKeyMemory(backend, store.getMapState(memory)));
+  }
+
+  private static ValueState<byte[]> value(KeyedStateStore store, String name) {
+    return store.getState(new ValueStateDescriptor<>(name, BytePrimitiveArraySerializer.INSTANCE));
+  }
+}
