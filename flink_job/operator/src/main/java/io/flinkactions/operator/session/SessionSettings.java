@@ -3,6 +3,7 @@ package io.flinkactions.operator.session;
 import java.time.Duration;
 import java.util.List;
 import java.util.Objects;
+import java.util.regex.Pattern;
 
 /**
  * How a subtask reaches its action server. Read once from the job's configuration, then passed on.
@@ -33,11 +34,21 @@ public record SessionSettings(
     Duration closeTimeout,
     int maxFrameBytes) {
 
+  private static final Pattern ADDRESS = Pattern.compile("unix:.+|[a-z]+://.*|[^/]+:\\d+");
+
   public SessionSettings {
     endpoints = List.copyOf(endpoints);
     if (endpoints.isEmpty()) {
       throw new IllegalArgumentException(
           "endpoints is empty: name at least one server, such as localhost:7077");
+    }
+    for (String endpoint : endpoints) {
+      if (!ADDRESS.matcher(endpoint).matches()) {
+        throw new IllegalArgumentException(
+            "endpoint is \""
+                + endpoint
+                + "\": it must be host:port, unix:/path or a gRPC target such as dns:///name:port");
+      }
     }
     Objects.requireNonNull(reconnectTimeout);
     if (maxFrameBytes < 64 * 1024) {

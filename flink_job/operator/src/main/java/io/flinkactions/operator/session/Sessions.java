@@ -1,7 +1,9 @@
 package io.flinkactions.operator.session;
 
 import com.google.protobuf.ByteString;
+import io.flinkactions.wire.v1.Bye;
 import java.util.Collection;
+import java.util.List;
 
 /**
  * All sessions of one subtask. Every method runs on the mailbox thread unless it says otherwise.
@@ -18,22 +20,39 @@ import java.util.Collection;
  * }</pre>
  */
 public final class Sessions implements AutoCloseable {
+  private final Inbox inbox;
+  private final Fleet fleet;
+  private final Routing routing = new Routing();
+  private boolean isClosed;
 
   /**
    * @param wake called on a gRPC thread when an event came and the last {@link #poll} found none:
    *     it must post a mail that polls until null (at once, or later by a mail of its own). Not
    *     called again before poll has returned null
    */
-  public Sessions(SessionSettings settings, StartIdentity identity, Runnable wake) {}
+  public Sessions(SessionSettings settings, StartIdentity identity, Runnable wake) {
+    this.inbox = new Inbox(wake);
+    this.fleet = new Fleet(settings, identity, inbox);
+  }
 
   /** Starts to connect, and returns at once. */
   public void open() {
-    throw new UnsupportedOperationException();
+    fleet.open();
   }
 
   /** The next event, or null if there is none now. */
   public SessionEvent poll() {
-    throw new UnsupportedOperationException();
+    SessionEvent event = inbox.poll();
+    if (event instanceof SessionEvent.Welcomed welcomed) {
+      routing.opened(welcomed.session());
+    } else if (event instanceof SessionEvent.Draining draining) {
+      routing.draining(draining.session(), draining.reason());
+    } else if (event instanceof SessionEvent.Interrupted interrupted) {
+      routing.closed(interrupted.session());
+    } else if (event instanceof SessionEvent.Ended ended) {
+      routing.closed(ended.session());
+    }
+    return event;
   }
 
   /**
@@ -47,7 +66,7 @@ public final class Sessions implements AutoCloseable {
    * @param generation the generation in which the key's run began, or empty
    */
   public WorkerSession route(String key, ByteString generation) {
-    throw new UnsupportedOperationException();
+    return routing.route(key, generation, fleet.view());
   }
 
   /**
@@ -55,22 +74,25 @@ public final class Sessions implements AutoCloseable {
    * itself.
    */
   public void flush() {
-    throw new UnsupportedOperationException();
+    Collection<WorkerSession> open = routing.open();
+    for (WorkerSession session : open) {
+      session.pump();
+    }
   }
 
-  /** The open sessions. */
+  /** The sessions that are open, as far as events have told. */
   public Collection<WorkerSession> openSessions() {
-    throw new UnsupportedOperationException();
+    return List.copyOf(routing.open());
   }
 
   /** Numbers for metrics. Any thread. */
   public SessionCounters counters() {
-    throw new UnsupportedOperationException();
+    return fleet.counters();
   }
 
   /** Says goodbye as a job whose input has ended, and releases everything. */
   public void closeFinished() {
-    throw new UnsupportedOperationException();
+    close(Bye.Reason.FINISHED, "the job's input has ended");
   }
 
   /**
@@ -79,6 +101,13 @@ public final class Sessions implements AutoCloseable {
    */
   @Override
   public void close() {
-    throw new UnsupportedOperationException();
+    close(Bye.Reason.JOB_CANCELLED, "the task is closed");
+  }
+
+  private void close(Bye.Reason reason, String message) {
+    if (!isClosed) {
+      isClosed = true;
+      fleet.close(reason, message);
+    }
   }
 }

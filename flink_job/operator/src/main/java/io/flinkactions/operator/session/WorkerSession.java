@@ -1,6 +1,7 @@
 package io.flinkactions.operator.session;
 
 import com.google.protobuf.ByteString;
+import io.flinkactions.operator.session.SessionException.MessageTooLarge;
 import io.flinkactions.wire.v1.CallsRecorded;
 import io.flinkactions.wire.v1.Cancel;
 import io.flinkactions.wire.v1.Invoke;
@@ -10,38 +11,56 @@ import java.util.Collection;
 
 /**
  * One welcomed stream to one incarnation of one worker. A reconnect makes another one. Public
- * methods run on the mailbox thread unless they say otherwise.
+ * methods run on the mailbox thread.
+ *
+ * <p>What {@link #queue} and the others say is sent by {@link Sessions#flush}, or earlier.
  */
 public final class WorkerSession {
+  private final WorkerStream stream;
+  private final Welcomed welcomed;
+  private final Outbox outbox;
+  private final long workerHash;
 
-  WorkerSession() {}
+  private boolean isOpen = true;
+  private long lastAppliedSequence;
+
+  /** What Welcome has settled. */
+  record Welcomed(
+      String worker, ByteString incarnation, ByteString generation, Plan plan, long lingerMillis) {}
+
+  WorkerSession(WorkerStream stream, Welcomed welcomed, Outbox outbox) {
+    this.stream = stream;
+    this.welcomed = welcomed;
+    this.outbox = outbox;
+    this.workerHash = Rendezvous.hashOf(welcomed.worker());
+  }
 
   /** What this worker's generation offers; {@link Invoke#getAction()} is an index into it. */
   public Plan plan() {
-    throw new UnsupportedOperationException();
+    return welcomed.plan();
   }
 
   /** Id of the worker's generation, 16 bytes. */
   public ByteString generation() {
-    throw new UnsupportedOperationException();
+    return welcomed.generation();
   }
 
   /** The worker's name, stable over restarts of its process: "w0". */
   public String worker() {
-    throw new UnsupportedOperationException();
+    return welcomed.worker();
   }
 
   /** Id of the worker's process, 16 bytes. */
   public ByteString incarnation() {
-    throw new UnsupportedOperationException();
+    return welcomed.incarnation();
   }
 
   /**
-   * Whether what is queued may still reach the worker. False as soon as an event says so, not
-   * earlier.
+   * Whether what is queued may still reach the worker. It turns false with the event that says so,
+   * not earlier.
    */
   public boolean isOpen() {
-    throw new UnsupportedOperationException();
+    return isOpen;
   }
 
   /**
@@ -50,19 +69,33 @@ public final class WorkerSession {
    * there is credit again.
    */
   public boolean mayInvoke(int serializedBytes) {
-    throw new UnsupportedOperationException();
+    return outbox.mayInvoke(serializedBytes);
   }
 
   /**
-   * Opens an invocation: puts it behind those that wait to be sent. {@link Sessions#flush} sends
-   * them. What a reconnect resumes may be queued without asking {@link #mayInvoke}: it waits here
-   * for credit.
+   * Opens an invocation: puts it behind those that wait to be sent. What a reconnect resumes may be
+   * queued without asking {@link #mayInvoke}: it waits here for credit.
    *
-   * @throws SessionException.MessageTooLarge if no frame may hold it. Nothing is sent and the
-   *     session goes on
+   * @throws MessageTooLarge if no frame may hold it. Nothing is sent and the session goes on
    */
   public void queue(Invoke invoke) {
-    throw new UnsupportedOperationException();
+    int size = invoke.getSerializedSize();
+    if (size > outbox.maxInvokeBytes()) {
+      int action = invoke.getAction();
+      throw new MessageTooLarge(
+          action < plan().getActionsCount()
+              ? plan().getActions(action).getName()
+              : "number " + action,
+          invoke.getKey().toStringUtf8(),
+          size,
+          outbox.maxInvokeBytes());
+    }
+    outbox.queue(invoke);
+  }
+
+  /** Largest Invoke that {@link #queue} takes, in bytes. */
+  public int maxInvokeBytes() {
+    return outbox.maxInvokeBytes();
   }
 
   /**
@@ -70,46 +103,84 @@ public final class WorkerSession {
    * or cancelled.
    */
   public void closed() {
-    throw new UnsupportedOperationException();
-  }
-
-  /** Largest Invoke that {@link #queue} takes. */
-  public int maxInvokeBytes() {
-    throw new UnsupportedOperationException();
+    if (outbox.closed()) {
+      stream.capacityAvailable();
+    }
   }
 
   /**
-   * Ends these attempts. What was not sent yet is not sent. Say {@link #closed} for each as well.
+   * Ends these attempts; those that were not sent yet are not sent. Say {@link #closed} for each as
+   * well.
    */
   public void cancel(Collection<Long> handles, Cancel.Reason reason) {
-    throw new UnsupportedOperationException();
+    outbox.cancel(handles, reason);
   }
 
   /** Acknowledges call records. */
   public void callsRecorded(CallsRecorded recorded) {
-    throw new UnsupportedOperationException();
+    outbox.callsRecorded(recorded);
   }
 
   /**
-   * The checkpoint and all before it are complete; {@code cut} is what {@link #lastAppliedSequence}
-   * was at its snapshot.
+   * The checkpoint and all before it are complete.
+   *
+   * @param cut what {@link #lastAppliedSequence} of this session was at its snapshot
    */
   public void checkpointCompleted(long checkpointId, long cut) {
-    throw new UnsupportedOperationException();
+    outbox.checkpointCompleted(checkpointId, cut);
   }
 
   /** Hint: the mirrors of these keys are of no use any more. */
   public void forgetKeys(Collection<ByteString> keys) {
-    throw new UnsupportedOperationException();
+    outbox.forgetKeys(keys);
   }
 
-  /** The frame has been applied whole: notes its number and lets another one be read. */
+  /**
+   * The frame has been applied whole, frames in their order: notes its number and lets more be
+   * read.
+   */
   public void applied(WorkerFrame frame) {
-    throw new UnsupportedOperationException();
+    lastAppliedSequence = frame.getSequence();
+    stream.applied();
   }
 
   /** Number of the last frame that was applied: the cut of a snapshot taken now. 0: none yet. */
   public long lastAppliedSequence() {
-    throw new UnsupportedOperationException();
+    return lastAppliedSequence;
+  }
+
+  @Override
+  public String toString() {
+    return "session with " + welcomed.worker() + " at " + stream.address();
+  }
+
+  // ---- for this package ----
+
+  void notOpenAnyMore() {
+    isOpen = false;
+  }
+
+  void pump() {
+    stream.pump();
+  }
+
+  long workerHash() {
+    return workerHash;
+  }
+
+  Outbox outbox() {
+    return outbox;
+  }
+
+  WorkerStream stream() {
+    return stream;
+  }
+
+  long lingerMillis() {
+    return welcomed.lingerMillis();
+  }
+
+  long loopLagMicros() {
+    return stream.loopLagMicros();
   }
 }

@@ -1,0 +1,63 @@
+package io.flinkactions.operator.session;
+
+import io.grpc.Attributes;
+import io.grpc.Grpc;
+import io.grpc.InsecureChannelCredentials;
+import io.grpc.ManagedChannel;
+import java.net.InetSocketAddress;
+import java.net.SocketAddress;
+import java.util.concurrent.TimeUnit;
+
+/** Opens connections, and reads the addresses that a directory gives. */
+final class Channels {
+
+  private Channels() {}
+
+  /**
+   * A channel for one attempt. A new one each time, because a channel keeps a back-off, a resolved
+   * name and a failure of its own, and would answer from them; this side decides when to try again,
+   * and nobody else.
+   *
+   * @throws IllegalArgumentException if the target is no address
+   */
+  static ManagedChannel open(String target, int maxMessageBytes) {
+    return Grpc.newChannelBuilder(target, InsecureChannelCredentials.create())
+        // Parsing on netty's thread saves a hop; nothing that runs there blocks.
+        .directExecutor()
+        .disableRetry()
+        .disableServiceConfigLookUp()
+        .proxyDetector(address -> null)
+        .maxInboundMessageSize(maxMessageBytes)
+        .userAgent("flink-actions-operator")
+        .build();
+  }
+
+  static void close(ManagedChannel channel, long deadlineNanos) {
+    channel.shutdownNow();
+    try {
+      channel.awaitTermination(
+          Math.max(0, deadlineNanos - System.nanoTime()), TimeUnit.NANOSECONDS);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+  }
+
+  /**
+   * A worker's address as this side can use it: ":port" is a port of the host that the directory
+   * was read from.
+   *
+   * @param directory attributes of the directory's stream: whom a name with several addresses has
+   *     led to, only the socket knows
+   */
+  static String resolve(String address, Attributes directory) {
+    if (!address.startsWith(":")) {
+      return address;
+    }
+    SocketAddress remote = directory.get(Grpc.TRANSPORT_ATTR_REMOTE_ADDR);
+    if (remote instanceof InetSocketAddress inet && inet.getAddress() != null) {
+      String host = inet.getAddress().getHostAddress();
+      return (host.indexOf(':') >= 0 ? "[" + host + "]" : host) + address;
+    }
+    return "localhost" + address;
+  }
+}

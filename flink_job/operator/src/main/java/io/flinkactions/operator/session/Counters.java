@@ -1,0 +1,106 @@
+package io.flinkactions.operator.session;
+
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.LongAdder;
+import java.util.function.ToLongFunction;
+
+/** Counts where things happen; sums over the open sessions when it is asked. */
+final class Counters implements SessionCounters {
+  final LongAdder reconnects = new LongAdder();
+  final LongAdder interruptions = new LongAdder();
+  final LongAdder framesSent = new LongAdder();
+  final LongAdder framesReceived = new LongAdder();
+  final LongAdder bytesSent = new LongAdder();
+  final LongAdder bytesReceived = new LongAdder();
+  final LongAdder invokesSent = new LongAdder();
+  volatile int lastFrameBytes;
+  volatile int lastFrameInvokes;
+  volatile long roundTripMicros;
+  volatile String state = "connecting";
+  final Set<WorkerSession> open = ConcurrentHashMap.newKeySet();
+
+  @Override
+  public int openSessions() {
+    return open.size();
+  }
+
+  @Override
+  public long reconnects() {
+    return reconnects.sum();
+  }
+
+  @Override
+  public long interruptions() {
+    return interruptions.sum();
+  }
+
+  @Override
+  public long framesSent() {
+    return framesSent.sum();
+  }
+
+  @Override
+  public long framesReceived() {
+    return framesReceived.sum();
+  }
+
+  @Override
+  public long bytesSent() {
+    return bytesSent.sum();
+  }
+
+  @Override
+  public long bytesReceived() {
+    return bytesReceived.sum();
+  }
+
+  @Override
+  public long invokesSent() {
+    return invokesSent.sum();
+  }
+
+  @Override
+  public int lastFrameBytes() {
+    return lastFrameBytes;
+  }
+
+  @Override
+  public int lastFrameInvokes() {
+    return lastFrameInvokes;
+  }
+
+  @Override
+  public int unacknowledgedFrames() {
+    return (int) overOpen(session -> session.outbox().unacknowledgedFrames());
+  }
+
+  @Override
+  public int queuedInvokes() {
+    return (int) overOpen(session -> session.outbox().queuedInvokes());
+  }
+
+  @Override
+  public long freeCredit() {
+    return overOpen(session -> session.outbox().freeCredit());
+  }
+
+  @Override
+  public long roundTripMicros() {
+    return roundTripMicros;
+  }
+
+  @Override
+  public long loopLagMicros() {
+    return open.stream().mapToLong(WorkerSession::loopLagMicros).max().orElse(0);
+  }
+
+  @Override
+  public String state() {
+    return state;
+  }
+
+  private long overOpen(ToLongFunction<WorkerSession> number) {
+    return open.stream().mapToLong(number).sum();
+  }
+}

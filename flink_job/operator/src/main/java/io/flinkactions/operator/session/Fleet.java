@@ -1,0 +1,874 @@
+package io.flinkactions.operator.session;
+
+import com.google.protobuf.ByteString;
+import io.flinkactions.wire.v1.AgentDigest;
+import io.flinkactions.wire.v1.Bye;
+import io.flinkactions.wire.v1.DirectoryState;
+import io.flinkactions.wire.v1.Generation;
+import io.flinkactions.wire.v1.Hello;
+import io.flinkactions.wire.v1.Reject;
+import io.flinkactions.wire.v1.WorkerEntry;
+import io.grpc.Attributes;
+import io.grpc.Status;
+import java.net.ConnectException;
+import java.nio.channels.ClosedChannelException;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.ScheduledFuture;
+import java.util.concurrent.ScheduledThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
+
+/**
+ * Keeps one session with every worker that the directory names, and decides what a lost one means.
+ * All of it runs on a thread of its own (the mailbox thread may be held up by a slow sink for
+ * minutes, and connections want looking after meanwhile); only what is said to be for any thread
+ * may be called from elsewhere.
+ *
+ * <p>A lost stream is not a lost worker (CORRECTNESS.md 9). Its session is <em>interrupted</em>,
+ * and until one of these decides, it is tried again at the same worker:
+ *
+ * <ul>
+ *   <li>the same incarnation welcomes again: that session resumes this one;
+ *   <li>its supervisor, who is its parent, names it dead or names it no more: it is dead, at once;
+ *   <li>another supervisor answers for the endpoint and nothing listens at the worker's address any
+ *       more: dead as well;
+ *   <li>the worker's linger time and a grace are over: whatever it still ran it has cancelled
+ *       itself.
+ * </ul>
+ */
+final class Fleet {
+  static final int PROTOCOL = 1;
+
+  private static final long TICK = TimeUnit.MILLISECONDS.toNanos(100);
+  // How long frames of a worker that is known to be dead are still waited for: they lie in a socket
+  // of this machine or are lost.
+  private static final long LAST_FRAMES = TimeUnit.MILLISECONDS.toNanos(100);
+  private static final long POLITE_RETRY = TimeUnit.MILLISECONDS.toNanos(200);
+  // A job that has just been stopped and submitted again may find its former self still leaving.
+  private static final long NAMESPACE_PATIENCE = TimeUnit.SECONDS.toNanos(5);
+  private static final long DIRECTORY_DOUBT = TimeUnit.SECONDS.toNanos(2);
+  private static final long FIRST_NOTICE = TimeUnit.SECONDS.toNanos(1);
+  private static final long LONGEST_BETWEEN_NOTICES = TimeUnit.SECONDS.toNanos(10);
+
+  private enum Phase {
+    IDLE,
+    CONNECTING,
+    OPEN,
+    WAITING, // for the next attempt
+    REFUSED // the worker wants no session until the directory says something else of it
+  }
+
+  /** What this side has with one incarnation of one worker. */
+  private static final class Link {
+    final ByteString incarnation;
+    WorkerEntry entry;
+    String address;
+    boolean isListed = true;
+    Phase phase = Phase.IDLE;
+    WorkerStream stream;
+    ScheduledFuture<?> timer;
+    final Backoff backoff = new Backoff();
+    WorkerEntry.State refusedIn;
+    boolean wasWelcomed;
+
+    WorkerSession interrupted;
+    long lostAt;
+
+    // Set once the worker is known to be dead, while its last frames are waited for.
+    Death death;
+
+    Link(ByteString incarnation) {
+      this.incarnation = incarnation;
+    }
+  }
+
+  private record Death(String cause, boolean suspectsKnown, Set<ByteString> suspects) {}
+
+  private final SessionSettings settings;
+  private final StartIdentity identity;
+  private final Inbox inbox;
+  private final Counters counters = new Counters();
+  private final PlanCache plans = new PlanCache();
+  private final ScheduledThreadPoolExecutor executor;
+  private final DirectoryWatch watch;
+
+  private final Map<ByteString, Link> links = new LinkedHashMap<>();
+  // Streams that run or end; all of them are to be closed in the end.
+  private final Set<WorkerStream> streams = new HashSet<>();
+  private ByteString supervisor = ByteString.EMPTY;
+  private DirectoryState directory = DirectoryState.getDefaultInstance();
+  private String lastError = "nothing was tried yet";
+  private Throwable lastCause;
+  private long namespaceInUseSince;
+
+  private boolean isAlone = true;
+  private long aloneSince;
+  private long nextNotice;
+  private long noticeInterval;
+
+  private boolean isOver;
+  private CountDownLatch closed;
+
+  private volatile DirectoryView view = DirectoryView.EMPTY;
+
+  Fleet(SessionSettings settings, StartIdentity identity, Inbox inbox) {
+    this.settings = settings;
+    this.identity = identity;
+    this.inbox = inbox;
+    this.executor = new ScheduledThreadPoolExecutor(1, this::newThread);
+    this.executor.setRemoveOnCancelPolicy(true);
+    this.executor.setExecuteExistingDelayedTasksAfterShutdownPolicy(false);
+    this.watch = new DirectoryWatch(this, settings, identity);
+  }
+
+  private Thread newThread(Runnable task) {
+    Thread thread =
+        new Thread(task, "flink-actions-" + identity.agent() + "-" + identity.subtask());
+    thread.setDaemon(true);
+    thread.setContextClassLoader(Fleet.class.getClassLoader());
+    return thread;
+  }
+
+  // ---- any thread ----
+
+  void open() {
+    run(
+        () -> {
+          nowAlone(System.nanoTime());
+          watch.open();
+          executor.scheduleWithFixedDelay(guarded(this::tick), TICK, TICK, TimeUnit.NANOSECONDS);
+        });
+  }
+
+  /** Within the settings' close timeout, and a moment more. */
+  void close(Bye.Reason reason, String message) {
+    CountDownLatch done = new CountDownLatch(1);
+    run(() -> startClosing(reason, message, done));
+    boolean isInterrupted = false;
+    try {
+      done.await(settings.closeTimeout().toNanos(), TimeUnit.NANOSECONDS);
+    } catch (InterruptedException e) {
+      isInterrupted = true;
+    }
+    executor.execute(this::abortAll);
+    executor.shutdown();
+    try {
+      isInterrupted |= Thread.interrupted();
+      executor.awaitTermination(1, TimeUnit.SECONDS);
+    } catch (InterruptedException e) {
+      isInterrupted = true;
+    }
+    if (isInterrupted) {
+      Thread.currentThread().interrupt();
+    }
+  }
+
+  DirectoryView view() {
+    return view;
+  }
+
+  Inbox inbox() {
+    return inbox;
+  }
+
+  Counters counters() {
+    return counters;
+  }
+
+  PlanCache plans() {
+    return plans;
+  }
+
+  StartIdentity identity() {
+    return identity;
+  }
+
+  void run(Runnable task) {
+    try {
+      executor.execute(guarded(task));
+    } catch (RejectedExecutionException e) {
+      // Closed: there is nobody left whom it would concern.
+    }
+  }
+
+  ScheduledFuture<?> later(long nanos, Runnable task) {
+    return executor.schedule(guarded(task), nanos, TimeUnit.NANOSECONDS);
+  }
+
+  void streamIsWelcomed(WorkerStream stream, WorkerSession session) {
+    counters.open.add(session);
+    run(() -> onWelcomed(stream, session));
+  }
+
+  void streamIsOver(WorkerStream stream, Status status) {
+    WorkerSession session = stream.session();
+    if (session != null) {
+      counters.open.remove(session);
+    }
+    run(() -> onStreamOver(stream, status));
+  }
+
+  /** A bug here must fail the task, not leave it waiting for ever. */
+  private Runnable guarded(Runnable task) {
+    return () -> {
+      try {
+        task.run();
+      } catch (RuntimeException e) {
+        fatal(
+            new SessionException.ServerUnreachable(
+                settings.endpoints().toString(), Duration.ZERO, "a bug in the session: " + e, e));
+      }
+    };
+  }
+
+  // ---- the directory ----
+
+  void onDirectory(DirectoryState state, Attributes attributes) {
+    if (isOver) {
+      return;
+    }
+    if (state.getProtocolMin() > PROTOCOL || state.getProtocolMax() < PROTOCOL) {
+      fatal(
+          new SessionException.ProtocolVersion(
+              "The action server at "
+                  + watch.endpoint()
+                  + " (version "
+                  + state.getServerVersion()
+                  + ") speaks protocol versions "
+                  + state.getProtocolMin()
+                  + " to "
+                  + state.getProtocolMax()
+                  + ", this job speaks "
+                  + PROTOCOL
+                  + ". Upgrade the older of the two"));
+      return;
+    }
+    boolean isSameSupervisor = state.getSupervisorId().equals(supervisor);
+    supervisor = state.getSupervisorId();
+    directory = state;
+    Set<ByteString> listed = new HashSet<>();
+    for (WorkerEntry entry : state.getWorkersList()) {
+      listed.add(entry.getIncarnation());
+      onEntry(entry, attributes);
+    }
+    for (Link link : List.copyOf(links.values())) {
+      if (!listed.contains(link.incarnation)) {
+        onMissing(link, isSameSupervisor);
+      }
+    }
+    publish();
+  }
+
+  private void onEntry(WorkerEntry entry, Attributes attributes) {
+    Link link = links.get(entry.getIncarnation());
+    if (entry.getState() == WorkerEntry.State.DEAD) {
+      if (link != null) {
+        die(
+            link,
+            new Death(
+                entry.getExitReason().isEmpty() ? "dead" : entry.getExitReason(),
+                entry.getSuspectsKnown(),
+                Set.copyOf(entry.getSuspectsList())));
+      }
+      return;
+    }
+    if (link == null) {
+      link = new Link(entry.getIncarnation());
+      links.put(link.incarnation, link);
+    }
+    link.entry = entry;
+    link.isListed = true;
+    if (!entry.getAddress().isEmpty()) {
+      link.address = Channels.resolve(entry.getAddress(), attributes);
+    }
+    if (link.phase == Phase.REFUSED && link.refusedIn != entry.getState()) {
+      link.phase = Phase.IDLE;
+    }
+    connectIfWanted(link);
+  }
+
+  private void onMissing(Link link, boolean isSameSupervisor) {
+    if (isSameSupervisor) {
+      die(link, new Death("its supervisor lists it no more", false, Set.of()));
+      return;
+    }
+    link.isListed = false;
+    if (link.phase != Phase.OPEN && link.interrupted == null) {
+      forget(link);
+    }
+  }
+
+  /** For the watch: a stream that could not be opened, or ended. */
+  void directoryFailed(String endpoint, Status status) {
+    if (isOver) {
+      return;
+    }
+    note("the directory at " + endpoint, status);
+    failOnPlainRefusal(endpoint, status);
+  }
+
+  // ---- one worker ----
+
+  private boolean isUsable(Link link) {
+    if (!link.isListed || link.entry.getRole() == WorkerEntry.Role.QUARANTINE) {
+      return false;
+    }
+    return switch (link.entry.getState()) {
+      case SERVING -> true;
+      // For a reload it takes what began in its generation: a run that was restored may have.
+      case DRAINING -> isDraining(link.entry.getGeneration());
+      default -> false;
+    };
+  }
+
+  private boolean isDraining(ByteString generation) {
+    return directory.getGenerationsList().stream()
+        .anyMatch(known -> known.getIsDraining() && known.getId().equals(generation));
+  }
+
+  private void connectIfWanted(Link link) {
+    boolean isWanted = isUsable(link) || link.interrupted != null;
+    if (isWanted && link.phase == Phase.IDLE && link.address != null) {
+      connect(link);
+    } else if (!isWanted && (link.phase == Phase.CONNECTING || link.phase == Phase.WAITING)) {
+      abandonAttempt(link);
+    }
+  }
+
+  private void connect(Link link) {
+    if (isOver) {
+      return;
+    }
+    WorkerStream stream = new WorkerStream(this, link.address, link.incarnation, link.interrupted);
+    link.phase = Phase.CONNECTING;
+    link.stream = stream;
+    streams.add(stream);
+    stream.start(hello(link));
+    setTimer(
+        link,
+        settings.connectTimeout().toNanos(),
+        () -> stream.abort("no Welcome within " + settings.connectTimeout().toMillis() + " ms"));
+  }
+
+  private Hello hello(Link link) {
+    return Hello.newBuilder()
+        .setProtocolMin(PROTOCOL)
+        .setProtocolMax(PROTOCOL)
+        .setNamespace(identity.namespace())
+        .setJobId(identity.jobId())
+        .setJobName(identity.jobName())
+        .setOperatorUid(identity.operatorUid())
+        .setAgent(identity.agent())
+        .setSubtask(identity.subtask())
+        .setParallelism(identity.parallelism())
+        .setMaxParallelism(identity.maxParallelism())
+        .setKeyGroupFirst(identity.keyGroupFirst())
+        .setKeyGroupLast(identity.keyGroupLast())
+        .setStartId(identity.startId())
+        .setEpoch(identity.epoch())
+        .setWasWelcomed(identity.wasWelcomed())
+        .setKnownPlanDigest(knownPlanDigest(link))
+        .setPinnedPlanDigest(identity.pinnedPlanDigest())
+        .addAllAcceptedContentTypes(identity.acceptedContentTypes())
+        .setMaxFrameBytes(settings.maxFrameBytes())
+        .setConfig(ByteString.copyFromUtf8(identity.configJson()))
+        .setHasCheckpoints(identity.hasCheckpoints())
+        .setOperatorVersion(BuildInfo.VERSION)
+        .build();
+  }
+
+  private ByteString knownPlanDigest(Link link) {
+    for (Generation generation : directory.getGenerationsList()) {
+      if (generation.getId().equals(link.entry.getGeneration())) {
+        for (AgentDigest agent : generation.getAgentsList()) {
+          if (agent.getAgent().equals(identity.agent()) && plans.has(agent.getPlanDigest())) {
+            return agent.getPlanDigest();
+          }
+        }
+      }
+    }
+    return ByteString.EMPTY;
+  }
+
+  private void onWelcomed(WorkerStream stream, WorkerSession session) {
+    Link link = links.get(stream.incarnation());
+    if (link == null || link.stream != stream || isOver) {
+      // Given up while the Welcome was on its way; the end is told like every end.
+      stream.abort("not wanted any more");
+      return;
+    }
+    cancelTimer(link);
+    link.phase = Phase.OPEN;
+    link.interrupted = null;
+    link.backoff.succeeded();
+    if (link.wasWelcomed) {
+      counters.reconnects.increment();
+    }
+    link.wasWelcomed = true;
+    isAlone = false;
+    namespaceInUseSince = 0;
+    counters.state = "connected";
+    publish();
+  }
+
+  private void onStreamOver(WorkerStream stream, Status status) {
+    if (!streams.remove(stream)) {
+      return;
+    }
+    stream.closeChannel(System.nanoTime());
+    Link link = links.get(stream.incarnation());
+    boolean isCurrent = link != null && link.stream == stream;
+    if (isCurrent) {
+      cancelTimer(link);
+      link.stream = null;
+      link.phase = Phase.IDLE;
+    }
+    if (isOver) {
+      if (closed != null && streams.isEmpty()) {
+        closed.countDown();
+      }
+    } else if (stream.violation() != null) {
+      fatal(new SessionException.ProtocolViolation(stream.violation()));
+    } else if (stream.session() != null) {
+      onSessionOver(stream, status, isCurrent ? link : null);
+    } else if (isCurrent) {
+      onAttemptFailed(link, stream, status);
+    }
+    noticeIfAlone();
+    publish();
+  }
+
+  private void onSessionOver(WorkerStream stream, Status status, Link link) {
+    WorkerSession session = stream.session();
+    Bye bye = stream.bye();
+    if (status.getCode() == Status.Code.RESOURCE_EXHAUSTED) {
+      fatal(
+          new SessionException.ProtocolViolation(
+              "The worker at "
+                  + stream.address()
+                  + " sent a frame over the limit that Hello named ("
+                  + settings.maxFrameBytes()
+                  + " bytes): "
+                  + status.getDescription()));
+    } else if (bye != null) {
+      onBye(session, bye, link);
+    } else if (link == null) {
+      end(session, new Death("given up", false, Set.of()), false);
+    } else if (link.death != null) {
+      end(session, link.death, true);
+      forget(link);
+    } else {
+      counters.interruptions.increment();
+      note("the session with " + session.worker() + " at " + stream.address(), status);
+      link.interrupted = session;
+      link.lostAt =
+          System.nanoTime()
+              + TimeUnit.MILLISECONDS.toNanos(session.lingerMillis())
+              + settings.grace().toNanos();
+      inbox.add(new SessionEvent.Interrupted(session, words(status)));
+      connect(link);
+    }
+  }
+
+  private void onBye(WorkerSession session, Bye bye, Link link) {
+    switch (bye.getReason()) {
+      case FENCED ->
+          fatal(
+              new SessionException.StaleEpoch(
+                  "A later start of subtask "
+                      + identity.subtask()
+                      + " has taken its key groups at worker "
+                      + session.worker()
+                      + " (this start's epoch is "
+                      + identity.epoch()
+                      + "): this one must end. "
+                      + bye.getMessage()));
+      case PROTOCOL_ERROR ->
+          fatal(
+              new SessionException.ProtocolViolation(
+                  "The worker "
+                      + session.worker()
+                      + " refuses what this job sent: "
+                      + bye.getMessage()));
+      default -> {
+        String words = bye.getMessage().isEmpty() ? bye.getReason().name() : bye.getMessage();
+        end(session, new Death("said Bye: " + words, false, Set.of()), false);
+        if (link != null) {
+          waitForOtherState(link);
+        }
+      }
+    }
+  }
+
+  private void onAttemptFailed(Link link, WorkerStream stream, Status status) {
+    if (stream.reject() != null) {
+      onReject(link, stream);
+      return;
+    }
+    note("worker " + link.entry.getWorker() + " at " + link.address, status);
+    failOnPlainRefusal(link.address, status);
+    if (isOver) {
+      return;
+    }
+    if (!link.isListed && link.interrupted != null && nothingListens(status)) {
+      die(
+          link,
+          new Death("its supervisor is gone, and nothing listens at its address", false, Set.of()));
+    } else {
+      tryAgainLater(link, 0);
+    }
+  }
+
+  private void onReject(Link link, WorkerStream stream) {
+    Reject reject = stream.reject();
+    String message =
+        reject.getMessage().isEmpty()
+            ? "The worker at " + stream.address() + " rejects this job: " + reject.getReason()
+            : reject.getMessage();
+    lastError = message;
+    switch (reject.getReason()) {
+      case DRAINING -> waitForOtherState(link);
+      case OVERLOADED -> tryAgainLater(link, POLITE_RETRY);
+      case STALE_EPOCH -> {
+        if (identity.raiseEpochAbove(reject.getKnownEpoch())) {
+          connect(link);
+        } else {
+          fatal(
+              new SessionException.StaleEpoch(
+                  message
+                      + " (a later start with epoch "
+                      + reject.getKnownEpoch()
+                      + " is known; this one has "
+                      + identity.epoch()
+                      + " and was welcomed before, so it must end)"));
+        }
+      }
+      case NAMESPACE_IN_USE -> {
+        long now = System.nanoTime();
+        if (namespaceInUseSince == 0) {
+          namespaceInUseSince = now;
+        }
+        if (now - namespaceInUseSince < NAMESPACE_PATIENCE) {
+          tryAgainLater(link, POLITE_RETRY);
+        } else {
+          fatal(new SessionException.NamespaceInUse(message));
+        }
+      }
+      case PROTOCOL_VERSION -> fatal(new SessionException.ProtocolVersion(message));
+      case UNKNOWN_AGENT -> fatal(new SessionException.UnknownAgent(message));
+      case PLAN_MISMATCH -> fatal(new SessionException.PlanMismatch(message));
+      case CONTENT_TYPE -> fatal(new SessionException.ContentTypeRefused(message));
+      case UNAUTHENTICATED -> fatal(new SessionException.Unauthenticated(message, null));
+      default -> fatal(new SessionException.ProtocolViolation(message));
+    }
+  }
+
+  /** It takes no session now. The directory knows, or will in a moment. */
+  private void waitForOtherState(Link link) {
+    if (link.entry.getState() == WorkerEntry.State.SERVING) {
+      tryAgainLater(link, POLITE_RETRY);
+    } else {
+      link.phase = Phase.REFUSED;
+      link.refusedIn = link.entry.getState();
+    }
+  }
+
+  private void tryAgainLater(Link link, long atLeast) {
+    link.phase = Phase.WAITING;
+    setTimer(
+        link,
+        Math.max(atLeast, link.backoff.afterFailure(System.nanoTime())),
+        () -> {
+          link.phase = Phase.IDLE;
+          connectIfWanted(link);
+        });
+  }
+
+  private void die(Link link, Death death) {
+    if (link.death != null) {
+      return;
+    }
+    link.death = death;
+    if (link.phase == Phase.OPEN) {
+      WorkerStream stream = link.stream;
+      setTimer(link, LAST_FRAMES, () -> stream.abort(death.cause()));
+      return;
+    }
+    WorkerSession interrupted = link.interrupted;
+    link.interrupted = null;
+    forget(link);
+    if (interrupted != null) {
+      end(interrupted, death, true);
+    }
+  }
+
+  private void end(WorkerSession session, Death death, boolean isDead) {
+    if (session.stream().settle()) {
+      inbox.add(
+          new SessionEvent.Ended(
+              session, death.cause(), isDead, death.suspectsKnown(), death.suspects()));
+    }
+  }
+
+  private void abandonAttempt(Link link) {
+    cancelTimer(link);
+    WorkerStream stream = link.stream;
+    link.stream = null;
+    link.phase = Phase.IDLE;
+    if (stream != null) {
+      stream.abort("not wanted any more");
+    }
+  }
+
+  private void forget(Link link) {
+    links.remove(link.incarnation);
+    abandonAttempt(link);
+  }
+
+  private void setTimer(Link link, long nanos, Runnable task) {
+    cancelTimer(link);
+    link.timer = later(nanos, task);
+  }
+
+  private void cancelTimer(Link link) {
+    if (link.timer != null) {
+      link.timer.cancel(false);
+      link.timer = null;
+    }
+  }
+
+  // ---- time ----
+
+  private void tick() {
+    if (isOver) {
+      return;
+    }
+    long now = System.nanoTime();
+    for (Link link : List.copyOf(links.values())) {
+      if (link.phase == Phase.OPEN && link.death == null) {
+        pingOrGiveUp(link, now);
+      } else if (link.interrupted != null && now - link.lostAt >= 0) {
+        giveUp(link);
+      }
+    }
+    tickAlone(now);
+  }
+
+  private void pingOrGiveUp(Link link, long now) {
+    // Often enough that the worker, who hears nothing else of an idle subtask, does not take it for
+    // lost.
+    WorkerSession session = link.stream.session();
+    long interval = settings.pingInterval().toNanos();
+    if (session.lingerMillis() > 0) {
+      interval = Math.min(interval, TimeUnit.MILLISECONDS.toNanos(session.lingerMillis()) / 3);
+    }
+    if (link.stream.pingOrSilence(now, interval) > settings.pingTimeout().toNanos()) {
+      link.stream.abort("no Pong for " + settings.pingTimeout().toMillis() + " ms");
+    }
+  }
+
+  private void giveUp(Link link) {
+    WorkerSession lost = link.interrupted;
+    link.interrupted = null;
+    end(
+        lost,
+        new Death(
+            "silent for its linger time of "
+                + lost.lingerMillis()
+                + " ms and a grace of "
+                + settings.grace().toMillis()
+                + " ms",
+            false,
+            Set.of()),
+        false);
+    if (link.isListed) {
+      // An attempt that is under way would resume what was given up; the stream knows better, by
+      // `settle`.
+      connectIfWanted(link);
+    } else {
+      forget(link);
+    }
+  }
+
+  private void nowAlone(long now) {
+    isAlone = true;
+    aloneSince = now;
+    noticeInterval = FIRST_NOTICE;
+    nextNotice = now + noticeInterval;
+    counters.state = "connecting";
+  }
+
+  private void noticeIfAlone() {
+    if (!isAlone && links.values().stream().noneMatch(link -> link.phase == Phase.OPEN)) {
+      nowAlone(System.nanoTime());
+    }
+  }
+
+  private void tickAlone(long now) {
+    if (!isAlone) {
+      return;
+    }
+    Duration waited = Duration.ofNanos(now - aloneSince);
+    if (waited.compareTo(settings.reconnectTimeout()) >= 0) {
+      fatal(
+          new SessionException.ServerUnreachable(
+              String.join(", ", ownEndpoints()), waited, detail(), lastCause));
+      return;
+    }
+    if (watch.hasState()
+        && watch.silentNanos(now) > DIRECTORY_DOUBT
+        && waited.toNanos() > DIRECTORY_DOUBT) {
+      watch.reopen();
+    }
+    if (now - nextNotice >= 0) {
+      noticeInterval = Math.min(LONGEST_BETWEEN_NOTICES, noticeInterval * 2);
+      nextNotice = now + noticeInterval;
+      inbox.add(new SessionEvent.NoServer(waited, detail()));
+    }
+  }
+
+  private List<String> ownEndpoints() {
+    List<String> all = settings.endpoints();
+    return settings.fallsBack() ? all : List.of(all.get(identity.subtask() % all.size()));
+  }
+
+  private String detail() {
+    if (!watch.hasState()) {
+      return lastError;
+    }
+    StringBuilder text = new StringBuilder("the directory at " + watch.endpoint() + " lists ");
+    if (directory.getWorkersCount() == 0) {
+      text.append("no worker");
+    }
+    for (int i = 0; i < directory.getWorkersCount(); i++) {
+      WorkerEntry entry = directory.getWorkers(i);
+      text.append(i == 0 ? "" : ", ")
+          .append(entry.getWorker())
+          .append(' ')
+          .append(entry.getState());
+      if (!entry.getExitReason().isEmpty()) {
+        text.append(" (").append(entry.getExitReason()).append(')');
+      }
+    }
+    if (!directory.getReloadError().isEmpty()) {
+      text.append("; loading failed: ").append(directory.getReloadError());
+    }
+    return text.append("; last: ").append(lastError).toString();
+  }
+
+  // ---- errors and the end ----
+
+  private void note(String what, Status status) {
+    lastError = what + ": " + words(status);
+    lastCause = status.getCause();
+  }
+
+  private static String words(Status status) {
+    if (status.isOk()) {
+      return "the stream ended without Bye";
+    }
+    String text =
+        status.getDescription() == null ? status.getCode().name() : status.getDescription();
+    Throwable cause = status.getCause();
+    return cause == null || cause.getMessage() == null
+        ? text
+        : text + " (" + cause.getMessage() + ")";
+  }
+
+  private static boolean nothingListens(Status status) {
+    for (Throwable cause = status.getCause(); cause != null; cause = cause.getCause()) {
+      if (cause instanceof ConnectException || cause instanceof java.io.FileNotFoundException) {
+        return true;
+      }
+      if (cause instanceof ClosedChannelException) {
+        return false;
+      }
+    }
+    return false;
+  }
+
+  /** Answers that no waiting will change. */
+  private void failOnPlainRefusal(String address, Status status) {
+    switch (status.getCode()) {
+      case UNIMPLEMENTED ->
+          fatal(new SessionException.NotAnActionServer(address, words(status), status.getCause()));
+      case UNAUTHENTICATED, PERMISSION_DENIED ->
+          fatal(
+              new SessionException.Unauthenticated(
+                  "The action server at " + address + " refuses this job: " + words(status),
+                  status.getCause()));
+      default -> {}
+    }
+  }
+
+  private void fatal(SessionException error) {
+    if (isOver) {
+      return;
+    }
+    isOver = true;
+    counters.state = "failed";
+    inbox.add(new SessionEvent.Fatal(error));
+    abortAll();
+  }
+
+  private void startClosing(Bye.Reason reason, String message, CountDownLatch done) {
+    isOver = true;
+    closed = done;
+    watch.close();
+    for (WorkerStream stream : List.copyOf(streams)) {
+      stream.sayBye(reason, message);
+    }
+    if (streams.isEmpty()) {
+      done.countDown();
+    }
+  }
+
+  private void abortAll() {
+    watch.close();
+    links.values().forEach(this::cancelTimer);
+    long deadline = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(500);
+    List<WorkerStream> all = new ArrayList<>(streams);
+    all.forEach(stream -> stream.abort("closed"));
+    all.forEach(stream -> stream.closeChannel(deadline));
+    if (watch.channel() != null) {
+      Channels.close(watch.channel(), deadline);
+    }
+  }
+
+  private void publish() {
+    Map<ByteString, WorkerEntry.State> states = new HashMap<>();
+    for (WorkerEntry entry : directory.getWorkersList()) {
+      states.put(entry.getIncarnation(), entry.getState());
+    }
+    Set<ByteString> reachableSoon = new HashSet<>();
+    for (Link link : links.values()) {
+      if (link.phase == Phase.CONNECTING
+          || link.phase == Phase.WAITING
+          || link.phase == Phase.OPEN) {
+        reachableSoon.add(link.entry.getGeneration());
+      }
+    }
+    for (WorkerEntry entry : directory.getWorkersList()) {
+      if (entry.getState() == WorkerEntry.State.STARTING) {
+        reachableSoon.add(entry.getGeneration());
+      }
+    }
+    DirectoryView latest =
+        new DirectoryView(
+            directory.getGenerationsList().stream().map(Generation::getId).toList(),
+            states,
+            reachableSoon);
+    if (!latest.equals(view)) {
+      view = latest;
+      inbox.addCapacityAvailable();
+    }
+  }
+}

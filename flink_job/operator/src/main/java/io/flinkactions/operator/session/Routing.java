@@ -1,0 +1,127 @@
+package io.flinkactions.operator.session;
+
+import com.google.protobuf.ByteString;
+import io.flinkactions.wire.v1.Drain;
+import io.flinkactions.wire.v1.WorkerEntry;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.Collections;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/**
+ * Which session a key's next invocation goes to. Belongs to the mailbox thread and changes only
+ * with the events that it has seen, so that the operator is never routed to a session it has not
+ * heard of, or has heard the end of.
+ */
+final class Routing {
+  private final Map<WorkerSession, Drain.Reason> drainReasons = new HashMap<>();
+  private final List<WorkerSession> open = new ArrayList<>();
+  // Generations that new runs have gone to; the operator never goes back behind one of them while
+  // it lives.
+  private final Set<ByteString> used = new HashSet<>();
+
+  private DirectoryView directory = DirectoryView.EMPTY;
+  private Map<ByteString, List<WorkerSession>> byGeneration = Map.of();
+  private ByteString currentGeneration = ByteString.EMPTY;
+  private List<WorkerSession> current = List.of();
+
+  void opened(WorkerSession session) {
+    open.add(session);
+    rebuild();
+  }
+
+  void draining(WorkerSession session, Drain.Reason reason) {
+    drainReasons.put(session, reason);
+    rebuild();
+  }
+
+  void closed(WorkerSession session) {
+    session.notOpenAnyMore();
+    drainReasons.remove(session);
+    if (open.remove(session)) {
+      rebuild();
+    }
+  }
+
+  Collection<WorkerSession> open() {
+    return Collections.unmodifiableList(open);
+  }
+
+  WorkerSession route(String key, ByteString generation, DirectoryView latest) {
+    if (latest != directory) {
+      directory = latest;
+      rebuild();
+    }
+    if (generation.isEmpty() || generation.equals(currentGeneration)) {
+      return Rendezvous.choose(key, current);
+    }
+    List<WorkerSession> pinned = byGeneration.get(generation);
+    if (pinned != null) {
+      return Rendezvous.choose(key, pinned);
+    }
+    return directory.reachableSoon().contains(generation) ? null : Rendezvous.choose(key, current);
+  }
+
+  private void rebuild() {
+    byGeneration = new HashMap<>();
+    for (WorkerSession session : open) {
+      if (takesPinnedRuns(session)) {
+        byGeneration.computeIfAbsent(session.generation(), id -> new ArrayList<>()).add(session);
+      }
+    }
+    chooseCurrent();
+  }
+
+  private void chooseCurrent() {
+    List<ByteString> generations = directory.generations();
+    for (int i = generations.size() - 1; i >= 0; i--) {
+      ByteString generation = generations.get(i);
+      List<WorkerSession> sessions =
+          byGeneration.getOrDefault(generation, List.of()).stream()
+              .filter(this::takesNewRuns)
+              .toList();
+      if (!sessions.isEmpty()) {
+        used.retainAll(generations);
+        used.add(generation);
+        setCurrent(generation, sessions);
+        return;
+      }
+      if (used.contains(generation) && directory.reachableSoon().contains(generation)) {
+        setCurrent(generation, List.of());
+        return;
+      }
+    }
+    // Workers of a supervisor that is gone serve until they have drained.
+    List<WorkerSession> orphans = open.stream().filter(this::takesNewRuns).toList();
+    setCurrent(orphans.isEmpty() ? ByteString.EMPTY : orphans.get(0).generation(), orphans);
+  }
+
+  private void setCurrent(ByteString generation, List<WorkerSession> sessions) {
+    currentGeneration = generation;
+    current = sessions;
+  }
+
+  private boolean takesNewRuns(WorkerSession session) {
+    WorkerEntry.State state = directory.states().get(session.incarnation());
+    return !drainReasons.containsKey(session)
+        && (state == null
+            || state == WorkerEntry.State.SERVING
+            || state == WorkerEntry.State.STARTING);
+  }
+
+  /**
+   * A worker that drains for a reload goes on with what began in its generation; one that shuts
+   * down takes nothing.
+   */
+  private boolean takesPinnedRuns(WorkerSession session) {
+    Drain.Reason reason = drainReasons.get(session);
+    WorkerEntry.State state = directory.states().get(session.incarnation());
+    return (reason == null || reason == Drain.Reason.RELOAD)
+        && state != WorkerEntry.State.DEAD
+        && state != WorkerEntry.State.ARCHIVE;
+  }
+}
