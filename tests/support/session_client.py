@@ -330,7 +330,8 @@ class DirectoryClient:
 
     async def __aenter__(self) -> DirectoryClient:
         self._channel = grpc.aio.insecure_channel(self._address, options=[("grpc.use_local_subchannel_pool", 1)])
-        self._stub: Any = directory_pb2_grpc.DirectoryStub(self._channel)
+        make_stub: Any = directory_pb2_grpc.DirectoryStub
+        self._stub = make_stub(self._channel)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -352,6 +353,7 @@ class DirectoryClient:
         async def look() -> directory_pb2.DirectoryState:
             call = self.watch()
             try:
+                state: directory_pb2.DirectoryState
                 async for state in call:
                     if condition(state):
                         return state

@@ -6,8 +6,10 @@ invocation gives back what it took when its outcome leaves, with whatever frame 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from flink_actions.engine.invocation import Invocation, Outcome
 from flink_actions.server.errors import ProtocolError
 
 __all__ = ["Credit", "FrameWindow", "Grant"]
@@ -22,21 +24,33 @@ class Grant:
 
 
 class Credit:
-    """What one session was granted and what it used. Used on the event loop only."""
+    """What one session was granted and what it used. Used on the event loop only.
 
-    __slots__ = ("_bytes_slack", "granted_bytes", "granted_invocations", "used_bytes", "used_invocations")
+    Args:
+        limit: Granted with Welcome.
+        bytes_slack: One Invoke may be sent when none is open, however large: so much may be used beyond the grant.
+    """
+
+    __slots__ = ("_bytes_slack", "charged", "granted_bytes", "granted_invocations", "used_bytes", "used_invocations")
 
     def __init__(self, limit: Grant, bytes_slack: int) -> None:
+        self._bytes_slack = bytes_slack
         self.granted_invocations = limit.invocations
         self.granted_bytes = limit.bytes
         self.used_invocations = 0
         self.used_bytes = 0
-        # An Invoke may be sent when none is open, however large; so what was used may exceed the grant by one frame.
-        self._bytes_slack = bytes_slack
+        # Handle → bytes, of the Invokes that came with this session and have no outcome yet. An invocation that began
+        # in an earlier session costs what it was charged in this one, and nothing before it has been sent again.
+        self.charged: dict[int, int] = {}
 
-    def charge(self, invocations: int, size: int) -> None:
+    def charge(self, batch: Sequence[Invocation]) -> None:
         """Take the credit of a frame that has arrived; raise `ProtocolError` if it was never granted."""
-        self.used_invocations += invocations
+        charged = self.charged
+        size = 0
+        for invocation in batch:
+            charged[invocation.handle] = cost = invocation.cost_bytes
+            size += cost
+        self.used_invocations += len(batch)
         self.used_bytes += size
         if self.used_invocations > self.granted_invocations:
             raise ProtocolError(
@@ -47,10 +61,13 @@ class Credit:
                 f"{self.used_bytes} bytes of Invokes were sent, {self.granted_bytes} were granted: wait for Credit"
             )
 
-    def give_back(self, invocations: int, size: int) -> None:
-        """Outcomes are about to leave: what they took may be taken again."""
-        self.granted_invocations += invocations
-        self.granted_bytes += size
+    def give_back(self, outcomes: Sequence[Outcome]) -> None:
+        """Outcomes are about to leave: what their Invokes took may be taken again."""
+        pop = self.charged.pop
+        returned = [pop(outcome.handle, None) for outcome in outcomes]
+        sizes = [size for size in returned if size is not None]
+        self.granted_invocations += len(sizes)
+        self.granted_bytes += sum(sizes)
 
 
 class FrameWindow:

@@ -1,8 +1,8 @@
 """One start of an operator subtask, over all its sessions with this worker.
 
-A session that breaks says nothing about its work: invocations run on, outcomes are kept, and the same start finds both
+A session that breaks says nothing about its work: invocations run on, outcomes are held, and the same start finds both
 when it connects again. If it does not come within the linger time its invocations are cancelled, because by then the
-job runs them elsewhere.
+job runs them elsewhere. After it has come, it has the same time to ask for what it left.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from flink_actions.engine.dispatcher import Dispatcher, Scope
+from flink_actions.engine.dispatcher import Dispatcher
 from flink_actions.engine.invocation import CancelReason
+from flink_actions.engine.scope import Scope
 from flink_actions.server.fences import Claim, OperatorIdentity
+from flink_actions.server.held import HeldOutcomes, HoldingOutbox
 from flink_actions.server.outgoing import Outgoing
 
 __all__ = ["OperatorStart"]
@@ -43,12 +45,14 @@ class OperatorStart:
         self.operator = operator
         self.claim = claim
         self.scope = scope
+        self.held = HeldOutcomes()
+        self.has_ended = False
         self._dispatcher = dispatcher
         self._linger_seconds = linger_seconds
         self._on_end = on_end
         self._outgoing: Outgoing | None = None
-        self._linger: asyncio.TimerHandle | None = None
-        self.has_ended = False
+        self._has_lost_a_session = False
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def is_live(self) -> bool:
@@ -61,8 +65,10 @@ class OperatorStart:
             return
         if self._outgoing is not None:
             self.detach(self._outgoing)
-        self._stop_lingering()
         self._outgoing = outgoing
+        if self._has_lost_a_session:
+            outgoing.outbox = HoldingOutbox(outgoing.wake, self.held, outgoing.credit.charged)
+            self._after_linger(lambda: self._settle(outgoing))
         self.scope.attach(outgoing.outbox)
 
     def detach(self, outgoing: Outgoing) -> None:
@@ -70,21 +76,34 @@ class OperatorStart:
         if self._outgoing is not outgoing or self.has_ended:
             return
         self._outgoing = None
-        self.scope.detach(outgoing.outbox, outgoing.not_known_to_be_delivered())
-        loop = asyncio.get_running_loop()
-        self._linger = loop.call_later(self._linger_seconds, self.end, CancelReason.ORPHANED)
+        self._has_lost_a_session = True
+        self.held.add(outgoing.not_known_to_be_delivered())
+        self.scope.attach(HoldingOutbox(_wake_nobody, self.held, ()))
+        self._after_linger(lambda: self.end(CancelReason.ORPHANED))
 
     def end(self, reason: CancelReason) -> None:
-        """Cancel what runs and forget what was kept: said Bye, fenced, or gone for too long."""
+        """Cancel what runs and forget what was held: said Bye, fenced, or gone for too long."""
         if self.has_ended:
             return
         self.has_ended = True
-        self._stop_lingering()
         self._outgoing = None
+        self.held.clear()
+        if self._timer is not None:
+            self._timer.cancel()
         self._dispatcher.end_scope(self.scope, reason)
         self._on_end(self)
 
-    def _stop_lingering(self) -> None:
-        if self._linger is not None:
-            self._linger.cancel()
-            self._linger = None
+    def _settle(self, outgoing: Outgoing) -> None:
+        """The start is back for as long as it was waited for: what it has not asked for it does not want."""
+        self.held.clear()
+        orphans = [handle for handle in self.scope.open if handle not in outgoing.credit.charged]
+        self._dispatcher.cancel(self.scope, orphans, CancelReason.ORPHANED)
+
+    def _after_linger(self, act: Callable[[], None]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(self._linger_seconds, act)
+
+
+def _wake_nobody() -> None:
+    pass

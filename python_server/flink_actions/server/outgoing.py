@@ -31,7 +31,7 @@ class Outgoing:
 
     def __init__(self, credit: Credit, window: FrameWindow, *, max_frame_bytes: int, undelivered_bytes: int) -> None:
         self._wake = asyncio.Event()
-        self._credit = credit
+        self.credit = credit
         self._window = window
         self._max_frame_bytes = max_frame_bytes
         self._sequence = 0
@@ -41,9 +41,13 @@ class Outgoing:
         self._pong: session_pb2.Pong | None = None
         self._drain: session_pb2.Drain | None = None
         self._bye: session_pb2.Bye | None = None
-        self.outbox = Outbox(self._wake.set)
+        self.outbox = Outbox(self.wake)
         self._undelivered = UndeliveredOutcomes(undelivered_bytes)
         self._being_written: list[Outcome] = []
+
+    def wake(self) -> None:
+        """There is something to write."""
+        self._wake.set()
 
     def acknowledge(self, sequence: int) -> None:
         """Each action of the job's frame `sequence` has been stepped once."""
@@ -77,8 +81,8 @@ class Outgoing:
         return self._bye is not None
 
     def not_known_to_be_delivered(self) -> Iterator[Outcome]:
-        """Outcomes that left the outbox and that the job may not have."""
-        return chain(self._undelivered, self._being_written)
+        """Outcomes that the job may not have: sent without proof of arrival, or not sent at all. Empties the outbox."""
+        return chain(self._undelivered, self._being_written, self.outbox.drain())
 
     def on_invokes(self, used_invocations: int) -> None:
         """The job has sent this many Invokes: that tells which frames it has."""
@@ -104,7 +108,7 @@ class Outgoing:
 
     async def _write_outcomes(self, write: Write) -> None:
         outcomes = self._being_written[:_OUTCOMES_AT_ONCE]
-        self._credit.give_back(len(outcomes), sum([outcome.cost_bytes for outcome in outcomes]))
+        self.credit.give_back(outcomes)
         serialized = [self._finish(frame) for frame in encode_outcomes(outcomes, self._max_frame_bytes)]
         # Before the first write: a stream that breaks in the middle of it has delivered nothing for sure.
         size = sum([len(data) for data in serialized])
@@ -116,7 +120,7 @@ class Outgoing:
     def _has_more_to_say(self) -> bool:
         return (
             self._window.acknowledged != self._said_acknowledged
-            or self._credit.granted_invocations != self._said_invocations
+            or self.credit.granted_invocations != self._said_invocations
             or self._ping is not None
             or self._pong is not None
             or self._drain is not None
@@ -128,9 +132,9 @@ class Outgoing:
         frame.sequence = self._sequence
         if self._window.acknowledged != self._said_acknowledged:
             frame.ack = self._said_acknowledged = self._window.acknowledged
-        if self._credit.granted_invocations != self._said_invocations:
-            frame.credit.invocations = self._said_invocations = self._credit.granted_invocations
-            frame.credit.bytes = self._credit.granted_bytes
+        if self.credit.granted_invocations != self._said_invocations:
+            frame.credit.invocations = self._said_invocations = self.credit.granted_invocations
+            frame.credit.bytes = self.credit.granted_bytes
         if self._ping or self._pong or self._drain:
             frame.MergeFrom(session_pb2.WorkerFrame(ping=self._ping, pong=self._pong, drain=self._drain))
             self._ping = self._pong = self._drain = None

@@ -19,7 +19,7 @@ from enum import Enum
 import grpc.aio
 
 from flink_actions.engine.dispatcher import Dispatcher
-from flink_actions.engine.invocation import Bounced, BounceReason, CancelReason
+from flink_actions.engine.invocation import Bounced, BounceReason, CancelReason, Invocation
 from flink_actions.server.credit import Credit, FrameWindow, Grant
 from flink_actions.server.errors import ProtocolError
 from flink_actions.server.loop_lag import LoopLag
@@ -103,7 +103,7 @@ class Session:
         self._has_ended = False
 
     async def run(self, welcome: session_pb2.Welcome) -> Ending:
-        """Say Welcome, then read and write until either side ends the session; its work lingers, unless the job said Bye."""
+        """Say Welcome, then read and write until either side ends it; the work lingers, unless the job said Bye."""
         self.start.attach(self._outgoing)
         reader = asyncio.create_task(self._read())
         writer = asyncio.create_task(self._write(welcome))
@@ -154,16 +154,25 @@ class Session:
             return
         self._window.receive(frame.sequence)
         batch = decode_invocations(frame)
-        self._credit.charge(len(batch), sum([invocation.cost_bytes for invocation in batch]))
+        self._credit.charge(batch)
         self._outgoing.on_invokes(self._credit.used_invocations)
         on_stepped = functools.partial(self._outgoing.acknowledge, frame.sequence)
+        if self.start.held:
+            batch = [invocation for invocation in batch if not self._answer_from_held(invocation)]
         if self._is_draining:
             for invocation in batch:
-                bounced = Bounced(invocation.handle, BounceReason.DRAINING, invocation.cost_bytes)
-                self._outgoing.outbox.put(bounced)
-            on_stepped()
-        else:
+                self._outgoing.outbox.put(Bounced(invocation.handle, BounceReason.DRAINING, invocation.cost_bytes))
+            batch = []
+        if batch:
             self._dispatcher.submit(batch, self.start.scope, on_stepped)
+        else:
+            on_stepped()
+
+    def _answer_from_held(self, invocation: Invocation) -> bool:
+        outcome = self.start.held.take(invocation.handle)
+        if outcome is not None:
+            self._outgoing.outbox.put(outcome)
+        return outcome is not None
 
     def _obey(self, frame: session_pb2.OperatorFrame) -> None:
         """What frames say besides Invokes; none of it needs credit or window."""

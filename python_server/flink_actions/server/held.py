@@ -1,0 +1,62 @@
+"""Outcomes that wait for their Invoke to be sent again, and so keep an invocation from running twice.
+
+When a session breaks, the job sends every Invoke that it has open once more, on the next session. Until it has done so
+the worker cannot know which outcomes the job has. So an outcome is held, whether it had left with the broken session,
+came while there was none, or came on the new session before its Invoke did: an outcome that was let go in that moment
+would cross its own Invoke, which would then look new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable
+
+from flink_actions.engine.invocation import Failed, Outcome, Succeeded
+from flink_actions.engine.outbox import Outbox
+
+__all__ = ["HeldOutcomes", "HoldingOutbox"]
+
+
+class HeldOutcomes:
+    """By handle, within one start. Bounded by what was open when sessions broke; emptied when the job had its time."""
+
+    def __init__(self) -> None:
+        self._outcomes: dict[int, Outcome] = {}
+
+    def __len__(self) -> int:
+        return len(self._outcomes)
+
+    def add(self, outcomes: Iterable[Outcome]) -> None:
+        """Hold what an action came to. What undid an Invoke is not worth holding: sent again, it is looked at anew."""
+        self._outcomes.update((one.handle, one) for one in outcomes if isinstance(one, (Succeeded, Failed)))
+
+    def take(self, handle: int) -> Outcome | None:
+        """The outcome of an Invoke that was sent again; it leaves with the session that asked."""
+        return self._outcomes.pop(handle, None)
+
+    def clear(self) -> None:
+        """Nobody will ask for what is left: the job had these outcomes, or has given up on them."""
+        self._outcomes.clear()
+
+
+class HoldingOutbox(Outbox):
+    """Lets pass the outcomes of Invokes that came with this session, and holds all others.
+
+    Args:
+        wake: See `Outbox`.
+        held: Where the others go.
+        claimed: Handles of the Invokes that came with this session and have no outcome yet.
+    """
+
+    __slots__ = ("_claimed", "_held")
+
+    def __init__(self, wake: Callable[[], None], held: HeldOutcomes, claimed: Container[int]) -> None:
+        super().__init__(wake)
+        self._held = held
+        self._claimed = claimed
+
+    def put(self, outcome: Outcome) -> None:
+        """Queue the outcome if its Invoke came with this session; else hold it."""
+        if outcome.handle in self._claimed:
+            super().put(outcome)
+        else:
+            self._held.add((outcome,))
