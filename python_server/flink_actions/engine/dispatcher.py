@@ -1,19 +1,63 @@
 """The dispatcher: takes invocations, runs them on the event loop or in threads, and puts what they came to into the outbox.
 
-One per worker, all of it on the event loop's thread. (skeleton; the stepping comes next)
+Rules of the house, all on the event loop's thread:
+
+- Invocations are stepped in the order they came, by one task at a time, the *leader*, never by the task that reads the stream: what a
+  coroutine finds as its current task in its first step must stay its task to the end, or asyncio.timeout, TaskGroup and
+  anyio break.
+- When a coroutine suspends, the leader keeps it to the end, and another task takes the lead. An action that never waits so costs no task.
+- An action that often suspends gets a task of its own at once (ActionState decides), so that the rest of its frame need not wait.
+- A `def` action goes to the pool of threads, those of one frame as one job, until they are seen to block.
+- Each attempt has its own contextvars.Context, and is entered in the scope's `open` until it is settled.
+- An attempt at work whose earlier attempt still runs begins when that has ended.
+
+Nothing here reads a clock save the event loop's, and randomness is given: a simulation can drive all of it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import functools
+import inspect
+import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import CoroutineType
 from typing import Any
 
-from flink_actions.engine.invocation import CancelReason, Invocation, Outcome
-from flink_actions.engine.outbox import Outbox
+from flink_actions.engine.attempt import Attempt, rest_of
+from flink_actions.engine.context import InvocationContext
+from flink_actions.engine.failures import failure_of, failure_without_stack
+from flink_actions.engine.invocation import (
+    Bounced,
+    BounceReason,
+    CancelReason,
+    FailureKind,
+    Invocation,
+    MemoryForm,
+    NeedsMemory,
+    Outcome,
+    Succeeded,
+)
+from flink_actions.engine.mirrors import Mirrors, VersionMint
 from flink_actions.engine.plan import Plan
+from flink_actions.engine.resources import ResourceRegistry
+from flink_actions.engine.scope import ActionState, Scope
+from flink_actions.engine.threads import ThreadPool
+
+_log = logging.getLogger(__name__)
+
+_AS_YOU_HAVE_IT = MemoryForm.AS_YOU_HAVE_IT
+
+# A job of the pool that has run this long gives the rest of its frame to other threads.
+_BLOCKING_SECONDS = 0.002
+# How often a coroutine that answers its cancellation by going on is cancelled again.
+_CANCEL_AGAIN_SECONDS = 5.0
+# How long close() waits for what it cancelled.
+_CLOSE_LIMIT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,48 +66,28 @@ class EngineSettings:
 
     Args:
         threads: Size of the pool that `def` actions run in.
-        mirror_bytes: Most bytes of keys' memory kept, per (namespace, operator uid).
-        mirror_bytes_total: The same over all jobs.
+        mirror_bytes: Most bytes of keys' memory kept per (namespace, operator uid). What is not kept has to travel again.
+        config: The server's settings; `<Class>.<argument>` overrides an argument of a resource's descriptor.
     """
 
     threads: int = 32
     mirror_bytes: int = 256 << 20
-    mirror_bytes_total: int = 1 << 30
     config: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Scope:
-    """What one start of an operator subtask has in a worker: its memory mirrors and its open handles.
+class _Batch:
+    """The invocations of one frame on their way to the first step."""
 
-    It outlives sessions: a session attaches its outbox, and when the stream breaks the invocations go on, their outcomes kept, until
-    the same start attaches again or the session layer ends the scope (after `linger`). Made by `Dispatcher.open_scope`.
-    """
+    __slots__ = ("for_threads", "on_stepped", "received_at", "rest", "scope")
 
-    @property
-    def open_count(self) -> int:
-        """Invocations that were submitted and have no outcome yet."""
-        raise NotImplementedError
-
-    @property
-    def is_attached(self) -> bool:
-        """A session is attached."""
-        raise NotImplementedError
-
-    def attach(self, outbox: Outbox) -> None:
-        """Send outcomes to this outbox from now on, instead of any earlier one."""
-        raise NotImplementedError
-
-    def detach(self, outbox: Outbox, undelivered: Iterable[Outcome] = ()) -> None:
-        """The session of this outbox is over; nothing happens if another one has attached since.
-
-        Outcomes that are still in the outbox, those in `undelivered`, and those to come are kept: when the same handle is
-        submitted again it is answered from them.
-        """
-        raise NotImplementedError
-
-    def forget_keys(self, keys: Iterable[bytes]) -> None:
-        """Hint: the operator has no use for the mirrors of these keys."""
-        raise NotImplementedError
+    def __init__(
+        self, invocations: Sequence[Invocation], scope: Scope, on_stepped: Callable[[], None], received_at: float
+    ) -> None:
+        self.rest: Iterator[Invocation] = iter(invocations)
+        self.scope = scope
+        self.on_stepped = on_stepped
+        self.received_at = received_at
+        self.for_threads: list[Attempt] = []
 
 
 class Dispatcher:
@@ -77,7 +101,25 @@ class Dispatcher:
     """
 
     def __init__(self, settings: EngineSettings | None = None, *, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
-        raise NotImplementedError
+        self._settings = settings or EngineSettings()
+        self._loop = asyncio.get_running_loop()
+        self._mint = VersionMint(random_bytes)
+        self._pool = ThreadPool(self._settings.threads, "action")
+        self._base_context = contextvars.copy_context()
+        self._mirrors: dict[tuple[str, str], Mirrors] = {}
+        self._actions: dict[int, tuple[Plan, list[ActionState]]] = {}
+        self._registries: list[ResourceRegistry] = []
+        self._scopes: list[Scope] = []
+        self._batches: deque[_Batch] = deque()
+        self._leader: asyncio.Task[None] | None = None
+        # Tasks of attempts; the event loop itself holds them weakly only.
+        self._tasks: set[asyncio.Task[None]] = set()
+        # Invocation id → the attempt whose code runs.
+        self._running: dict[bytes, Attempt] = {}
+        self._overrun_threads = 0
+        self._on_idle: asyncio.Future[None] | None = None
+
+    # ---- the session's side ----
 
     def open_scope(self, plan: Plan, *, namespace: str, operator_uid: str, config: Mapping[str, Any] | None = None) -> Scope:
         """Begin to serve one start of an operator subtask.
@@ -88,47 +130,421 @@ class Dispatcher:
             operator_uid: See `namespace`.
             config: The job's settings: `ctx.config`.
         """
-        raise NotImplementedError
+        mirrors = self._mirrors.get((namespace, operator_uid))
+        if mirrors is None:
+            mirrors = self._mirrors[namespace, operator_uid] = Mirrors(self._settings.mirror_bytes)
+        scope = Scope(plan, self._states_of(plan), mirrors, config or {}, self._on_scope_empty)
+        self._scopes.append(scope)
+        return scope
 
     def submit(self, batch: Sequence[Invocation], scope: Scope, on_stepped: Callable[[], None]) -> None:
         """Run invocations, in order, each up to its first wait before the next one begins.
 
-        A handle that is open in the scope already attaches: it goes on as it is and answers once. One whose outcome was kept is
-        answered at once. An attempt whose predecessor's coroutine still runs waits until that, cancelled, has ended.
+        A handle that is open in the scope already goes on as it is and answers once. One whose outcome was kept is answered at
+        once. An attempt whose predecessor's coroutine still runs waits until that, cancelled, has ended.
 
         Args:
             batch: The invocations of one frame.
             scope: Whose they are.
             on_stepped: Called once, when each of the batch was stepped once (or given up): acknowledge the frame.
         """
-        raise NotImplementedError
+        if scope.is_ended:
+            raise ValueError("the scope has ended: its start was fenced or has said Bye")
+        admit = scope.admit
+        self._enqueue([invocation for invocation in batch if admit(invocation)], scope, on_stepped)
 
     def cancel(self, scope: Scope, handles: Iterable[int], reason: CancelReason) -> None:
-        """End open attempts: coroutines are cancelled, those that have not begun never begin. Each still has one outcome:
-        Failed(CANCELLED), or what its coroutine made of the cancellation. Unknown handles are ignored."""
-        raise NotImplementedError
+        """End open attempts: coroutines are cancelled, those that have not begun never begin.
+
+        Each still has one outcome: Failed(CANCELLED), or what its coroutine made of the cancellation. Unknown handles are ignored.
+        """
+        for handle in handles:
+            if handle not in scope.open:
+                continue
+            found = scope.open[handle]
+            if isinstance(found, Attempt):
+                self._cancel_attempt(found, reason)
+            else:
+                # Still queued; whoever comes to step it finds it closed.
+                message = f"cancelled before it began: {reason.name}"
+                scope.settle(failure_without_stack(found, FailureKind.CANCELLED, "asyncio.CancelledError", message))
 
     def end_scope(self, scope: Scope, reason: CancelReason) -> None:
         """Cancel all that is open in a scope and forget what was kept: fenced, said Bye, or lingered long enough."""
-        raise NotImplementedError
+        if scope.is_ended:
+            return
+        scope.end()
+        if not scope.open:
+            self._scopes.remove(scope)
+        self.cancel(scope, list(scope.open), reason)
 
     @property
     def open_count(self) -> int:
         """Invocations of all scopes that have no outcome yet."""
-        raise NotImplementedError
+        return sum(len(scope.open) for scope in self._scopes)
 
     @property
     def overrun_threads(self) -> int:
         """Threads of the pool that run a `def` action whose attempt is over: they cannot be stopped."""
-        raise NotImplementedError
+        return self._overrun_threads
 
     async def drain(self, limit_seconds: float) -> bool:
         """Wait until nothing is open; false if the limit came first. New submissions are the caller's to refuse."""
-        raise NotImplementedError
+        if not self.open_count:
+            return True
+        if self._on_idle is None:
+            self._on_idle = self._loop.create_future()
+        done, _ = await asyncio.wait([self._on_idle], timeout=limit_seconds)
+        return bool(done)
+
+    def bounce_waiting(self, scope: Scope, reason: BounceReason) -> None:
+        """Give back what has not begun in a scope."""
+        for waiting in [found for found in scope.open.values() if not isinstance(found, Attempt)]:
+            scope.settle(Bounced(waiting.handle, reason, waiting.cost_bytes))
 
     async def close(self) -> None:
         """Cancel all that is open, wait for it briefly, and close the plans' resources in reverse order of their opening."""
-        raise NotImplementedError
+        for scope in list(self._scopes):
+            self.end_scope(scope, CancelReason.DRAINED)
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=_CLOSE_LIMIT_SECONDS)
+        self._pool.close()
+        for registry in reversed(self._registries):
+            await registry.close()
+
+    # ---- stepping ----
+
+    def _enqueue(self, invocations: Sequence[Invocation], scope: Scope, on_stepped: Callable[[], None]) -> None:
+        self._batches.append(_Batch(invocations, scope, on_stepped, self._loop.time()))
+        if self._leader is None:
+            self._take_lead()
+
+    def _take_lead(self) -> None:
+        self._leader = self._new_task(self._lead(), contextvars.copy_context())
+
+    def _new_task(self, coroutine: Coroutine[Any, Any, None], context: contextvars.Context) -> asyncio.Task[None]:
+        # Not create_task(context=): Python 3.10 has no such argument, and a task copies the context it is made in.
+        task = context.run(self._loop.create_task, coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._on_task_done)
+        return task
+
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task is self._leader:
+            self._leader = None
+        if not task.cancelled() and task.exception() is not None:
+            # Whatever an author's code raises ends in a failure; this is ours.
+            _log.critical("the dispatcher's task failed", exc_info=task.exception())
+        if self._leader is None and self._batches:
+            self._take_lead()
+
+    async def _lead(self) -> None:
+        """Step batches until an action suspends or none is left."""
+        me = asyncio.current_task()
+        assert me is not None
+        batches = self._batches
+        while batches:
+            batch = batches[0]
+            suspended = self._step(batch, me)
+            if batch.for_threads:
+                self._to_threads(batch)
+            if suspended is not None:
+                attempt, coroutine, context, awaited = suspended
+                # From here on this task is the attempt's.
+                attempt.task = me
+                self._take_lead()
+                await self._attend(attempt, rest_of(coroutine, context, awaited))
+                return
+            if is_being_cancelled(me):
+                # An action has cancelled the task it was in, and then returned: the next one must not meet that.
+                self._take_lead()
+                return
+            batches.popleft()
+            batch.on_stepped()
+            if batches:
+                await _one_turn()
+        self._leader = None
+
+    def _step(
+        self, batch: _Batch, me: asyncio.Task[None]
+    ) -> tuple[Attempt, Coroutine[Any, Any, None], contextvars.Context, Any] | None:
+        """Step the rest of a batch; stops at the first coroutine that suspends and gives it back."""
+        scope, received_at = batch.scope, batch.received_at
+        open_, actions, settle = scope.open, scope.actions, scope.settle
+        running, mint, base_context = self._running, self._mint, self._base_context
+        for invocation in batch.rest:
+            handle = invocation.handle
+            if handle not in open_:
+                continue  # cancelled meanwhile
+            index = invocation.action
+            if index >= len(actions):
+                settle(_unknown_action(invocation, scope.plan))
+                continue
+            if running and invocation.invocation_id in running:
+                self._follow(running[invocation.invocation_id], invocation, scope)
+                continue
+            state = actions[index]
+            mirror = None
+            if invocation.memory_version or invocation.memory_form is not _AS_YOU_HAVE_IT:
+                mirror = scope.mirrors.resolve(invocation)
+                if mirror is None:
+                    settle(NeedsMemory(handle, invocation.cost_bytes))
+                    continue
+            ctx = InvocationContext(invocation, state, scope, mirror, received_at)
+            if not state.action.is_coroutine:
+                batch.for_threads.append(self._begin(invocation, state, scope, ctx))
+                continue
+            if state.gets_task and state.begins_in_task():
+                self._begin_in_task(invocation, state, scope, ctx)
+                continue
+            context = base_context.copy()
+            try:
+                coroutine = state.function(state.event_of(invocation), ctx)
+                awaited = context.run(coroutine.send, None)
+            except StopIteration:
+                # As in _succeed; a call less on the way that most invocations take.
+                ctx.end()
+                settle(Succeeded(handle, ctx.events, ctx.commit(mint), invocation.cost_bytes))
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                ctx.end()
+                settle(failure_of(invocation, error))
+            else:
+                state.on_step(True)
+                return self._begin(invocation, state, scope, ctx), coroutine, context, awaited
+            state.on_step(False)
+            if is_being_cancelled(me):
+                return None
+        return None
+
+    # ---- attempts that go on after their first step ----
+
+    def _begin(self, invocation: Invocation, state: ActionState, scope: Scope, ctx: InvocationContext) -> Attempt:
+        invocation.detach()
+        attempt = Attempt(invocation, state, scope, ctx)
+        scope.open[invocation.handle] = attempt
+        self._running[attempt.invocation_id] = attempt
+        attempt.watch(ctx.mirror)
+        deadline = ctx.deadline
+        if deadline is not None:
+            attempt.timer = self._loop.call_at(deadline, self._cancel_attempt, attempt, CancelReason.TIMEOUT)
+        return attempt
+
+    def _begin_in_task(self, invocation: Invocation, state: ActionState, scope: Scope, ctx: InvocationContext) -> None:
+        try:
+            coroutine = state.function(state.event_of(invocation), ctx)
+        except Exception as error:  # a typed event that is not what its class declares
+            ctx.end()
+            scope.settle(failure_of(invocation, error))
+            return
+        attempt = self._begin(invocation, state, scope, ctx)
+        attempt.unbegun = coroutine
+        attempt.task = self._new_task(self._attend(attempt, coroutine), self._base_context)
+
+    async def _attend(self, attempt: Attempt, coroutine: Any) -> None:
+        """See a coroutine to its end in this task."""
+        attempt.unbegun = None
+        try:
+            await coroutine
+        except (GeneratorExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            # A cancellation ends here too: whoever cancelled wants this attempt over, and it is.
+            self._fail(attempt, error)
+        else:
+            self._succeed(attempt)
+        finally:
+            self._on_ended(attempt)
+
+    def _succeed(self, attempt: Attempt) -> None:
+        ctx, invocation = attempt.context, attempt.invocation
+        if attempt.is_settled:
+            return
+        ctx.end()
+        attempt.watch(None)
+        self._settle(attempt, Succeeded(invocation.handle, ctx.events, ctx.commit(self._mint), invocation.cost_bytes))
+
+    def _fail(self, attempt: Attempt, error: BaseException) -> None:
+        if not attempt.is_settled:
+            attempt.context.end()
+            attempt.watch(None)
+            self._settle(attempt, attempt.failure(error))
+
+    def _settle(self, attempt: Attempt, outcome: Outcome) -> None:
+        attempt.is_settled = True
+        if attempt.timer is not None:
+            attempt.timer.cancel()
+            attempt.timer = None
+        attempt.scope.settle(outcome)
+
+    def _on_ended(self, attempt: Attempt) -> None:
+        """Its code runs no more: what waited for that begins."""
+        if self._running.get(attempt.invocation_id) is attempt:
+            del self._running[attempt.invocation_id]
+        followers, attempt.followers = attempt.followers, []
+        for invocation, scope in followers:
+            if not scope.is_ended:
+                self._enqueue([invocation], scope, _nobody_waits)
+
+    def _follow(self, predecessor: Attempt, invocation: Invocation, scope: Scope) -> None:
+        """Let an attempt wait for the end of an earlier one at the same work, and hasten that end."""
+        predecessor.followers.append((invocation, scope))
+        if not predecessor.is_settled:
+            self._cancel_attempt(predecessor, CancelReason.SUPERSEDED)
+
+    def _cancel_attempt(self, attempt: Attempt, reason: CancelReason) -> None:
+        if attempt.is_settled:
+            return
+        if attempt.cancel_reason is None:
+            attempt.cancel_reason = reason
+        task = attempt.task
+        if task is None:
+            self._give_up_thread(attempt)
+            return
+        task.cancel()
+        if attempt.unbegun is not None:
+            # A task that is cancelled before its first step never enters its coroutine: nothing there could settle this.
+            attempt.unbegun.close()
+            self._fail(attempt, asyncio.CancelledError())
+            self._on_ended(attempt)
+            return
+        if attempt.timer is not None:
+            attempt.timer.cancel()
+        attempt.timer = self._loop.call_later(_CANCEL_AGAIN_SECONDS, self._cancel_attempt, attempt, reason)
+
+    # ---- `def` actions ----
+
+    def _to_threads(self, batch: _Batch) -> None:
+        attempts, batch.for_threads = batch.for_threads, []
+        shared = [attempt for attempt in attempts if not attempt.state.blocks]
+        if shared:
+            self._pool.submit(functools.partial(self._work_in_thread, shared))
+        for attempt in attempts:
+            if attempt.state.blocks:
+                self._pool.submit(functools.partial(self._work_in_thread, [attempt]))
+
+    def _work_in_thread(self, attempts: list[Attempt]) -> None:
+        """A job of the pool: run `def` actions one after the other. In the pool's thread."""
+        now = self._loop.time
+        done: list[tuple[Attempt, BaseException | None]] = []
+        began = now()
+        for index, attempt in enumerate(attempts):
+            if attempt.is_settled:
+                continue  # cancelled while it was queued
+            attempt.thread_began = True
+            done.append((attempt, self._run_in_thread(attempt)))
+            took = now() - began
+            rest = attempts[index + 1 :]
+            if took > _BLOCKING_SECONDS and rest:
+                # The rest must not wait behind an action that blocks.
+                for other in rest:
+                    self._pool.submit(functools.partial(self._work_in_thread, [other]))
+                break
+        seconds_each = (now() - began) / max(1, len(done))
+        self._call_soon(self._on_thread_done, done, seconds_each)
+
+    def _run_in_thread(self, attempt: Attempt) -> BaseException | None:
+        state = attempt.state
+        try:
+            event = state.event_of(attempt.invocation)
+            returned = self._base_context.copy().run(state.function, event, attempt.context)
+            if isinstance(returned, CoroutineType) or inspect.isawaitable(returned):
+                if isinstance(returned, CoroutineType):
+                    returned.close()
+                return TypeError(
+                    f"action {state.action.name!r} is a `def` that returned an awaitable ({state.action.location}): "
+                    "declare it, or the decorator around it, as `async def`"
+                )
+        except BaseException as error:
+            return error
+        return None
+
+    def _call_soon(self, callback: Callable[..., None], *arguments: Any) -> None:
+        try:
+            self._loop.call_soon_threadsafe(callback, *arguments)
+        except RuntimeError:
+            # The loop is closed: the process is about to end, and nobody is left to tell.
+            _log.debug("a def action ended after the event loop")
+
+    def _on_thread_done(self, done: list[tuple[Attempt, BaseException | None]], seconds_each: float) -> None:
+        for attempt, error in done:
+            attempt.state.blocks = seconds_each > _BLOCKING_SECONDS
+            if attempt.is_settled:
+                self._overrun_threads -= attempt.is_overrun
+            elif error is None:
+                self._succeed(attempt)
+            else:
+                self._fail(attempt, error)
+            self._on_ended(attempt)
+
+    def _give_up_thread(self, attempt: Attempt) -> None:
+        """Report a `def` action as over although its thread, if it has begun, cannot be stopped."""
+        self._fail(attempt, asyncio.CancelledError())
+        if attempt.thread_began:
+            attempt.is_overrun = True
+            self._overrun_threads += 1
+            _log.warning(
+                "def action %r goes on in its thread although its attempt is over (%s); %d threads of %d are taken so",
+                attempt.state.action.name,
+                attempt.cancel_reason.name if attempt.cancel_reason else "?",
+                self._overrun_threads,
+                self._settings.threads,
+            )
+        # Its thread may end much later or never. The next attempt does not wait for that; both have the same idempotency key.
+        self._on_ended(attempt)
+
+    # ---- bookkeeping ----
+
+    def _states_of(self, plan: Plan) -> list[ActionState]:
+        known = self._actions.get(id(plan))
+        if known is None:
+            registry = ResourceRegistry(plan, self._settings.config)
+            self._registries.append(registry)
+            # The plan is kept beside its states: while it lives, no other one has its id.
+            known = self._actions[id(plan)] = (plan, [ActionState(action, registry) for action in plan.actions])
+        return known[1]
+
+    def _on_scope_empty(self, scope: Scope) -> None:
+        if scope.is_ended:
+            self._scopes.remove(scope)
+        if self._on_idle is not None and not self.open_count:
+            self._on_idle.set_result(None)
+            self._on_idle = None
 
 
-_ = asyncio
+def is_being_cancelled(task: asyncio.Task[None]) -> bool:
+    """Whether a cancellation of the task was asked for and not taken back."""
+    return task.cancelling() > 0
+
+
+if not hasattr(asyncio.Task, "cancelling"):  # Python 3.10
+
+    def is_being_cancelled(task: asyncio.Task[None]) -> bool:
+        return bool(getattr(task, "_must_cancel", False))
+
+
+class _OneTurn:
+    """Awaited, it lets the event loop go round once."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Iterator[None]:
+        yield
+
+
+_one_turn = _OneTurn
+
+
+def _nobody_waits() -> None:
+    """The frame of an invocation that had to wait was acknowledged long ago."""
+
+
+def _unknown_action(invocation: Invocation, plan: Plan) -> Outcome:
+    return failure_without_stack(
+        invocation,
+        FailureKind.UNKNOWN_ACTION,
+        "",
+        f"agent {plan.agent!r} has {len(plan.actions)} actions, but action number {invocation.action} was invoked: the plan has changed",
+    )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class MemoryForm(Enum):
@@ -137,9 +137,8 @@ class CancelReason(Enum):
     DRAINED = -2
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryChanges:
-    """What an attempt changed in its key's memory. A value of no bytes: the entry is gone.
+class MemoryChanges(NamedTuple):
+    """What an attempt changed in its key's memory. A value of no bytes: the entry is gone; `b"o"`: an object.
 
     Args:
         base: The version it was computed on.
@@ -150,27 +149,33 @@ class MemoryChanges:
 
     base: bytes
     version: bytes
-    sensory: dict[str, bytes]
-    short_term: dict[str, bytes]
+    sensory: Mapping[str, bytes]
+    short_term: Mapping[str, bytes]
+
+
+class SentEvent(NamedTuple):
+    """An event as an action sent it.
+
+    Args:
+        type: Its type.
+        payload: JSON text, or the value itself.
+        is_raw: The payload is the value itself.
+    """
+
+    type: str
+    payload: bytes
+    is_raw: bool
 
 
 class Succeeded:
-    """The action returned. Events are in the order they were sent; payloads are JSON."""
+    """The action returned. Events are in the order they were sent."""
 
-    __slots__ = ("changes", "cost_bytes", "event_payloads", "event_types", "handle")
+    __slots__ = ("changes", "cost_bytes", "events", "handle")
 
     # Not a dataclass: one is made per invocation, and a frozen dataclass takes three times as long to make.
-    def __init__(
-        self,
-        handle: int,
-        event_types: list[str],
-        event_payloads: list[bytes],
-        changes: MemoryChanges | None,
-        cost_bytes: int,
-    ) -> None:
+    def __init__(self, handle: int, events: list[SentEvent], changes: MemoryChanges | None, cost_bytes: int) -> None:
         self.handle = handle
-        self.event_types = event_types
-        self.event_payloads = event_payloads
+        self.events = events
         self.changes = changes
         self.cost_bytes = cost_bytes
 

@@ -43,6 +43,13 @@ class EventOrigin(Protocol):
     def upstream_event_id(self) -> bytes: ...
 
 
+class Sender(Protocol):
+    """Who sent an event: an invocation."""
+
+    @property
+    def invocation_id(self) -> bytes: ...
+
+
 class EventType:
     """Types of the built-in events, for `@action(EventType.InputEvent)`."""
 
@@ -76,7 +83,7 @@ class Event:
     EVENT_TYPE: ClassVar[str] = ""
     type = ""
     _origin = None
-    _source = None
+    _sender = None
     _position = 0
     _attributes = None
 
@@ -102,12 +109,12 @@ class Event:
         origin: EventOrigin | None = self._origin
         if origin is not None:
             return event_id(origin.event_source, origin.event_position)
-        source: bytes | None = self._source
-        if source is None:
+        sender: Sender | None = self._sender
+        if sender is None:
             raise FlinkActionsError(
                 f"event {self.type!r} has no id yet: send_event gives it one, so that repeated work repeats its ids"
             )
-        return event_id(source, self._position)
+        return event_id(sender.invocation_id, self._position)
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -138,6 +145,14 @@ class Event:
         """Name of the action that sent this event; None for an input and before it was received."""
         origin: EventOrigin | None = self._origin
         return (origin.upstream_action or None) if origin is not None else None
+
+    def wire_payload(self) -> tuple[bytes, bool]:
+        """The bytes that travel, and whether they are the value itself rather than its JSON.
+
+        Raises:
+            NotEncodableError: An attribute has no wire form.
+        """
+        return values.encode(self.attributes, "attributes"), False
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(type={self.type!r}, attributes={self.attributes!r})"
@@ -171,6 +186,10 @@ class InputEvent(Event, Generic[T]):
         """`{"input": ...}`."""
         return {"input": self.input}
 
+    def wire_payload(self) -> tuple[bytes, bool]:
+        """The input itself."""
+        return payload_of(self.input, "input")
+
 
 class OutputEvent(Event, Generic[T]):
     """A value that leaves the run: the operator sends it downstream.
@@ -200,6 +219,10 @@ class OutputEvent(Event, Generic[T]):
         """`{"output": ...}`."""
         return {"output": self.output}
 
+    def wire_payload(self) -> tuple[bytes, bool]:
+        """The output itself."""
+        return payload_of(self.output, "output")
+
 
 def event_id(source: bytes, position: int) -> uuid.UUID:
     """Id of the event at `position` among those that the run or invocation `source` (16 bytes) made."""
@@ -214,6 +237,13 @@ def fields_of(event: Event) -> dict[str, Any]:
     if not dataclasses.is_dataclass(event):
         return {}
     return {field.name: getattr(event, field.name) for field in dataclasses.fields(event)}
+
+
+def payload_of(value: Any, where: str) -> tuple[bytes, bool]:
+    """The bytes of an input or output. bytes travel as they are: a stream of bytes has no JSON in it."""
+    if type(value) is bytes:
+        return value, True
+    return values.encode(value, where), False
 
 
 def value_of(origin: EventOrigin | None, declared: Any, where: str) -> Any:

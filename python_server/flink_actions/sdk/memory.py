@@ -48,6 +48,8 @@ class MemoryObject(ABC):
         (True, 1)
     """
 
+    __slots__ = ()
+
     @overload
     def get(self, path_or_ref: str | MemoryRef, *, as_: type[T]) -> T | None: ...
     @overload

@@ -40,6 +40,8 @@ class ResourceType(str, Enum):
 class ResourceLookup(ABC):
     """Gives resources by name; what a resource gets to find those that it refers to."""
 
+    __slots__ = ()
+
     @abstractmethod
     def get_resource(self, name: str, type: ResourceType) -> Resource:
         """The opened resource.

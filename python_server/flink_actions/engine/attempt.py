@@ -1,0 +1,108 @@
+"""An attempt that did not end in its first step: a coroutine that waits, a `def` action in a thread, or one that waits for either.
+
+States: begun → ended; for a `def` action queued → running → ended. *Settled* (its outcome is out) and *ended* (its code runs no more) are one
+moment, save for a `def` action that was cancelled or is over time: a thread cannot be stopped, so it is settled first and ends
+whenever it ends. Until then it counts as overrun.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator
+from contextvars import Context
+from types import coroutine as generator_coroutine
+from typing import TYPE_CHECKING, Any
+
+from flink_actions.engine.context import InvocationContext
+from flink_actions.engine.failures import failure_of, failure_without_stack
+from flink_actions.engine.invocation import CancelReason, Failed, FailureKind, Invocation
+
+if TYPE_CHECKING:
+    from flink_actions.engine.mirrors import Mirror
+    from flink_actions.engine.scope import ActionState, Scope
+
+
+class Attempt:
+    """One of these; the dispatcher moves it."""
+
+    __slots__ = (
+        "cancel_reason",
+        "context",
+        "followers",
+        "invocation",
+        "invocation_id",
+        "is_overrun",
+        "is_settled",
+        "mirror",
+        "scope",
+        "state",
+        "task",
+        "thread_began",
+        "timer",
+        "unbegun",
+    )
+
+    def __init__(self, invocation: Invocation, state: ActionState, scope: Scope, context: InvocationContext) -> None:
+        self.invocation = invocation
+        self.invocation_id = invocation.invocation_id
+        self.state = state
+        self.scope = scope
+        self.context = context
+        self.task: asyncio.Task[None] | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        self.cancel_reason: CancelReason | None = None
+        self.is_settled = False
+        # The coroutine, until the task that was made for it has taken its first step.
+        self.unbegun: Any = None
+        # Set by the pool's thread when it begins a `def` action.
+        self.thread_began = False
+        # Settled, and its thread goes on.
+        self.is_overrun = False
+        self.mirror: Mirror | None = None
+        # Later attempts at the same work, which begin when this one has ended.
+        self.followers: list[tuple[Invocation, Scope]] = []
+
+    def watch(self, mirror: Mirror | None) -> None:
+        """Read this mirror from now on; None: no more. A mirror that is read is not changed in place."""
+        if self.mirror is not None:
+            self.mirror.readers -= 1
+        if mirror is not None:
+            mirror.readers += 1
+        self.mirror = mirror
+
+    def failure(self, error: BaseException) -> Failed:
+        """What to report when its code has raised."""
+        if isinstance(error, asyncio.CancelledError) and self.cancel_reason is not None:
+            return self.cancelled()
+        return failure_of(self.invocation, error)
+
+    def cancelled(self) -> Failed:
+        """What to report when it was ended from outside."""
+        invocation, name = self.invocation, self.state.action.name
+        if self.cancel_reason is CancelReason.TIMEOUT:
+            message = f"action {name!r} ran longer than the {invocation.remaining_ms} ms that it had left"
+            return failure_without_stack(invocation, FailureKind.TIMEOUT, "TimeoutError", message)
+        reason = self.cancel_reason.name if self.cancel_reason is not None else "?"
+        message = f"attempt {invocation.attempt} of action {name!r} was cancelled: {reason}"
+        return failure_without_stack(invocation, FailureKind.CANCELLED, "asyncio.CancelledError", message)
+
+
+@generator_coroutine
+def rest_of(coroutine: Any, context: Context, awaited: Any) -> Generator[Any, Any, Any]:
+    """Drive a coroutine that was stepped once to its end, as the awaiting task's own, each step in the coroutine's own context.
+
+    Args:
+        coroutine: Suspended.
+        context: Its context variables.
+        awaited: What its first step yielded: a future that waits to be awaited, or None.
+    """
+    try:
+        while True:
+            try:
+                value = yield awaited
+            except BaseException as error:  # a cancellation too: it is the coroutine's to answer
+                awaited = context.run(coroutine.throw, error)
+            else:
+                awaited = context.run(coroutine.send, value)
+    except StopIteration as stop:
+        return stop.value

@@ -1,0 +1,199 @@
+"""The `RunnerContext` of one attempt."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from flink_actions.engine.invocation import Invocation, MemoryChanges, SentEvent
+from flink_actions.engine.memory import AttemptMemory, MemoryNode
+from flink_actions.engine.mirrors import Mirror, VersionMint
+from flink_actions.sdk.context import RunnerContext
+from flink_actions.sdk.errors import ContextEndedError
+from flink_actions.sdk.memory import MemoryObject
+from flink_actions.sdk.resources import Resource, ResourceType
+
+if TYPE_CHECKING:
+    from flink_actions.engine.scope import ActionState, Scope
+    from flink_actions.sdk.configuration import ReadableConfiguration
+    from flink_actions.sdk.events import Event
+
+    _Adapter = logging.LoggerAdapter[logging.Logger]
+else:
+    _Adapter = logging.LoggerAdapter
+
+# Several threads of one action may look at its memory for the first time at once. Held for a microsecond, by nobody who waits.
+_first_look = threading.Lock()
+
+
+class InvocationContext(RunnerContext):
+    """What one attempt sees of its run, and what it has done so far.
+
+    Args:
+        invocation: What is being done.
+        state: The action that does it.
+        scope: Whose invocation it is.
+        mirror: The key's memory; None: empty, until somebody looks.
+        received_at: Event loop's time when the invocation came.
+    """
+
+    __slots__ = ("_invocation", "_is_ended", "_received_at", "_scope", "_sensory", "_short_term", "_state", "events", "mirror")
+
+    def __init__(
+        self, invocation: Invocation, state: ActionState, scope: Scope, mirror: Mirror | None, received_at: float
+    ) -> None:
+        self._invocation = invocation
+        self._state = state
+        self._scope = scope
+        self.mirror = mirror
+        self._received_at = received_at
+        self._is_ended = False
+        self._sensory: AttemptMemory | None = None
+        self._short_term: AttemptMemory | None = None
+        self.events: list[SentEvent] = []
+
+    # ---- for the engine ----
+
+    def end(self) -> None:
+        """From now on use is an error."""
+        self._is_ended = True
+        if self._sensory is not None:
+            self._sensory.is_ended = True
+        if self._short_term is not None:
+            self._short_term.is_ended = True
+
+    def commit(self, mint: VersionMint) -> MemoryChanges | None:
+        """What was written, as changes from one version to a new one; the mirror follows. None: nothing was."""
+        sensory, short_term = self._sensory, self._short_term
+        changed_sensory = sensory.changes if sensory is not None else None
+        changed_short_term = short_term.changes if short_term is not None else None
+        if not changed_sensory and not changed_short_term:
+            return None
+        mirror = self.mirror
+        assert mirror is not None, "memory that was written has a mirror"
+        invocation = self._invocation
+        changes = MemoryChanges(invocation.memory_version, mint.next(), changed_sensory or {}, changed_short_term or {})
+        self._scope.mirrors.commit(invocation.key, mirror, changes)
+        return changes
+
+    # ---- for the action ----
+
+    def send_event(self, event: Event) -> None:
+        if self._is_ended:
+            self._refuse("send_event")
+        try:
+            payload, is_raw = event.wire_payload()
+        except AttributeError:
+            raise TypeError(f"send_event takes an Event, not {event!r}: wrap a result as OutputEvent(output=...)") from None
+        events = self.events
+        position = len(events)
+        sent = SentEvent(event.type, payload, is_raw)
+        events.append(sent)
+        if events[position] is not sent:  # another thread of the action sent one in between
+            position = next(index for index, known in enumerate(events) if known is sent)
+        if event._origin is None and event._sender is None:
+            event.__dict__["_sender"] = self._invocation
+            event.__dict__["_position"] = position
+
+    def get_resource(self, name: str, type: ResourceType) -> Resource:
+        if self._is_ended:
+            self._refuse("get_resource")
+        return self._state.resources.get_resource(name, type)
+
+    async def get_resource_async(self, name: str, type: ResourceType) -> Resource:
+        if self._is_ended:
+            self._refuse("get_resource_async")
+        return await self._state.resources.get_resource_async(name, type)
+
+    @property
+    def sensory_memory(self) -> MemoryObject:
+        return MemoryNode(self._sensory or self._look_at("_sensory"))
+
+    @property
+    def short_term_memory(self) -> MemoryObject:
+        return MemoryNode(self._short_term or self._look_at("_short_term"))
+
+    @property
+    def config(self) -> ReadableConfiguration:
+        return self._scope.config
+
+    @property
+    def action_config(self) -> Mapping[str, Any]:
+        return self._state.action.config
+
+    def get_action_config_value(self, key: str) -> Any:
+        return self._state.action.config.get(key)
+
+    @property
+    def key(self) -> Any:
+        invocation = self._invocation
+        return invocation.key if invocation.is_key_raw else orjson.loads(invocation.key)
+
+    @property
+    def run_number(self) -> int:
+        return self._invocation.run_number
+
+    @property
+    def attempt(self) -> int:
+        return self._invocation.attempt
+
+    @property
+    def invocation_id(self) -> str:
+        return self._invocation.invocation_id.hex()
+
+    @property
+    def timestamp(self) -> int | None:
+        return self._invocation.timestamp
+
+    @property
+    def watermark(self) -> int | None:
+        return self._invocation.watermark
+
+    @property
+    def deadline(self) -> float | None:
+        remaining_ms = self._invocation.remaining_ms
+        return self._received_at + remaining_ms / 1000 if remaining_ms else None
+
+    @property
+    def logger(self) -> logging.LoggerAdapter[logging.Logger]:
+        plan, action = self._scope.plan, self._state.action
+        logger = logging.getLogger(f"flink_actions.actions.{plan.agent}.{action.name}")
+        return _InvocationLogger(logger, {"key": self.key, "run": self.run_number, "action": action.name})
+
+    @property
+    def trace(self) -> str | None:
+        return self._invocation.traceparent or None
+
+    def _look_at(self, slot: str) -> AttemptMemory:
+        """Make the attempt's view of one of its memories, once whoever asks."""
+        if self._is_ended:
+            self._refuse("memory")
+        with _first_look:
+            if self.mirror is None:
+                self.mirror = Mirror()
+            memory: AttemptMemory | None = getattr(self, slot)
+            if memory is None:
+                base = self.mirror.sensory if slot == "_sensory" else self.mirror.short_term
+                memory = AttemptMemory(slot[1:], base)
+                setattr(self, slot, memory)
+        return memory
+
+    def _refuse(self, what: str) -> None:
+        invocation = self._invocation
+        raise ContextEndedError(
+            f"{what} was used after action {self._state.action.name!r} had ended (key {invocation.key!r}, run {invocation.run_number}, "
+            f"attempt {invocation.attempt}): await every task that the action starts"
+        )
+
+
+class _InvocationLogger(_Adapter):
+    """Adds key, run and action to a record, as fields and in its text."""
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        extra = self.extra or {}
+        kwargs["extra"] = {**extra, **(kwargs.get("extra") or {})}
+        return f"[{extra['action']} key={extra['key']!r} run={extra['run']}] {msg}", kwargs

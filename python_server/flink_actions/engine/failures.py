@@ -1,0 +1,79 @@
+"""From an exception to the failure that is reported for it."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from types import TracebackType
+
+from flink_actions.engine.invocation import Failed, FailureKind, Invocation
+from flink_actions.sdk.errors import NotEncodableError, RetryableError, TerminalError
+
+_OUR_DIRECTORY = str(Path(__file__).parent)
+# A failure must fit into a frame whatever it says: head and tail of a text tell most.
+_TEXT_LIMIT = 16_384
+
+
+def failure_of(invocation: Invocation, error: BaseException) -> Failed:
+    """The failure of an attempt that an exception ended."""
+    retry_after = error.after_seconds if isinstance(error, RetryableError) else None
+    return Failed(
+        handle=invocation.handle,
+        kind=_kind_of(error),
+        exception=name_of(type(error)),
+        message=_shortened(_message_of(error)),
+        stack=_shortened(_stack_of(error)),
+        retry_after_ms=0 if retry_after is None else max(0, round(retry_after * 1000)),
+        cost_bytes=invocation.cost_bytes,
+    )
+
+
+def failure_without_stack(invocation: Invocation, kind: FailureKind, exception: str, message: str) -> Failed:
+    """A failure that the engine decided on."""
+    return Failed(invocation.handle, kind, exception, message, cost_bytes=invocation.cost_bytes)
+
+
+def name_of(cls: type[BaseException]) -> str:
+    """ "package.module.Class"; built-in exceptions by their name alone."""
+    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _kind_of(error: BaseException) -> FailureKind:
+    if isinstance(error, RetryableError):
+        return FailureKind.RETRYABLE
+    if isinstance(error, TerminalError):
+        return FailureKind.TERMINAL
+    if isinstance(error, NotEncodableError):
+        return FailureKind.NOT_ENCODABLE
+    return FailureKind.BUG
+
+
+def _message_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:  # an author's __str__ must not turn a failure into a stuck invocation
+        return f"<{type(error).__name__} whose text raised {type(broken).__name__}>"
+
+
+def _stack_of(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(type(error), error, _authors_part(error.__traceback__)))
+    except Exception as broken:
+        return f"<stack of {type(error).__name__}; printing it raised {type(broken).__name__}>"
+
+
+def _authors_part(stack: TracebackType | None) -> TracebackType | None:
+    """The stack from the author's first frame on: how the engine got there helps nobody."""
+    part = stack
+    while part is not None and part.tb_frame.f_code.co_filename.startswith(_OUR_DIRECTORY):
+        part = part.tb_next
+    return part or stack
+
+
+def _shortened(text: str) -> str:
+    # What cannot be encoded as UTF-8 (lone surrogates) could not travel.
+    text = text.encode("utf-8", "backslashreplace").decode()
+    if len(text) <= _TEXT_LIMIT:
+        return text
+    half = _TEXT_LIMIT // 2
+    return f"{text[:half]}\n... {len(text) - 2 * half} characters left out ...\n{text[-half:]}"

@@ -1,0 +1,148 @@
+"""The resources of one plan in one worker: made and opened when first asked for, closed in reverse order.
+
+Resources may be asked for on the event loop's thread and in the pool's. Each has a lock of its own, held while it is made and opened; what
+it refers to is opened first and in the order of a plan without cycles, so that two locks are never taken in two orders.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from flink_actions.engine.plan import Plan, ResourceKey, references_of
+from flink_actions.sdk.errors import FlinkActionsError, ResourceError
+from flink_actions.sdk.resources import Resource, ResourceDeclaration, ResourceDescriptor, ResourceLookup, ResourceType
+
+_log = logging.getLogger(__name__)
+
+_CLOSE_LIMIT_SECONDS = 10.0
+
+
+class ResourceRegistry(ResourceLookup):
+    """Gives a plan's resources.
+
+    Args:
+        plan: Whose resources.
+        config: Settings; `<Class>.<argument>` overrides an argument of a descriptor.
+    """
+
+    def __init__(self, plan: Plan, config: Mapping[str, Any]) -> None:
+        self._plan = plan
+        self._config = config
+        self._opened: dict[ResourceKey, Resource] = {}
+        self._locks = {key: threading.Lock() for key in plan.resources}
+        self._opening: dict[ResourceKey, asyncio.Future[Resource]] = {}
+        self._is_closed = False
+
+    def get_resource(self, name: str, type: ResourceType) -> Resource:
+        """The opened resource; see `RunnerContext.get_resource`."""
+        key = (ResourceType(type), name)
+        opened = self._opened.get(key)
+        if opened is not None:
+            return opened
+        declared = self._declared(key)
+        if _opens_asynchronously(declared):
+            raise ResourceError(
+                f"{_what(key)} opens asynchronously: ask for it with `await ctx.get_resource_async({name!r}, ...)`"
+            )
+        for needed in references_of(declared):
+            self.get_resource(needed[1], needed[0])
+        with self._locks[key]:
+            if key not in self._opened:
+                made = self._make(declared)
+                self._run_open(key, made)
+                self._opened[key] = made
+            return self._opened[key]
+
+    async def get_resource_async(self, name: str, type: ResourceType) -> Resource:
+        """The opened resource; opening blocks nobody else. Whoever asks while it is being opened waits for the same opening."""
+        key = (ResourceType(type), name)
+        opened = self._opened.get(key)
+        if opened is not None:
+            return opened
+        declared = self._declared(key)
+        opening = self._opening.get(key)
+        if opening is None:
+            opening = self._opening[key] = asyncio.ensure_future(self._open(key, declared))
+            opening.add_done_callback(lambda _: self._opening.pop(key, None))
+        # Shielded: one action that is cancelled must not take the resource from the others that wait for it.
+        return await asyncio.shield(opening)
+
+    async def close(self) -> None:
+        """Close what was opened, the last first. A failure is logged and holds up no other."""
+        self._is_closed = True
+        for opening in list(self._opening.values()):
+            opening.cancel()
+        for key, resource in reversed(list(self._opened.items())):
+            try:
+                if inspect.iscoroutinefunction(resource.close):
+                    await asyncio.wait_for(resource.close(), _CLOSE_LIMIT_SECONDS)
+                else:
+                    await asyncio.wait_for(asyncio.to_thread(resource.close), _CLOSE_LIMIT_SECONDS)
+            except asyncio.TimeoutError:
+                _log.warning("%s was not closed within %g s", _what(key), _CLOSE_LIMIT_SECONDS)
+            except Exception:
+                _log.exception("closing %s failed", _what(key))
+        self._opened.clear()
+
+    async def _open(self, key: ResourceKey, declared: ResourceDeclaration) -> Resource:
+        for needed in references_of(declared):
+            await self.get_resource_async(needed[1], needed[0])
+        if not _opens_asynchronously(declared):
+            return await asyncio.to_thread(self.get_resource, key[1], key[0])
+        made = self._make(declared)
+        try:
+            await made.open()  # type: ignore[misc]
+        except Exception as error:
+            raise ResourceError(f"{_what(key)} could not be opened: {type(error).__name__}: {error}") from error
+        self._opened[key] = made
+        return made
+
+    def _declared(self, key: ResourceKey) -> ResourceDeclaration:
+        if self._is_closed:
+            raise ResourceError(f"{_what(key)} was asked for after the worker had closed its resources")
+        try:
+            return self._plan.resources[key]
+        except KeyError:
+            known = sorted(name for kind, name in self._plan.resources if kind is key[0])
+            raise ResourceError(
+                f"agent {self._plan.agent!r} declares no {_what(key)}; declared are: {', '.join(map(repr, known)) or 'none'}"
+            ) from None
+
+    def _make(self, declared: ResourceDeclaration) -> Resource:
+        provider = declared.provider
+        if isinstance(provider, ResourceDescriptor):
+            cls = provider.clazz
+            prefix = f"{cls.__name__}."
+            overrides = {key[len(prefix) :]: value for key, value in self._config.items() if key.startswith(prefix)}
+            try:
+                made = cls(**{**provider.arguments, **overrides})
+            except Exception as error:
+                raise ResourceError(
+                    f"{_what((declared.type, declared.name))} could not be made by {provider!r}: {type(error).__name__}: {error}"
+                ) from error
+        else:
+            made = provider
+        made.resources = self
+        return made
+
+    def _run_open(self, key: ResourceKey, made: Resource) -> None:
+        try:
+            made.open()
+        except FlinkActionsError:
+            raise
+        except Exception as error:
+            raise ResourceError(f"{_what(key)} could not be opened: {type(error).__name__}: {error}") from error
+
+
+def _opens_asynchronously(declared: ResourceDeclaration) -> bool:
+    provider = declared.provider
+    return inspect.iscoroutinefunction((provider.clazz if isinstance(provider, ResourceDescriptor) else type(provider)).open)
+
+
+def _what(key: ResourceKey) -> str:
+    return f"{key[0].value} {key[1]!r}"

@@ -1,0 +1,238 @@
+"""What one start of an operator subtask has in a worker."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from flink_actions.engine.invocation import Failed, Invocation, Outcome, Succeeded
+from flink_actions.engine.mirrors import Mirrors
+from flink_actions.engine.outbox import Outbox
+from flink_actions.engine.plan import Action, Plan
+from flink_actions.engine.resources import ResourceRegistry
+from flink_actions.sdk import values
+from flink_actions.sdk.configuration import ReadableConfiguration
+from flink_actions.sdk.events import Event, InputEvent, OutputEvent
+
+if typing.TYPE_CHECKING:
+    from flink_actions.engine.attempt import Attempt
+
+# How an action's share of suspended invocations decides how it is begun; see ActionState.
+_SAMPLE = 16
+_FORGET_AT = 512
+
+_KEPT_LIMIT = 16_384
+
+
+class ActionState:
+    """An action of a plan as this worker runs it, and what it has learnt about it.
+
+    Making a task costs several times as much as stepping in a shared one, but when a shared one is held up by an action that waits,
+    the rest of the frame has to wait for the next. So actions are stepped by the leader until a quarter of the invocations suspend;
+    then each gets a task at once, and only one in 16 is stepped by the leader to see whether that still holds. Likewise `def` actions
+    share one job of the pool per frame until they turn out to block.
+    """
+
+    __slots__ = ("_count", "_stepped", "_suspended", "action", "blocks", "function", "gets_task", "receive", "resources")
+
+    def __init__(self, action: Action, resources: ResourceRegistry) -> None:
+        self.action = action
+        self.function = action.function
+        self.resources = resources
+        # Event type → what makes the event that the function wants.
+        self.receive = {event_type: receiver(event_type, action.event_classes.get(event_type)) for event_type in action.triggers}
+        self.gets_task = False
+        self.blocks = False
+        self._count = 0
+        self._stepped = 0
+        self._suspended = 0
+
+    def event_of(self, invocation: Invocation) -> Event:
+        """The event of an invocation, as the class that the function declares.
+
+        Raises:
+            NotDecodableError: A typed event's attributes are not what its class declares.
+        """
+        event_type = invocation.event_type
+        receive = self.receive.get(event_type)
+        if receive is None:
+            receive = self.receive[event_type] = receiver(event_type, None)
+        return receive(invocation)
+
+    def begins_in_task(self) -> bool:
+        """Whether the next invocation gets a task of its own at once."""
+        if not self.gets_task:
+            return False
+        self._count += 1
+        return self._count % _SAMPLE != 0
+
+    def on_step(self, is_suspended: bool) -> None:
+        """The leader has stepped one."""
+        self._stepped += 1
+        if is_suspended:
+            self._suspended += 1
+        if self._stepped >= _SAMPLE:
+            self.gets_task = self._suspended * 4 >= self._stepped
+            if self._stepped >= _FORGET_AT:
+                self._stepped >>= 1
+                self._suspended >>= 1
+
+
+def receiver(event_type: str, declared: Any) -> Callable[[Invocation], Event]:
+    """What makes an event of a type from an invocation.
+
+    Args:
+        event_type: The type.
+        declared: The class, or `InputEvent[T]`, that the action wants; None: as it comes.
+    """
+    cls: Any = typing.get_origin(declared) or declared or {"_input_event": InputEvent, "_output_event": OutputEvent}.get(event_type, Event)
+    if issubclass(cls, (InputEvent, OutputEvent)):
+        return _value_receiver(cls, next(iter(typing.get_args(declared)), None))
+    if cls is Event:
+        return _receive_untyped
+    return _typed_receiver(cls)
+
+
+def _value_receiver(cls: type[Event], declared: Any) -> Callable[[Invocation], Event]:
+    new = cls.__new__
+
+    def receive(invocation: Invocation) -> Event:
+        event = new(cls)
+        event._origin = invocation  # type: ignore[assignment]
+        if declared is not None:
+            event._declared = declared  # type: ignore[attr-defined]
+        return event
+
+    return receive
+
+
+def _receive_untyped(invocation: Invocation) -> Event:
+    event = Event.__new__(Event)
+    event.type = invocation.event_type
+    event._origin = invocation  # type: ignore[assignment]
+    return event
+
+
+def _typed_receiver(cls: type[Event]) -> Callable[[Invocation], Event]:
+    where = cls.EVENT_TYPE
+
+    def receive(invocation: Invocation) -> Event:
+        event: Event = values.decode(invocation.payload, cls, where)
+        event.__dict__["_origin"] = invocation
+        return event
+
+    return receive
+
+
+class Scope:
+    """What one start of an operator subtask has in a worker: its memory mirrors and its open handles.
+
+    It outlives sessions: a session attaches its outbox, and when the stream breaks the invocations go on, their outcomes kept, until
+    the same start attaches again or the session layer ends the scope (after `linger`). Made by `Dispatcher.open_scope`; used on the
+    event loop's thread.
+    """
+
+    __slots__ = ("_kept", "_on_empty", "_outbox", "actions", "config", "is_ended", "mirrors", "open", "plan")
+
+    def __init__(
+        self,
+        plan: Plan,
+        actions: list[ActionState],
+        mirrors: Mirrors,
+        config: Mapping[str, Any],
+        on_empty: Callable[[Scope], None],
+    ) -> None:
+        self.plan = plan
+        self.actions = actions
+        self.mirrors = mirrors
+        self.config = ReadableConfiguration(config)
+        # Handle → the attempt if it goes on after its first step, until then the invocation.
+        self.open: dict[int, Invocation | Attempt] = {}
+        self.is_ended = False
+        self._outbox: Outbox | None = None
+        # Outcomes that no session could take. Never more than were open when the session was lost.
+        self._kept: dict[int, Outcome] = {}
+        self._on_empty = on_empty
+
+    @property
+    def open_count(self) -> int:
+        """Invocations that were submitted and have no outcome yet."""
+        return len(self.open)
+
+    @property
+    def is_attached(self) -> bool:
+        """A session is attached."""
+        return self._outbox is not None
+
+    def attach(self, outbox: Outbox) -> None:
+        """Send outcomes to this outbox from now on, instead of any earlier one."""
+        before = self._outbox
+        self._outbox = outbox
+        if before is not None and before is not outbox:
+            self._keep(before.drain())
+
+    def detach(self, outbox: Outbox, undelivered: Iterable[Outcome] = ()) -> None:
+        """The session of this outbox is over; nothing happens if another one has attached since.
+
+        Outcomes that are still in the outbox, those in `undelivered`, and those to come are kept: when the same handle is
+        submitted again it is answered from them.
+        """
+        if self._outbox is outbox:
+            self._outbox = None
+            self._keep(undelivered)
+            self._keep(outbox.drain())
+
+    def forget_keys(self, keys: Iterable[bytes]) -> None:
+        """Hint: the operator has no use for the mirrors of these keys."""
+        self.mirrors.forget(keys)
+
+    # ---- for the dispatcher ----
+
+    def admit(self, invocation: Invocation) -> bool:
+        """Whether an invocation is new here. One that is open goes on as it is; one whose outcome was kept is answered."""
+        handle = invocation.handle
+        if handle in self.open:
+            return False
+        if self._kept:
+            outcome = self._kept.pop(handle, None)
+            if outcome is not None:
+                self._deliver(outcome)
+                return False
+        self.open[handle] = invocation
+        return True
+
+    def settle(self, outcome: Outcome) -> None:
+        """An open invocation has come to this."""
+        del self.open[outcome.handle]
+        outbox = self._outbox
+        if outbox is not None:
+            outbox.put(outcome)
+        else:
+            self._deliver(outcome)
+        if not self.open:
+            self._on_empty(self)
+
+    def _deliver(self, outcome: Outcome) -> None:
+        if self._outbox is not None:
+            self._outbox.put(outcome)
+        else:
+            self._keep((outcome,))
+
+    def _keep(self, outcomes: Iterable[Outcome]) -> None:
+        if self.is_ended:
+            return
+        kept = self._kept
+        for outcome in outcomes:
+            # The other kinds say that nothing was done; that is decided anew when the invocation comes again.
+            if isinstance(outcome, (Succeeded, Failed)):
+                kept[outcome.handle] = outcome
+        while len(kept) > _KEPT_LIMIT:
+            # An operator that no longer wants some of them never asks; those must not pile up over many reconnects.
+            del kept[next(iter(kept))]
+
+    def end(self) -> None:
+        """Nobody will ask for outcomes any more."""
+        self.is_ended = True
+        self._outbox = None
+        self._kept.clear()

@@ -1,0 +1,185 @@
+"""Outcomes as frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flink_actions.engine.invocation import Bounced, Failed, FailureKind, NeedsMemory, Outcome, Succeeded
+from flink_actions.wire.v1 import session_pb2
+
+# What a result, an event and a memory change take beside their text and bytes: lengths, counts, versions. Rather too much than too little:
+# a frame above the limit breaks the session.
+_RESULT_BYTES = 48
+_ENTRY_BYTES = 16
+_FRAME_BYTES = 256
+_JSON, _BYTES = session_pb2.ContentType.JSON, session_pb2.ContentType.BYTES
+
+
+def encode_outcomes(outcomes: Sequence[Outcome], max_frame_bytes: int) -> list[session_pb2.WorkerFrame]:
+    """Outcomes as few frames, in order, none above the limit. `sequence` and `ack` are left to the session.
+
+    A Result that exceeds the limit on its own becomes a Failure TOO_LARGE, and the session lives on.
+    """
+    frames: list[session_pb2.WorkerFrame] = []
+    columns = _Columns()
+    limit = max_frame_bytes - _FRAME_BYTES
+    for outcome in outcomes:
+        size = columns.size
+        if type(outcome) is Succeeded:
+            added = _size_of(outcome)
+            if added > limit:
+                outcome = _too_large(outcome, added, max_frame_bytes)
+        if type(outcome) is not Succeeded:
+            added = _RESULT_BYTES
+            if isinstance(outcome, Failed):
+                added += 3 * len(outcome.stack) + 3 * len(outcome.message) + 3 * len(outcome.exception)
+        if size and size + added > limit:
+            frames.append(columns.frame())
+            columns = _Columns()
+        columns.size += added
+        columns.add(outcome)
+    if columns.size:
+        frames.append(columns.frame())
+    return frames
+
+
+def _size_of(result: Succeeded) -> int:
+    size = _RESULT_BYTES
+    for event_type, payload, _ in result.events:
+        # A type is nearly always ASCII; three bytes for each character are the most that UTF-8 takes of one code unit.
+        size += _ENTRY_BYTES + 3 * len(event_type) + len(payload)
+    if result.changes is not None:
+        for changes in (result.changes.sensory, result.changes.short_term):
+            for path, value in changes.items():
+                size += _ENTRY_BYTES + 3 * len(path) + len(value)
+    return size
+
+
+def _too_large(result: Succeeded, size: int, max_frame_bytes: int) -> Failed:
+    largest = max(result.events, key=lambda event: len(event.payload), default=None)
+    part = f"; its largest event, {largest.type!r}, has {len(largest.payload)} bytes" if largest is not None else ""
+    return Failed(
+        result.handle,
+        FailureKind.TOO_LARGE,
+        "",
+        f"the action's result takes about {size} bytes and a frame at most {max_frame_bytes}{part}: "
+        "send less, send a reference to where it lies, or raise max-frame-bytes on both sides",
+        cost_bytes=result.cost_bytes,
+    )
+
+
+class _Columns:
+    """One frame on its way: columns as plain lists, copied into the message once."""
+
+    __slots__ = (
+        "bounces",
+        "content_types",
+        "event_counts",
+        "event_payloads",
+        "event_types",
+        "failures",
+        "handles",
+        "has_raw_events",
+        "memory_bases",
+        "memory_paths",
+        "memory_values",
+        "memory_versions",
+        "need_memory",
+        "sensory_counts",
+        "short_term_counts",
+        "size",
+    )
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.handles: list[int] = []
+        self.event_counts: list[int] = []
+        self.event_types: list[str] = []
+        self.event_payloads: list[bytes] = []
+        self.content_types: list[session_pb2.ContentType] = []
+        self.has_raw_events = False
+        self.sensory_counts: list[int] = []
+        self.short_term_counts: list[int] = []
+        self.memory_bases: list[bytes] = []
+        self.memory_versions: list[bytes] = []
+        self.memory_paths: list[str] = []
+        self.memory_values: list[bytes] = []
+        self.failures: list[session_pb2.Failure] = []
+        self.bounces: list[session_pb2.Bounce] = []
+        self.need_memory: list[int] = []
+
+    def add(self, outcome: Outcome) -> None:
+        if type(outcome) is Succeeded:
+            self._add_result(outcome)
+        elif isinstance(outcome, Failed):
+            self.failures.append(
+                session_pb2.Failure(
+                    handle=outcome.handle,
+                    kind=session_pb2.Failure.Kind.Name(outcome.kind.value),
+                    exception=outcome.exception,
+                    message=outcome.message,
+                    stack=outcome.stack,
+                    retry_after_ms=outcome.retry_after_ms,
+                )
+            )
+        elif isinstance(outcome, NeedsMemory):
+            self.need_memory.append(outcome.handle)
+        elif isinstance(outcome, Bounced):
+            reason = session_pb2.Bounce.Reason.Name(outcome.reason.value)
+            self.bounces.append(session_pb2.Bounce(handle=outcome.handle, reason=reason))
+
+    def _add_result(self, result: Succeeded) -> None:
+        self.handles.append(result.handle)
+        events = result.events
+        self.event_counts.append(len(events))
+        for event_type, payload, is_raw in events:
+            self.event_types.append(event_type)
+            self.event_payloads.append(payload)
+            if is_raw:
+                self._mark_raw()
+            elif self.has_raw_events:
+                self.content_types.append(_JSON)
+        changes = result.changes
+        if changes is None:
+            if self.memory_bases:
+                self.sensory_counts.append(0)
+                self.short_term_counts.append(0)
+            return
+        if not self.memory_bases:
+            # The first result that changed memory: those before it changed none.
+            self.sensory_counts = [0] * (len(self.handles) - 1)
+            self.short_term_counts = [0] * (len(self.handles) - 1)
+        base, version, sensory, short_term = changes
+        self.sensory_counts.append(len(sensory))
+        self.short_term_counts.append(len(short_term))
+        self.memory_bases.append(base)
+        self.memory_versions.append(version)
+        if sensory:
+            self.memory_paths.extend(sensory)
+            self.memory_values.extend(sensory.values())
+        if short_term:
+            self.memory_paths.extend(short_term)
+            self.memory_values.extend(short_term.values())
+
+    def _mark_raw(self) -> None:
+        if not self.has_raw_events:
+            self.has_raw_events = True
+            self.content_types = [_JSON] * (len(self.event_types) - 1)
+        self.content_types.append(_BYTES)
+
+    def frame(self) -> session_pb2.WorkerFrame:
+        frame = session_pb2.WorkerFrame(failures=self.failures, bounces=self.bounces, need_memory=self.need_memory)
+        if self.handles:
+            results = frame.results
+            results.handle.extend(self.handles)
+            results.event_count.extend(self.event_counts)
+            results.event_type.extend(self.event_types)
+            results.event_payload.extend(self.event_payloads)
+            results.event_content_type.extend(self.content_types)
+            results.sensory_count.extend(self.sensory_counts)
+            results.short_term_count.extend(self.short_term_counts)
+            results.memory_base.extend(self.memory_bases)
+            results.memory_version.extend(self.memory_versions)
+            results.memory_path.extend(self.memory_paths)
+            results.memory_value.extend(self.memory_values)
+        return frame
