@@ -23,18 +23,18 @@ public record TypedOutput<OUT>(TypeInformation<OUT> type, OutputCodec<OUT> codec
 
   /** Outputs as JSON text. */
   public static TypedOutput<String> json() {
-    return new TypedOutput<>(Types.STRING, TypedOutput::jsonText);
+    return new TypedOutput<>(Types.STRING, new AnyJson());
   }
 
   /** Outputs that are strings. */
   public static TypedOutput<String> string() {
-    return new TypedOutput<>(Types.STRING, TypedOutput::string);
+    return new TypedOutput<>(Types.STRING, new Text());
   }
 
   /** Outputs that are bytes. */
   public static TypedOutput<byte[]> bytes() {
     return new TypedOutput<>(
-        PrimitiveArrayTypeInfo.BYTE_PRIMITIVE_ARRAY_TYPE_INFO, TypedOutput::bytes);
+        PrimitiveArrayTypeInfo.BYTE_PRIMITIVE_ARRAY_TYPE_INFO, new Bytes(ContentType.BYTES));
   }
 
   /**
@@ -46,13 +46,13 @@ public record TypedOutput<OUT>(TypeInformation<OUT> type, OutputCodec<OUT> codec
   @SuppressWarnings("unchecked") // Each branch has looked at the type's class.
   public static <OUT> TypedOutput<OUT> of(TypeInformation<OUT> type) {
     if (InputType.isPickled(type)) {
-      return new TypedOutput<>(type, (OutputCodec<OUT>) (OutputCodec<byte[]>) TypedOutput::pickle);
+      return new TypedOutput<>(type, (OutputCodec<OUT>) new Bytes(ContentType.PICKLE));
     }
     if (type.getTypeClass() == String.class) {
-      return new TypedOutput<>(type, (OutputCodec<OUT>) (OutputCodec<String>) TypedOutput::string);
+      return new TypedOutput<>(type, (OutputCodec<OUT>) new Text());
     }
     if (type.getTypeClass() == byte[].class) {
-      return new TypedOutput<>(type, (OutputCodec<OUT>) (OutputCodec<byte[]>) TypedOutput::bytes);
+      return new TypedOutput<>(type, (OutputCodec<OUT>) new Bytes(ContentType.BYTES));
     }
     JsonReaders.of(type, "the output"); // fails here, while the job is built, if it cannot be read
     return new TypedOutput<>(type, new Structured<>(type));
@@ -61,34 +61,6 @@ public record TypedOutput<OUT>(TypeInformation<OUT> type, OutputCodec<OUT> codec
   /** Whether records of this type carry pickles. */
   public boolean isPickled() {
     return InputType.isPickled(type);
-  }
-
-  private static String jsonText(ByteString payload, ContentType contentType) {
-    require(contentType, ContentType.JSON, "json");
-    return payload.toStringUtf8();
-  }
-
-  private static byte[] bytes(ByteString payload, ContentType contentType) {
-    require(contentType, ContentType.BYTES, "bytes");
-    return payload.toByteArray();
-  }
-
-  private static byte[] pickle(ByteString payload, ContentType contentType) {
-    require(contentType, ContentType.PICKLE, "pickled");
-    return payload.toByteArray();
-  }
-
-  private static String string(ByteString payload, ContentType contentType) throws IOException {
-    require(contentType, ContentType.JSON, "string");
-    try (JsonParser in = JsonText.FACTORY.createParser(payload.newInput())) {
-      if (in.nextToken() != JsonToken.VALUE_STRING) {
-        throw new CodecException(
-            "the output is "
-                + CodecException.excerpt(payload.toStringUtf8())
-                + ", where a string was declared; send a str, or take output_type=\"json\"");
-      }
-      return in.getText();
-    }
   }
 
   private static void require(ContentType actual, ContentType expected, String outputType) {
@@ -113,6 +85,55 @@ public record TypedOutput<OUT>(TypeInformation<OUT> type, OutputCodec<OUT> codec
       case PICKLE -> "an object that needs pickling, from a server that allows it";
       default -> "a JSON value";
     };
+  }
+
+  // Classes, not lambdas: a lambda whose signature names a relocated type cannot be read back from the job graph.
+
+  private static final class AnyJson implements OutputCodec<String> {
+
+    private static final long serialVersionUID = 1L;
+
+    @Override
+    public String decode(ByteString payload, ContentType contentType) {
+      require(contentType, ContentType.JSON, "json");
+      return payload.toStringUtf8();
+    }
+  }
+
+  private static final class Text implements OutputCodec<String> {
+
+    private static final long serialVersionUID = 1L;
+
+    @Override
+    public String decode(ByteString payload, ContentType contentType) throws IOException {
+      require(contentType, ContentType.JSON, "string");
+      try (JsonParser in = JsonText.FACTORY.createParser(payload.newInput())) {
+        if (in.nextToken() != JsonToken.VALUE_STRING) {
+          throw new CodecException(
+              "the output is "
+                  + CodecException.excerpt(payload.toStringUtf8())
+                  + ", where a string was declared; send a str, or take output_type=\"json\"");
+        }
+        return in.getText();
+      }
+    }
+  }
+
+  private static final class Bytes implements OutputCodec<byte[]> {
+
+    private static final long serialVersionUID = 1L;
+
+    private final ContentType expected;
+
+    Bytes(ContentType expected) {
+      this.expected = expected;
+    }
+
+    @Override
+    public byte[] decode(ByteString payload, ContentType contentType) {
+      require(contentType, expected, expected == ContentType.PICKLE ? "pickled" : "bytes");
+      return payload.toByteArray();
+    }
   }
 
   private static final class Structured<OUT> implements OutputCodec<OUT> {
