@@ -236,7 +236,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
         .keyGroups(keyGroups.getStartKeyGroup(), keyGroups.getEndKeyGroup())
         .epoch(startStore.epoch())
         .config(settings.configJson())
-        .hasCheckpoints(getOperatorConfig().isCheckpointingEnabled())
+        .hasCheckpoints(FlinkInternals.takesCheckpoints(getContainingTask()))
         .accepts(settings.allowPickle() ? List.of(ContentType.PICKLE) : List.of())
         .pinnedPlan(ByteString.copyFrom(settings.pinnedPlanDigest()))
         .build();

@@ -3,6 +3,7 @@ package io.flinkactions.operator;
 import java.util.concurrent.CompletableFuture;
 import java.util.stream.Stream;
 import org.apache.flink.api.common.operators.MailboxExecutor;
+import org.apache.flink.configuration.CheckpointingOptions;
 import org.apache.flink.metrics.Histogram;
 import org.apache.flink.runtime.checkpoint.CheckpointOptions;
 import org.apache.flink.runtime.checkpoint.SavepointType;
@@ -40,6 +41,14 @@ final class FlinkInternals {
    */
   static MailboxExecutor yieldingToCheckpoints(StreamTask<?, ?> task) {
     return task.getMailboxExecutorFactory().createExecutor(PRIORITY_OF_THE_TASK);
+  }
+
+  /** Whether the job takes checkpoints. StreamConfig said so in 2.0 and does not in 2.3. */
+  static boolean takesCheckpoints(StreamTask<?, ?> task) {
+    return task.getEnvironment()
+        .getJobConfiguration()
+        .getOptional(CheckpointingOptions.CHECKPOINTING_INTERVAL)
+        .isPresent();
   }
 
   /** Whether no operator of the task hands records to this one. */
