@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 from typing import Any
 
 import grpc.aio
@@ -31,13 +33,39 @@ def bind(server: grpc.aio.Server, address: Address, socket_mode: int) -> Address
     """Bind `server` and return the address with the port that it got; raise `StartError` if that is not possible."""
     if isinstance(address, UnixAddress):
         return _bind_socket(server, address, socket_mode)
+    _try_to_bind(address)
     try:
-        port = server.add_insecure_port(address.grpc_target)
+        return address.with_port(server.add_insecure_port(address.grpc_target))
     except RuntimeError as error:
-        raise _cannot_listen(address) from error
-    if port == 0:
-        raise _cannot_listen(address)
-    return address.with_port(port)
+        raise StartError(f"cannot listen at {address}: {error}") from error
+
+
+def _try_to_bind(address: TcpAddress) -> None:
+    """Find out why an address cannot be had: gRPC logs that in its own words and raises without them."""
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror as error:
+        raise StartError(f"cannot listen at {address}: {address.host!r} has no address ({error.strerror})") from error
+    for family, kind, protocol, _, socket_address in found:
+        with socket.socket(family, kind, protocol) as probe:
+            # As gRPC does: a port whose last connections linger in TIME_WAIT is free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(socket_address)
+                probe.listen()
+            except OSError as error:
+                raise _cannot_listen(address, error) from error
+
+
+def _cannot_listen(address: TcpAddress, error: OSError) -> StartError:
+    if error.errno == errno.EADDRINUSE:
+        return StartError(
+            f"cannot listen at {address}: port {address.port} is taken. Stop what listens there "
+            f"(ss -ltnp 'sport = :{address.port}' names it), or choose another port with --listen"
+        )
+    if error.errno == errno.EADDRNOTAVAIL:
+        return StartError(f"cannot listen at {address}: this machine has no address {address.host!r}")
+    return StartError(f"cannot listen at {address}: {error.strerror}")
 
 
 def _bind_socket(server: grpc.aio.Server, address: UnixAddress, socket_mode: int) -> UnixAddress:
@@ -51,10 +79,3 @@ def _bind_socket(server: grpc.aio.Server, address: UnixAddress, socket_mode: int
     finally:
         os.umask(earlier_mask)
     return address
-
-
-def _cannot_listen(address: TcpAddress) -> StartError:
-    return StartError(
-        f"cannot listen at {address}: port {address.port} is taken, or {address.host} is no address of this machine. "
-        f"Stop what listens there (ss -ltnp 'sport = :{address.port}' names it), or choose another port with --listen"
-    )

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -153,7 +154,7 @@ class Session:
         if not frame.invokes:
             return
         self._window.receive(frame.sequence)
-        batch = decode_invocations(frame)
+        batch = self._read_invocations(frame)
         self._credit.charge(batch)
         self._outgoing.on_invokes(self._credit.used_invocations)
         on_stepped = functools.partial(self._outgoing.acknowledge, frame.sequence)
@@ -167,6 +168,12 @@ class Session:
             self._dispatcher.submit(batch, self.start.scope, on_stepped)
         else:
             on_stepped()
+
+    def _read_invocations(self, frame: session_pb2.OperatorFrame) -> list[Invocation]:
+        try:
+            return decode_invocations(frame)
+        except Exception as error:  # whatever it is that a frame can be made to trip over
+            raise ProtocolError(f"the Invokes of frame {frame.sequence} cannot be read: {error!r}") from error
 
     def _answer_from_held(self, invocation: Invocation) -> bool:
         outcome = self.start.held.take(invocation.handle)
@@ -203,6 +210,11 @@ class Session:
         """Take no Invoke any more and tell the job so; what runs goes on."""
         self._is_draining = True
         self._outgoing.drain(session_pb2.Drain.SHUTDOWN, limit_seconds)
+
+    def give_back_rest(self, handles: Iterable[int]) -> None:
+        """These did not finish in time and have been cancelled: the job may run them elsewhere."""
+        for handle in handles:
+            self._outgoing.outbox.put(Bounced(handle, BounceReason.DRAINING))
 
     def close(self, reason: session_pb2.Bye.Reason, message: str = "") -> None:
         """Say what is queued, then Bye, and end."""

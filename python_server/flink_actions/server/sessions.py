@@ -229,12 +229,19 @@ class Sessions:
                 start.end(CancelReason.ORPHANED)
         for session in self._live.values():
             session.drain(limit_seconds)
-        if not await self._dispatcher.drain(limit_seconds):
-            _log.warning(
-                "%d invocations did not finish within %g s: given back", self._dispatcher.open_count, limit_seconds
-            )
+        await self._dispatcher.drain(limit_seconds)
+        leftovers = {session: list(session.start.scope.open) for session in self._live.values()}
+        for session, handles in leftovers.items():
+            if handles:
+                who = session.start.operator
+                _log.warning(
+                    "%d invocations of %s did not finish within %g s: given back", len(handles), who, limit_seconds
+                )
+            # First the code ends, then the job hears of it: elsewhere it must not begin before.
+            session.start.end(CancelReason.DRAINED)
         await self._dispatcher.close()
-        for session in self._live.values():
+        for session, handles in leftovers.items():
+            session.give_back_rest(handles)
             session.close(session_pb2.Bye.FINISHED, "the worker has drained")
         try:
             await asyncio.wait_for(self._all_gone.wait(), _LAST_SESSIONS_SECONDS)

@@ -77,15 +77,13 @@ class Supervisor:
 
     async def run(self) -> None:
         """Serve until a signal asks to leave; raise `StartError` if the server cannot start."""
-        tasks: list[asyncio.Task[Any]] = [
-            asyncio.create_task(self._keep_slot(spawned)) for spawned in self._first_workers
-        ]
-        slots = list(tasks)
+        # Before anything is done about the workers: if the address is taken they are not wanted.
+        await self._listen()
+        self._leave_on_signals()
+        slots = [asyncio.create_task(self._keep_slot(spawned)) for spawned in self._first_workers]
+        leaving = asyncio.create_task(self._leaving.wait())
+        tasks: list[asyncio.Task[Any]] = [*slots, leaving, asyncio.create_task(self._report_health_regularly())]
         try:
-            await self._listen()
-            self._leave_on_signals()
-            leaving = asyncio.create_task(self._leaving.wait())
-            tasks += [leaving, asyncio.create_task(self._report_health_regularly())]
             done, _ = await asyncio.wait({self._start_failure, *tasks}, return_when=asyncio.FIRST_COMPLETED)
             for ended in done:
                 # Raises what went wrong: a failed start, or a defect in one of the tasks.
@@ -215,7 +213,11 @@ class Supervisor:
 
     def _explain_death(self, worker: WorkerProcess) -> None:
         worker.remove_socket_file()
-        if worker.has_explained_itself or (self._leaving.is_set() and worker.exit_code == 0):
+        if (
+            worker.has_explained_itself
+            or self._start_failure.done()
+            or (self._leaving.is_set() and worker.exit_code == 0)
+        ):
             return
         reason = worker.exit_reason()
         _log.error("worker %s (pid %d) died: %s", worker.name, worker.pid, reason)

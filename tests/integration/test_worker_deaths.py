@@ -1,0 +1,138 @@
+"""A worker that dies: who notices, how soon, and who does not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+
+import grpc.aio
+import pytest
+from flink_actions.wire.v1 import directory_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tests.integration.conftest import BEHAVIOURS
+from tests.support.running_server import RunningServer
+from tests.support.session_client import SessionClient, Start, invoke, worker_target
+
+DEAD, SERVING = directory_pb2.WorkerEntry.DEAD, directory_pb2.WorkerEntry.SERVING
+
+
+def action(session: SessionClient, name: str) -> int:
+    return [one.name for one in session.welcome.plan.actions].index(name)
+
+
+def has_died(incarnation: bytes) -> Callable[[directory_pb2.DirectoryState], bool]:
+    return lambda state: any(one.state == DEAD and one.incarnation == incarnation for one in state.workers)
+
+
+@contextlib.asynccontextmanager
+async def session_with_each_worker(server: RunningServer, count: int) -> AsyncIterator[list[SessionClient]]:
+    async with contextlib.AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(SessionClient(address, Start("behaviours", namespace=f"n{number}")))
+            for number, address in enumerate(await server.worker_addresses(count))
+        ]
+
+
+async def test_an_action_that_aborts_takes_its_worker_and_nobody_else() -> None:
+    with RunningServer(BEHAVIOURS, flags=["--workers", "2"]) as server:
+        async with session_with_each_worker(server, 2) as (victim, neighbour), server.directory() as directory:
+            waiting = invoke(neighbour.start, action(neighbour, "wait"), 1.0)
+            await neighbour.send_invokes([waiting])
+            await victim.send_invokes([invoke(victim.start, action(victim, "abort"))])
+            await victim.until_end()
+            assert victim.bye is None
+            state = await directory.until(lambda state: any(worker.state == DEAD for worker in state.workers))
+            (dead,) = [worker for worker in state.workers if worker.state == DEAD]
+            assert dead.exit_reason == "signal 6 (SIGABRT)"
+            assert dead.incarnation == victim.welcome.incarnation
+            assert not dead.suspects_known
+            await neighbour.until(lambda: waiting.handle in neighbour.results)
+            entries = await directory.serving(2)
+            restarted = next(entry for entry in entries if entry.worker == victim.welcome.worker)
+            assert restarted.incarnation != victim.welcome.incarnation
+            assert restarted.generation == victim.welcome.generation
+            async with SessionClient(worker_target(server.address, restarted), victim.start) as again:
+                (result,) = await again.run([invoke(victim.start, action(again, "echo"), "again")])
+                assert result.output == "again"
+
+
+async def test_a_death_is_announced_within_milliseconds_to_whoever_watches(server: RunningServer) -> None:
+    await server.worker_addresses()
+    (pid,) = server.worker_pids()
+    async with server.directory() as directory:
+        states = directory.watch().__aiter__()
+        await states.__anext__()
+        killed_at = time.monotonic()
+        os.kill(pid, signal.SIGKILL)
+        while not any(worker.state == DEAD for worker in (await asyncio.wait_for(states.__anext__(), 5)).workers):
+            pass
+        elapsed = time.monotonic() - killed_at
+    print(f"announced after {elapsed * 1000:.1f} ms")
+    # Milliseconds where nobody else computes; a poll of the usual second would still be caught.
+    assert elapsed < 0.5
+
+
+async def test_a_job_that_was_not_watching_still_learns_which_incarnation_died(server: RunningServer) -> None:
+    await server.worker_addresses()
+    (pid,) = server.worker_pids()
+    os.kill(pid, signal.SIGKILL)
+    server.until_logged("died: signal 9")
+    async with server.directory() as directory:
+        await directory.serving()
+        state = await directory.until(lambda state: True)
+    assert [worker.state for worker in state.workers] == [SERVING, DEAD]
+    assert len({worker.incarnation for worker in state.workers}) == 2
+
+
+@pytest.mark.parametrize("name", ["abort", "exit_quietly"])
+async def test_a_crash_loop_makes_the_server_unhealthy_and_backs_off(server: RunningServer, name: str) -> None:
+    async with grpc.aio.insecure_channel(server.address) as channel, server.directory() as directory:
+        for _ in range(5):
+            start = Start("behaviours")
+            async with await server.session(start) as session:
+                await session.send_invokes([invoke(start, action(session, name))])
+                await session.until_end()
+            dead = session.welcome.incarnation
+            await directory.until(has_died(dead))
+        response = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=""))
+        assert response.status == response.NOT_SERVING
+        alive = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service="liveness"))
+        assert alive.status == alive.SERVING
+
+
+async def test_a_worker_whose_event_loop_is_blocked_is_not_ready_until_it_moves_again() -> None:
+    with RunningServer(BEHAVIOURS, flags=["--blocked-after-seconds", "1.5"]) as server:
+        start = Start("behaviours")
+        async with await server.session(start) as session, grpc.aio.insecure_channel(server.address) as channel:
+            health = health_pb2_grpc.HealthStub(channel)
+            blocking = invoke(start, action(session, "block"), 4.0)
+            await session.send_invokes([blocking])
+
+            async def until(status: int) -> None:
+                while True:
+                    response = await health.Check(health_pb2.HealthCheckRequest(service="worker/w0"))
+                    if response.status == status:
+                        return
+                    await asyncio.sleep(0.05)
+
+            await asyncio.wait_for(until(health_pb2.HealthCheckResponse.NOT_SERVING), 4.0)
+            assert blocking.handle not in session.results
+            await asyncio.wait_for(until(health_pb2.HealthCheckResponse.SERVING), 10.0)
+            await session.until(lambda: blocking.handle in session.results)
+
+
+async def test_the_lag_of_a_blocked_event_loop_is_in_the_next_pong(server: RunningServer) -> None:
+    start = Start("behaviours")
+    async with await server.session(start) as session:
+        await session.send(ping={"id": 1})
+        await session.until(lambda: 1 in session.pongs)
+        assert session.pongs[1].loop_lag_us < 300_000
+        await session.send_invokes([invoke(start, action(session, "block"), 1.0)])
+        await session.send(ping={"id": 2})
+        await session.until(lambda: 2 in session.pongs)
+        assert session.pongs[2].loop_lag_us > 500_000

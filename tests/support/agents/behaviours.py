@@ -1,0 +1,114 @@
+"""One action per behaviour that a server has to live with. Tests invoke them by name."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+from flink_actions import Agent, InputEvent, OutputEvent, RunnerContext, action
+
+ON_INPUT = "_input_event"
+
+
+def write_down(ledger: Path, line: str) -> None:
+    with ledger.open("a") as file:
+        file.write(f"{line}\n")
+
+
+class Behaviours(Agent):
+    @action(ON_INPUT)
+    async def echo(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
+        ctx.send_event(OutputEvent(output=event.input))
+
+    @action(ON_INPUT)
+    def echo_in_thread(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
+        ctx.send_event(OutputEvent(output=event.input))
+
+    @action(ON_INPUT)
+    async def wait(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
+        await asyncio.sleep(event.input)
+        ctx.send_event(OutputEvent(output=event.input))
+
+    @action(ON_INPUT)
+    async def write_down_and_wait(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
+        """Leaves a line in a file for each time it begins, and one if it is cancelled."""
+        ledger = Path(event.input["ledger"])
+        write_down(ledger, event.input["name"])
+        try:
+            await asyncio.sleep(event.input["seconds"])
+        except asyncio.CancelledError:
+            write_down(ledger, f"cancelled {event.input['name']}")
+            raise
+        ctx.send_event(OutputEvent(output=event.input["name"]))
+
+    @action(ON_INPUT)
+    async def abort(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
+        os.abort()
+
+    @action(ON_INPUT)
+    async def exit_quietly(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
+        os._exit(0)
+
+    @action(ON_INPUT)
+    async def stop_own_process(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+    @action(ON_INPUT)
+    async def block(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
+        """What nobody should do: holds the event loop."""
+        time.sleep(event.input)  # noqa: ASYNC251
+        ctx.send_event(OutputEvent(output="blocked"))
+
+    @action(ON_INPUT)
+    async def fail(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
+        raise ValueError(f"cannot do {event.input!r}")
+
+    @action(ON_INPUT)
+    async def remember(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
+        seen = (ctx.short_term_memory.get("seen") or 0) + 1
+        ctx.short_term_memory.set("seen", seen)
+        ctx.send_event(OutputEvent(output=seen))
+
+    @action(ON_INPUT)
+    async def grow(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
+        ctx.send_event(OutputEvent(output="x" * event.input))
+
+    @action(ON_INPUT)
+    async def use_asyncio(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
+        """gather, task group, timeout and queue, as in any asyncio program."""
+
+        async def double(number: int) -> int:
+            await asyncio.sleep(0.001)
+            return 2 * number
+
+        gathered = await asyncio.gather(*[double(number) for number in range(3)])
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(double(number)) for number in gathered]
+        grouped = [task.result() for task in tasks]
+        timed_out = False
+        try:
+            async with asyncio.timeout(0.01):
+                await asyncio.sleep(60)
+        except TimeoutError:
+            timed_out = True
+        queue: asyncio.Queue[int] = asyncio.Queue()
+        await queue.put(7)
+        ctx.send_event(OutputEvent(output=[grouped, timed_out, await queue.get()]))
+
+    @action(ON_INPUT)
+    async def fetch(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
+        async with httpx.AsyncClient(timeout=5.0) as client:
+            answers = await asyncio.gather(*[client.get(url) for url in event.input])
+        ctx.send_event(OutputEvent(output=[answer.text for answer in answers]))
+
+    @action(ON_INPUT)
+    async def tell_process(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
+        ctx.send_event(OutputEvent(output=os.getpid()))
+
+
+agent = Behaviours(name="behaviours")
