@@ -123,6 +123,7 @@ def draw(outcomes: list[Outcome], path: Path) -> None:
         corpus = outcome.corpus
         panel.hexbin(outcome.ratings, outcome.scores, gridsize=26, bins="log", cmap="YlGnBu", mincnt=1)
         panel.set_xlim(-4, 4)
+        panel.set_xticks([-3, 0, 3])
         panel.set_ylim(-1.05, 1.05)
         panel.set_title(
             f"{corpus.title}: r = {outcome.correlation:.3f}\n(paper {corpus.published_correlation:.3f})", fontsize=10
@@ -143,7 +144,8 @@ def _draw_moods(panel: Any, outcomes: list[Outcome]) -> None:
     for mood, colour in MOODS.items():
         shares = np.array([list(o.moods.values()).count(mood) / len(o.moods) for o in outcomes])
         bars = panel.barh(titles, shares, left=left, color=colour, label=mood)
-        panel.bar_label(bars, [f"{share:.0%}" for share in shares], label_type="center", fontsize=9)
+        ink = "black" if mood == "neutral" else "white"
+        panel.bar_label(bars, [f"{share:.0%}" for share in shares], label_type="center", fontsize=9, color=ink)
         left += shares
     panel.invert_yaxis()
     panel.set_xlim(0, 1)
