@@ -22,7 +22,7 @@ TEXT = "lorem ipsum " * 25
 class Answer(KeyedProcessFunction):
     def process_element(self, value, ctx):
         given = json.loads(value)
-        yield json.dumps({"key": given["key"], "seq": given["seq"], "label": "positive", "text": given["text"][:210]})
+        yield json.dumps({"key": given["key"], "seq": given["seq"], "label": "positive", "text": given["text"][:240]})
 
 
 def seconds_for(inputs: int) -> float:

@@ -16,7 +16,16 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-__all__ = ["ROOT", "BenchmarkError", "Server", "build_java", "cpu_seconds_of_tree", "run_java"]
+__all__ = [
+    "ROOT",
+    "BenchmarkError",
+    "Server",
+    "build_java",
+    "busy_seconds_of_machine",
+    "cold_pyflink_seconds",
+    "cpu_seconds_of_tree",
+    "run_java",
+]
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "bench"
@@ -102,6 +111,12 @@ def cpu_seconds_of_tree(pid: int) -> float:
     return total / _TICKS
 
 
+def busy_seconds_of_machine() -> float:
+    """What all processes of the machine have used: that of others is what disturbs a measurement."""
+    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / _TICKS
+
+
 def _stat(folder: Path) -> list[str]:
     """Fields of /proc/<pid>/stat from the third on; empty if the process is gone."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
@@ -135,7 +150,7 @@ def run_java(
     class_path: str, arguments: dict[str, object], *, jvm_options: tuple[str, ...] = ()
 ) -> Iterator[dict[str, Any]]:
     """Run one case in a JVM of its own; yield what it says, as it says it."""
-    with tempfile.TemporaryDirectory(prefix="fab-checkpoints-") as folder, open(BUILD / "flink.log", "ab") as log:
+    with tempfile.TemporaryDirectory(prefix="fab-checkpoints-") as folder, open(BUILD / "flink.log", "wb") as log:
         given = {**arguments, "checkpoint_folder": folder}
         process = subprocess.Popen(
             ["java", *_flink_jvm_options(), "-Xmx2g", f"-Dlog4j2.configurationFile={ROOT}/benchmarks/log4j2.properties",
@@ -154,7 +169,8 @@ def run_java(
                 process.kill()
                 process.wait()
     if code:
-        raise BenchmarkError(f"the job failed (exit code {code}): see {BUILD / 'flink.log'}")
+        causes = re.findall(r"^Caused by: (.*)$", (BUILD / "flink.log").read_text(), re.M)
+        raise BenchmarkError(f"the job failed: {causes[-1] if causes else code}; see {BUILD / 'flink.log'}")
 
 
 def _flink_jvm_options() -> list[str]:

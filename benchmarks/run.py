@@ -25,7 +25,16 @@ from typing import Any
 
 from cases import CASES, Case, Figure
 from peer import measure_peer
-from processes import BUILD, ROOT, BenchmarkError, Server, build_java, cold_pyflink_seconds, run_java
+from processes import (
+    BUILD,
+    ROOT,
+    BenchmarkError,
+    Server,
+    build_java,
+    busy_seconds_of_machine,
+    cold_pyflink_seconds,
+    run_java,
+)
 
 _TARGET = f"{ROOT}/benchmarks/agents.py:agents"
 _QUICK = {"warm_up_ms": 6_000, "windows": 3, "window_ms": 2_000}
@@ -89,13 +98,15 @@ def _measure(case: Case, class_path: str, options: argparse.Namespace, values: V
     with Server(_TARGET, workers=options.workers, command=command) as server:
         values["ready"].append(server.seconds_to_ready)
         arguments["endpoint"] = server.endpoint
-        begin = 0.0
+        begin = busy_begin = 0.0
         for said in run_java(class_path, arguments, jvm_options=tuple(options.java_option)):
             match said["event"]:
                 case "window_begin":
-                    begin = server.cpu_seconds()
+                    begin, busy_begin = server.cpu_seconds(), busy_seconds_of_machine()
                 case "window_end":
-                    said["server_cpu_seconds"] = server.cpu_seconds() - begin
+                    said["server_cpu_seconds"] = round(server.cpu_seconds() - begin, 2)
+                    busy = busy_seconds_of_machine() - busy_begin
+                    said["others_cpu_seconds"] = round(busy - said["server_cpu_seconds"] - said["jvm_cpu_seconds"], 2)
                     _take_window(case, said, values)
                 case "savepoint":
                     values[f"{case.name}_savepoint"].append(said["ms"])
@@ -104,6 +115,7 @@ def _measure(case: Case, class_path: str, options: argparse.Namespace, values: V
 
 def _take_window(case: Case, window: dict[str, Any], values: Values) -> None:
     values[f"{case.name}_checkpoint"] += window.get("checkpoints_ms", [])
+    values["others_cores"].append(window["others_cpu_seconds"] / window["seconds"])
     match case.measure:
         case "THROUGHPUT":
             outputs = window["outputs"]
@@ -176,6 +188,9 @@ def _print(report: dict[str, Any], earlier: dict[str, Any]) -> None:
             server, jvm = (measured[f"{name}_{side}_cores"]["median"] for side in ("server", "jvm"))
             per_input = measured[f"{name}_server_cpu"]["median"]
             print(f"{name}: cores used: server {server:.2f}, JVM {jvm:.2f}; server {per_input:.1f} us per input")
+    if "others_cores" in measured:
+        others = measured["others_cores"]
+        print(f"cores used meanwhile by neither side: {others['median']:.2f} (up to {others['high']:.2f})")
     if "peer" in measured:
         rate = measured["peer"]["median"]
         print(f"PyFlink's own KeyedProcessFunction (process mode), run beside: {rate:,.0f} inputs/s", end="")

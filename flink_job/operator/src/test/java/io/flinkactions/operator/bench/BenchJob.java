@@ -116,13 +116,20 @@ final class BenchJob implements AutoCloseable {
             : Map.of();
     Map<String, Object> call =
         Map.of(
-            "agent", benchCase.agent(),
-            "endpoints", List.of(benchCase.endpoint()),
-            "key_by", List.of("key"),
-            "input_type", "json",
-            "output_type", "json",
-            "options", options);
-    return strings(Bridge.apply(inputs, new ObjectMapper().writeValueAsString(call), null).outputs());
+            "agent",
+            benchCase.agent(),
+            "endpoints",
+            List.of(benchCase.endpoint()),
+            "key_by",
+            List.of("key"),
+            "input_type",
+            "json",
+            "output_type",
+            "json",
+            "options",
+            options);
+    return strings(
+        Bridge.apply(inputs, new ObjectMapper().writeValueAsString(call), null).outputs());
   }
 
   @SuppressWarnings("unchecked") // Outputs of type "json" are strings.
