@@ -90,7 +90,7 @@ async def test_a_failure_tells_class_message_and_stack_and_other_invocations_go_
         await session.until(lambda: len(session.results) == 20 and bad.handle in session.failures)
         failure = session.failures[bad.handle]
     assert failure.kind == failure.BUG
-    assert failure.exception == "builtins.ValueError"
+    assert failure.exception == "ValueError"
     assert failure.message == "cannot do 'this'"
     assert "behaviours.py" in failure.stack
     assert "dispatcher.py" not in failure.stack

@@ -165,6 +165,7 @@ class SessionClient:
         self.pongs: dict[int, session_pb2.Pong] = {}
         self.duplicates: list[int] = []
         self.has_ended = False
+        self.answers_pings = True
 
     # ---- life ----
 
@@ -267,7 +268,10 @@ class SessionClient:
     async def _read(self) -> None:
         try:
             while (data := await self._call.read()) is not grpc.aio.EOF:
-                self._take(session_pb2.WorkerFrame.FromString(data))
+                frame = session_pb2.WorkerFrame.FromString(data)
+                self._take(frame)
+                if frame.HasField("ping") and self.answers_pings:
+                    await self.send(pong=session_pb2.Pong(id=frame.ping.id))
                 async with self._arrived:
                     self._arrived.notify_all()
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
