@@ -6,8 +6,9 @@ import java.io.UncheckedIOException;
 import java.util.Properties;
 
 /** What Maven wrote down when it built this. */
-final class BuildInfo {
-  static final String VERSION = read().getProperty("version");
+public final class BuildInfo {
+  /** This jar's version. */
+  public static final String VERSION = read().getProperty("version");
 
   private BuildInfo() {}
 

@@ -612,6 +612,8 @@ final class Fleet {
 
   private void end(WorkerSession session, Death death, boolean isDead) {
     if (session.stream().settle()) {
+      // First, so that whoever hears of the end is not routed back to it.
+      publish();
       inbox.add(
           new SessionEvent.Ended(
               session, death.cause(), isDead, death.suspectsKnown(), death.suspects()));

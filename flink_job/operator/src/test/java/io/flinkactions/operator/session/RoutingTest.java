@@ -1,0 +1,82 @@
+package io.flinkactions.operator.session;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.google.protobuf.ByteString;
+import io.flinkactions.wire.v1.Credit;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.junit.jupiter.api.Test;
+
+class RoutingTest {
+  private static final ByteString GENERATION = ByteString.copyFromUtf8("g");
+
+  private static WorkerSession session(String worker, String incarnation) {
+    return new WorkerSession(
+        null,
+        new WorkerSession.Welcomed(
+            worker, ByteString.copyFromUtf8(incarnation), GENERATION, ScriptedWorker.PLAN, 0),
+        new Outbox(1 << 20, 2, Credit.getDefaultInstance()));
+  }
+
+  private static final DirectoryView ONE_GENERATION =
+      new DirectoryView(List.of(GENERATION), Map.of(), Set.of());
+
+  private static Map<String, String> assignment(Routing routing, int keys) {
+    Map<String, String> workers = new HashMap<>();
+    for (int i = 0; i < keys; i++) {
+      String key = "\"key-" + i + "\"";
+      workers.put(key, routing.route(key, ByteString.EMPTY, ONE_GENERATION).worker());
+    }
+    return workers;
+  }
+
+  @Test
+  void keys_are_spread_evenly_over_the_workers() {
+    Routing routing = new Routing();
+    for (int i = 0; i < 4; i++) {
+      routing.opened(session("w" + i, "a"));
+    }
+    Map<String, Long> counts = new HashMap<>();
+    assignment(routing, 10_000).values().forEach(worker -> counts.merge(worker, 1L, Long::sum));
+    assertThat(counts).hasSize(4);
+    assertThat(counts.values()).allSatisfy(count -> assertThat(count).isBetween(2300L, 2700L));
+  }
+
+  @Test
+  void a_worker_that_goes_moves_its_own_keys_only_and_gets_them_back() {
+    Routing routing = new Routing();
+    WorkerSession leaving = session("w1", "first");
+    routing.opened(session("w0", "a"));
+    routing.opened(leaving);
+    routing.opened(session("w2", "c"));
+    Map<String, String> before = assignment(routing, 1000);
+    routing.closed(leaving);
+    Map<String, String> without = assignment(routing, 1000);
+    before.forEach(
+        (key, worker) -> {
+          if (worker.equals("w1")) {
+            assertThat(without.get(key)).isNotEqualTo("w1");
+          } else {
+            assertThat(without).containsEntry(key, worker);
+          }
+        });
+    // Another process under the same name takes exactly its place.
+    routing.opened(session("w1", "second"));
+    assertThat(assignment(routing, 1000)).isEqualTo(before);
+  }
+
+  @Test
+  void a_run_waits_for_its_generation_as_long_as_that_may_come_back() {
+    Routing routing = new Routing();
+    WorkerSession current = session("w0", "a");
+    routing.opened(current);
+    ByteString old = ByteString.copyFromUtf8("old");
+    DirectoryView mayComeBack = new DirectoryView(List.of(old, GENERATION), Map.of(), Set.of(old));
+    assertThat(routing.route("\"k\"", old, mayComeBack)).isNull();
+    DirectoryView gone = new DirectoryView(List.of(GENERATION), Map.of(), Set.of());
+    assertThat(routing.route("\"k\"", old, gone)).isSameAs(current);
+  }
+}
