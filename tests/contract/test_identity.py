@@ -1,7 +1,7 @@
 """The digests and ids of session.proto, "Identity", against the cases that JUnit reads too (IdentitiesTest).
 
-The operator computes them (and the SDK the ids of events); what stands here is the proto's text once more, in the plainest
-Python, so that two readings of it have to agree.
+The operator computes them (and the SDK the ids of events); what stands here is the proto's text once more, in the
+plainest Python, so that two readings of it have to agree.
 """
 
 import base64
