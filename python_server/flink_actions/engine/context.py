@@ -41,7 +41,7 @@ class InvocationContext(RunnerContext):
         received_at: Event loop's time when the invocation came.
     """
 
-    __slots__ = ("_invocation", "_is_ended", "_received_at", "_scope", "_sensory", "_short_term", "_state", "events", "mirror")
+    __slots__ = ("_invocation", "_received_at", "_scope", "sensory", "short_term", "_state", "events", "is_ended", "mirror")
 
     def __init__(
         self, invocation: Invocation, state: ActionState, scope: Scope, mirror: Mirror | None, received_at: float
@@ -51,24 +51,24 @@ class InvocationContext(RunnerContext):
         self._scope = scope
         self.mirror = mirror
         self._received_at = received_at
-        self._is_ended = False
-        self._sensory: AttemptMemory | None = None
-        self._short_term: AttemptMemory | None = None
+        self.is_ended = False
+        self.sensory: AttemptMemory | None = None
+        self.short_term: AttemptMemory | None = None
         self.events: list[SentEvent] = []
 
     # ---- for the engine ----
 
     def end(self) -> None:
         """From now on use is an error."""
-        self._is_ended = True
-        if self._sensory is not None:
-            self._sensory.is_ended = True
-        if self._short_term is not None:
-            self._short_term.is_ended = True
+        self.is_ended = True
+        if self.sensory is not None:
+            self.sensory.is_ended = True
+        if self.short_term is not None:
+            self.short_term.is_ended = True
 
     def commit(self, mint: VersionMint) -> MemoryChanges | None:
         """What was written, as changes from one version to a new one; the mirror follows. None: nothing was."""
-        sensory, short_term = self._sensory, self._short_term
+        sensory, short_term = self.sensory, self.short_term
         changed_sensory = sensory.changes if sensory is not None else None
         changed_short_term = short_term.changes if short_term is not None else None
         if not changed_sensory and not changed_short_term:
@@ -83,7 +83,7 @@ class InvocationContext(RunnerContext):
     # ---- for the action ----
 
     def send_event(self, event: Event) -> None:
-        if self._is_ended:
+        if self.is_ended:
             self._refuse("send_event")
         try:
             payload, is_raw = event.wire_payload()
@@ -91,31 +91,33 @@ class InvocationContext(RunnerContext):
             raise TypeError(f"send_event takes an Event, not {event!r}: wrap a result as OutputEvent(output=...)") from None
         events = self.events
         position = len(events)
-        sent = SentEvent(event.type, payload, is_raw)
+        sent = (event.type, payload, is_raw)
         events.append(sent)
         if events[position] is not sent:  # another thread of the action sent one in between
             position = next(index for index, known in enumerate(events) if known is sent)
-        if event._origin is None and event._sender is None:
-            event.__dict__["_sender"] = self._invocation
-            event.__dict__["_position"] = position
+        if event._origin is None and event._sent is None:
+            try:
+                event._sent = (self._invocation, position)  # type: ignore[assignment]
+            except AttributeError:  # a frozen dataclass
+                object.__setattr__(event, "_sent", (self._invocation, position))
 
     def get_resource(self, name: str, type: ResourceType) -> Resource:
-        if self._is_ended:
+        if self.is_ended:
             self._refuse("get_resource")
         return self._state.resources.get_resource(name, type)
 
     async def get_resource_async(self, name: str, type: ResourceType) -> Resource:
-        if self._is_ended:
+        if self.is_ended:
             self._refuse("get_resource_async")
         return await self._state.resources.get_resource_async(name, type)
 
     @property
     def sensory_memory(self) -> MemoryObject:
-        return MemoryNode(self._sensory or self._look_at("_sensory"))
+        return MemoryNode(self.sensory or self._look_at_sensory())
 
     @property
     def short_term_memory(self) -> MemoryObject:
-        return MemoryNode(self._short_term or self._look_at("_short_term"))
+        return MemoryNode(self.short_term or self._look_at_short_term())
 
     @property
     def config(self) -> ReadableConfiguration:
@@ -168,19 +170,26 @@ class InvocationContext(RunnerContext):
     def trace(self) -> str | None:
         return self._invocation.traceparent or None
 
-    def _look_at(self, slot: str) -> AttemptMemory:
-        """Make the attempt's view of one of its memories, once whoever asks."""
-        if self._is_ended:
-            self._refuse("memory")
+    def _look_at_sensory(self) -> AttemptMemory:
+        """Make the attempt's view of its sensory memory, once whoever asks."""
         with _first_look:
-            if self.mirror is None:
-                self.mirror = Mirror()
-            memory: AttemptMemory | None = getattr(self, slot)
-            if memory is None:
-                base = self.mirror.sensory if slot == "_sensory" else self.mirror.short_term
-                memory = AttemptMemory(slot[1:], base)
-                setattr(self, slot, memory)
-        return memory
+            if self.sensory is None:
+                self.sensory = AttemptMemory("sensory", self._read_mirror().sensory)
+            return self.sensory
+
+    def _look_at_short_term(self) -> AttemptMemory:
+        with _first_look:
+            if self.short_term is None:
+                self.short_term = AttemptMemory("short_term", self._read_mirror().short_term)
+            return self.short_term
+
+    def _read_mirror(self) -> Mirror:
+        if self.is_ended:
+            self._refuse("memory")
+        mirror = self.mirror
+        if mirror is None:
+            mirror = self.mirror = Mirror()
+        return mirror
 
     def _refuse(self, what: str) -> None:
         invocation = self._invocation

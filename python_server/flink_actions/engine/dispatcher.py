@@ -150,8 +150,7 @@ class Dispatcher:
         """
         if scope.is_ended:
             raise ValueError("the scope has ended: its start was fenced or has said Bye")
-        admit = scope.admit
-        self._enqueue([invocation for invocation in batch if admit(invocation)], scope, on_stepped)
+        self._enqueue(scope.admit(batch), scope, on_stepped)
 
     def cancel(self, scope: Scope, handles: Iterable[int], reason: CancelReason) -> None:
         """End open attempts: coroutines are cancelled, those that have not begun never begin.
@@ -256,7 +255,7 @@ class Dispatcher:
                 self._take_lead()
                 await self._attend(attempt, rest_of(coroutine, context, awaited))
                 return
-            if is_being_cancelled(me):
+            if cancelling_of(me)():
                 # An action has cancelled the task it was in, and then returned: the next one must not meet that.
                 self._take_lead()
                 return
@@ -270,9 +269,21 @@ class Dispatcher:
         self, batch: _Batch, me: asyncio.Task[None]
     ) -> tuple[Attempt, Coroutine[Any, Any, None], contextvars.Context, Any] | None:
         """Step the rest of a batch; stops at the first coroutine that suspends and gives it back."""
+        succeeded: list[Outcome] = []
+        try:
+            return self._step_until_suspended(batch, me, succeeded)
+        finally:
+            # All at once: handing each over by itself costs as much as a small action.
+            if succeeded:
+                batch.scope.settled(succeeded)
+
+    def _step_until_suspended(
+        self, batch: _Batch, me: asyncio.Task[None], succeeded: list[Outcome]
+    ) -> tuple[Attempt, Coroutine[Any, Any, None], contextvars.Context, Any] | None:
         scope, received_at = batch.scope, batch.received_at
         open_, actions, settle = scope.open, scope.actions, scope.settle
         running, mint, base_context = self._running, self._mint, self._base_context
+        is_cancelling = cancelling_of(me)
         for invocation in batch.rest:
             handle = invocation.handle
             if handle not in open_:
@@ -292,7 +303,7 @@ class Dispatcher:
                     settle(NeedsMemory(handle, invocation.cost_bytes))
                     continue
             ctx = InvocationContext(invocation, state, scope, mirror, received_at)
-            if not state.action.is_coroutine:
+            if not state.is_coroutine:
                 batch.for_threads.append(self._begin(invocation, state, scope, ctx))
                 continue
             if state.gets_task and state.begins_in_task():
@@ -303,19 +314,26 @@ class Dispatcher:
                 coroutine = state.function(state.event_of(invocation), ctx)
                 awaited = context.run(coroutine.send, None)
             except StopIteration:
-                # As in _succeed; a call less on the way that most invocations take.
-                ctx.end()
-                settle(Succeeded(handle, ctx.events, ctx.commit(mint), invocation.cost_bytes))
+                # As in _succeed, with fewer calls on the way that most invocations take.
+                ctx.is_ended = True
+                changes = None
+                if ctx.short_term is not None or ctx.sensory is not None:
+                    ctx.end()
+                    changes = ctx.commit(mint)
+                del open_[handle]
+                succeeded.append(Succeeded(handle, ctx.events, changes, invocation.cost_bytes))
             except KeyboardInterrupt:
                 raise
             except BaseException as error:
                 ctx.end()
                 settle(failure_of(invocation, error))
             else:
-                state.on_step(True)
+                state.on_suspended()
                 return self._begin(invocation, state, scope, ctx), coroutine, context, awaited
-            state.on_step(False)
-            if is_being_cancelled(me):
+            state.stepped += 1
+            if state.gets_task:
+                state.reconsider()
+            if is_cancelling():
                 return None
         return None
 
@@ -514,15 +532,10 @@ class Dispatcher:
             self._on_idle = None
 
 
-def is_being_cancelled(task: asyncio.Task[None]) -> bool:
-    """Whether a cancellation of the task was asked for and not taken back."""
-    return task.cancelling() > 0
-
-
-if not hasattr(asyncio.Task, "cancelling"):  # Python 3.10
-
-    def is_being_cancelled(task: asyncio.Task[None]) -> bool:
-        return bool(getattr(task, "_must_cancel", False))
+def cancelling_of(task: asyncio.Task[None]) -> Callable[[], int]:
+    """What tells whether a cancellation of the task was asked for and not taken back."""
+    # Python 3.10 counts no requests; it only knows of one that is yet to be delivered.
+    return getattr(task, "cancelling", None) or (lambda: bool(getattr(task, "_must_cancel", False)))
 
 
 class _OneTurn:

@@ -153,18 +153,9 @@ class MemoryChanges(NamedTuple):
     short_term: Mapping[str, bytes]
 
 
-class SentEvent(NamedTuple):
-    """An event as an action sent it.
-
-    Args:
-        type: Its type.
-        payload: JSON text, or the value itself.
-        is_raw: The payload is the value itself.
-    """
-
-    type: str
-    payload: bytes
-    is_raw: bool
+# An event as an action sent it: its type, its payload, and whether the payload is the value itself rather than its JSON. A plain tuple:
+# one is made per event.
+SentEvent = tuple[str, bytes, bool]
 
 
 class Succeeded:

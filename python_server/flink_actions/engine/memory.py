@@ -23,11 +23,12 @@ class AttemptMemory:
         base: What the attempt starts from. Not changed here.
     """
 
-    __slots__ = ("base", "changes", "is_ended", "name")
+    __slots__ = ("_values", "base", "changes", "is_ended", "name")
 
     def __init__(self, name: str, base: Entries) -> None:
         self.name = name
         self.base = base
+        self._values = base.values
         # Each path at most once, GONE where an entry of the base was removed.
         self.changes: dict[str, bytes] = {}
         self.is_ended = False
@@ -40,7 +41,7 @@ class AttemptMemory:
                 "await what you start, or take what you need before"
             )
         found = self.changes.get(path)
-        return self.base.values.get(path, GONE) if found is None else found
+        return self._values.get(path, GONE) if found is None else found
 
     def put(self, path: str, encoded: bytes, overwrite: bool) -> None:
         """Write a value or OBJECT at a path, with the objects on the way to it."""
@@ -108,14 +109,16 @@ class MemoryNode(MemoryObject):
 
     def get(self, path_or_ref: str | MemoryRef, *, as_: Any = None, default: Any = None) -> Any:
         memory = self._memory
-        if isinstance(path_or_ref, MemoryRef):
+        if type(path_or_ref) is str:
+            path = f"{self._path}.{path_or_ref}" if self._path else path_or_ref
+        elif isinstance(path_or_ref, MemoryRef):
             if path_or_ref.memory != memory.name:
                 raise MemoryPathError(
                     f"{path_or_ref.path!r} is a reference to {path_or_ref.memory} memory, not to {memory.name}: use ref.resolve(ctx)"
                 )
             path = path_or_ref.path
         else:
-            path = f"{self._path}.{path_or_ref}" if self._path else path_or_ref
+            raise MemoryPathError(f"{path_or_ref!r} is neither a memory path nor a MemoryRef")
         encoded = memory.find(path)
         if not encoded:
             parents_of(path)  # nothing there: say so if nothing could ever be
@@ -129,7 +132,7 @@ class MemoryNode(MemoryObject):
         return plain if convert is None else convert(plain, path)
 
     def set(self, path: str, value: Any, *, overwrite: bool = False) -> MemoryRef:
-        if isinstance(value, MemoryObject):
+        if type(value) is MemoryNode:
             raise MemoryPathError(f"{path!r} cannot be set to a MemoryObject: make one there with new_object({path!r})")
         full = f"{self._path}.{path}" if self._path else path
         self._memory.put(full, values.encode(value, full), overwrite)

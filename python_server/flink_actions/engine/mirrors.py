@@ -39,12 +39,16 @@ class Entries:
         """Make changes; gives back by how many bytes the content grew."""
         values, growth = self.values, 0
         for path, value in changes.items():
-            before = values.pop(path, None)
-            if before is not None:
-                growth -= len(before) + len(path) + _ENTRY_OVERHEAD
+            before = values.get(path)
             if value:
                 values[path] = value
+                if before is not None:
+                    growth += len(value) - len(before)
+                    continue
                 growth += len(value) + len(path) + _ENTRY_OVERHEAD
+            elif before is not None:
+                del values[path]
+                growth -= len(before) + len(path) + _ENTRY_OVERHEAD
             if self._fields is not None:
                 self._note(path, bool(value))
         return growth

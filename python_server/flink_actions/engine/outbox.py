@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from flink_actions.engine.invocation import Outcome
 
@@ -24,9 +24,9 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._outcomes)
 
-    def put(self, outcome: Outcome) -> None:
-        """Add an outcome and wake the writer if it sleeps."""
-        self._outcomes.append(outcome)
+    def put(self, outcomes: Iterable[Outcome]) -> None:
+        """Add outcomes and wake the writer if it sleeps."""
+        self._outcomes.extend(outcomes)
         if not self._is_awake:
             self._is_awake = True
             self._wake()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from flink_actions.engine.invocation import Failed, Invocation, Outcome, Succeeded
@@ -34,30 +34,29 @@ class ActionState:
     share one job of the pool per frame until they turn out to block.
     """
 
-    __slots__ = ("_count", "_stepped", "_suspended", "action", "blocks", "function", "gets_task", "receive", "resources")
+    __slots__ = ("_count", "_suspended", "_receivers", "action", "blocks", "event_of", "function", "gets_task", "is_coroutine", "resources", "stepped")
 
     def __init__(self, action: Action, resources: ResourceRegistry) -> None:
         self.action = action
         self.function = action.function
         self.resources = resources
-        # Event type → what makes the event that the function wants.
-        self.receive = {event_type: receiver(event_type, action.event_classes.get(event_type)) for event_type in action.triggers}
+        self.is_coroutine = action.is_coroutine
+        self._receivers = {event_type: receiver(event_type, action.event_classes.get(event_type)) for event_type in action.triggers}
+        # Makes the event of an invocation, as the class that the function declares. With one trigger its type needs no look.
+        # Raises NotDecodableError if a typed event's attributes are not what its class declares.
+        self.event_of: Receive = self._receive_any if len(action.triggers) > 1 else self._receivers[action.triggers[0]]
         self.gets_task = False
         self.blocks = False
         self._count = 0
-        self._stepped = 0
+        # By the leader, and not suspended.
+        self.stepped = 0
         self._suspended = 0
 
-    def event_of(self, invocation: Invocation) -> Event:
-        """The event of an invocation, as the class that the function declares.
-
-        Raises:
-            NotDecodableError: A typed event's attributes are not what its class declares.
-        """
+    def _receive_any(self, invocation: Invocation) -> Event:
         event_type = invocation.event_type
-        receive = self.receive.get(event_type)
+        receive = self._receivers.get(event_type)
         if receive is None:
-            receive = self.receive[event_type] = receiver(event_type, None)
+            receive = self._receivers[event_type] = receiver(event_type, None)
         return receive(invocation)
 
     def begins_in_task(self) -> bool:
@@ -67,19 +66,25 @@ class ActionState:
         self._count += 1
         return self._count % _SAMPLE != 0
 
-    def on_step(self, is_suspended: bool) -> None:
-        """The leader has stepped one."""
-        self._stepped += 1
-        if is_suspended:
-            self._suspended += 1
-        if self._stepped >= _SAMPLE:
-            self.gets_task = self._suspended * 4 >= self._stepped
-            if self._stepped >= _FORGET_AT:
-                self._stepped >>= 1
+    def on_suspended(self) -> None:
+        """The leader has stepped one, and it waits."""
+        self._suspended += 1
+        self.reconsider()
+
+    def reconsider(self) -> None:
+        """Decide anew how the next ones are begun."""
+        seen = self.stepped + self._suspended
+        if seen >= _SAMPLE:
+            self.gets_task = self._suspended * 4 >= seen
+            if seen >= _FORGET_AT:
+                self.stepped >>= 1
                 self._suspended >>= 1
 
 
-def receiver(event_type: str, declared: Any) -> Callable[[Invocation], Event]:
+Receive = Callable[[Invocation], Event]
+
+
+def receiver(event_type: str, declared: Any) -> Receive:
     """What makes an event of a type from an invocation.
 
     Args:
@@ -90,11 +95,11 @@ def receiver(event_type: str, declared: Any) -> Callable[[Invocation], Event]:
     if issubclass(cls, (InputEvent, OutputEvent)):
         return _value_receiver(cls, next(iter(typing.get_args(declared)), None))
     if cls is Event:
-        return _receive_untyped
+        return _untyped_receiver(event_type)
     return _typed_receiver(cls)
 
 
-def _value_receiver(cls: type[Event], declared: Any) -> Callable[[Invocation], Event]:
+def _value_receiver(cls: type[Event], declared: Any) -> Receive:
     new = cls.__new__
 
     def receive(invocation: Invocation) -> Event:
@@ -107,14 +112,19 @@ def _value_receiver(cls: type[Event], declared: Any) -> Callable[[Invocation], E
     return receive
 
 
-def _receive_untyped(invocation: Invocation) -> Event:
-    event = Event.__new__(Event)
-    event.type = invocation.event_type
-    event._origin = invocation  # type: ignore[assignment]
-    return event
+def _untyped_receiver(event_type: str) -> Receive:
+    new = Event.__new__
+
+    def receive(invocation: Invocation) -> Event:
+        event = new(Event)
+        event.type = event_type
+        event._origin = invocation  # type: ignore[assignment]
+        return event
+
+    return receive
 
 
-def _typed_receiver(cls: type[Event]) -> Callable[[Invocation], Event]:
+def _typed_receiver(cls: type[Event]) -> Receive:
     where = cls.EVENT_TYPE
 
     def receive(invocation: Invocation) -> Event:
@@ -189,15 +199,22 @@ class Scope:
 
     # ---- for the dispatcher ----
 
-    def admit(self, invocation: Invocation) -> bool:
-        """Whether an invocation is new here. One that is open goes on as it is; one whose outcome was kept is answered."""
+    def admit(self, batch: Sequence[Invocation]) -> Sequence[Invocation]:
+        """Enter those that are new here, and give them back. One that is open goes on as it is; one whose outcome was kept is answered."""
+        fresh = {invocation.handle: invocation for invocation in batch}
+        if not self._kept and len(fresh) == len(batch) and self.open.keys().isdisjoint(fresh):
+            self.open.update(fresh)
+            return batch
+        return [invocation for invocation in batch if self._is_new(invocation)]
+
+    def _is_new(self, invocation: Invocation) -> bool:
         handle = invocation.handle
         if handle in self.open:
             return False
         if self._kept:
             outcome = self._kept.pop(handle, None)
             if outcome is not None:
-                self._deliver(outcome)
+                self.settled((outcome,))
                 return False
         self.open[handle] = invocation
         return True
@@ -205,19 +222,16 @@ class Scope:
     def settle(self, outcome: Outcome) -> None:
         """An open invocation has come to this."""
         del self.open[outcome.handle]
-        outbox = self._outbox
-        if outbox is not None:
-            outbox.put(outcome)
+        self.settled((outcome,))
+
+    def settled(self, outcomes: Sequence[Outcome]) -> None:
+        """Invocations that are no longer open have come to these."""
+        if self._outbox is not None:
+            self._outbox.put(outcomes)
         else:
-            self._deliver(outcome)
+            self._keep(outcomes)
         if not self.open:
             self._on_empty(self)
-
-    def _deliver(self, outcome: Outcome) -> None:
-        if self._outbox is not None:
-            self._outbox.put(outcome)
-        else:
-            self._keep((outcome,))
 
     def _keep(self, outcomes: Iterable[Outcome]) -> None:
         if self.is_ended:

@@ -13,7 +13,7 @@ import uuid
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from flink_actions.sdk import values
-from flink_actions.sdk.errors import FlinkActionsError
+from flink_actions.sdk.errors import FlinkActionsError, NotDecodableError
 
 INPUT_EVENT = "_input_event"
 OUTPUT_EVENT = "_output_event"
@@ -83,8 +83,7 @@ class Event:
     EVENT_TYPE: ClassVar[str] = ""
     type = ""
     _origin = None
-    _sender = None
-    _position = 0
+    _sent = None
     _attributes = None
 
     def __init__(self, type: str, attributes: dict[str, Any] | None = None) -> None:
@@ -109,12 +108,12 @@ class Event:
         origin: EventOrigin | None = self._origin
         if origin is not None:
             return event_id(origin.event_source, origin.event_position)
-        sender: Sender | None = self._sender
-        if sender is None:
+        sent: tuple[Sender, int] | None = self._sent
+        if sent is None:
             raise FlinkActionsError(
                 f"event {self.type!r} has no id yet: send_event gives it one, so that repeated work repeats its ids"
             )
-        return event_id(sender.invocation_id, self._position)
+        return event_id(sent[0].invocation_id, sent[1])
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -125,9 +124,11 @@ class Event:
         origin: EventOrigin | None = self._origin
         if origin is None or type(self) is not Event:
             return fields_of(self)
-        decoded = values.decode(origin.payload, dict[str, Any], "attributes")
-        object.__setattr__(self, "_attributes", decoded)
-        return decoded  # type: ignore[no-any-return]
+        decoded = values.decode(origin.payload, None, "attributes")
+        if type(decoded) is not dict:
+            raise NotDecodableError("attributes", f"an event's attributes are an object, found a {type(decoded).__name__}")
+        self._attributes = decoded
+        return decoded
 
     def get_attr(self, name: str) -> Any:
         """The attribute of that name, or None."""
@@ -188,7 +189,8 @@ class InputEvent(Event, Generic[T]):
 
     def wire_payload(self) -> tuple[bytes, bool]:
         """The input itself."""
-        return payload_of(self.input, "input")
+        value = self._input if self._is_decoded else self.input
+        return (value, True) if type(value) is bytes else (values.encode(value, "input"), False)
 
 
 class OutputEvent(Event, Generic[T]):
@@ -221,7 +223,9 @@ class OutputEvent(Event, Generic[T]):
 
     def wire_payload(self) -> tuple[bytes, bool]:
         """The output itself."""
-        return payload_of(self.output, "output")
+        value = self._output if self._is_decoded else self.output
+        # bytes travel as they are: a stream of bytes has no JSON in it.
+        return (value, True) if type(value) is bytes else (values.encode(value, "output"), False)
 
 
 def event_id(source: bytes, position: int) -> uuid.UUID:
@@ -237,13 +241,6 @@ def fields_of(event: Event) -> dict[str, Any]:
     if not dataclasses.is_dataclass(event):
         return {}
     return {field.name: getattr(event, field.name) for field in dataclasses.fields(event)}
-
-
-def payload_of(value: Any, where: str) -> tuple[bytes, bool]:
-    """The bytes of an input or output. bytes travel as they are: a stream of bytes has no JSON in it."""
-    if type(value) is bytes:
-        return value, True
-    return values.encode(value, where), False
 
 
 def value_of(origin: EventOrigin | None, declared: Any, where: str) -> Any:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: every `set` makes one, and a frozen dataclass takes three times as long to make.
+@dataclass(unsafe_hash=True, slots=True)
 class MemoryRef:
     """Names a place in memory; small enough to travel in an event in place of the value.
 

@@ -23,8 +23,6 @@ class _Copy:
     run_number: int
     failures: int
     event_type: str
-    payload: bytes
-    content_type: int
     event_source: bytes
     event_position: int
     upstream_action: str
@@ -49,7 +47,7 @@ class WireInvocation:
         message: Part of a frame, which it keeps in memory; `detach` lets go of it.
     """
 
-    __slots__ = ("_message", "action", "attempt", "cost_bytes", "handle", "memory_form", "memory_version")
+    __slots__ = ("_content_type", "_message", "action", "attempt", "cost_bytes", "handle", "memory_form", "memory_version", "payload")
 
     def __init__(self, message: session_pb2.Invoke) -> None:
         self._message: session_pb2.Invoke | _Copy = message
@@ -58,6 +56,8 @@ class WireInvocation:
         self.attempt = message.attempt
         self.memory_form = _FORMS[message.memory_form]
         self.memory_version = message.memory_version
+        self.payload = message.payload
+        self._content_type = message.content_type
         self.cost_bytes = message.ByteSize()
 
     def detach(self) -> None:
@@ -72,8 +72,6 @@ class WireInvocation:
             run_number=message.run_number,
             failures=message.failures,
             event_type=message.event_type,
-            payload=message.payload,
-            content_type=message.content_type,
             event_source=message.event_source,
             event_position=message.event_position,
             upstream_action=message.upstream_action,
@@ -109,12 +107,8 @@ class WireInvocation:
         return self._message.event_type
 
     @property
-    def payload(self) -> bytes:
-        return self._message.payload
-
-    @property
     def is_raw(self) -> bool:
-        content_type = self._message.content_type
+        content_type = self._content_type
         if content_type == _JSON:
             return False
         if content_type == _BYTES:

@@ -24,40 +24,25 @@ def encode_outcomes(outcomes: Sequence[Outcome], max_frame_bytes: int) -> list[s
     columns = _Columns()
     limit = max_frame_bytes - _FRAME_BYTES
     for outcome in outcomes:
-        size = columns.size
-        if type(outcome) is Succeeded:
-            added = _size_of(outcome)
-            if added > limit:
-                outcome = _too_large(outcome, added, max_frame_bytes)
-        if type(outcome) is not Succeeded:
-            added = _RESULT_BYTES
-            if isinstance(outcome, Failed):
-                added += 3 * len(outcome.stack) + 3 * len(outcome.message) + 3 * len(outcome.exception)
-        if size and size + added > limit:
+        # Added first and measured on the way: measuring first would look at everything twice.
+        added = columns.add(outcome)
+        if columns.size <= limit:
+            continue
+        columns.take_back(outcome, added)
+        if columns.size:
             frames.append(columns.frame())
             columns = _Columns()
-        columns.size += added
+        if added > limit and type(outcome) is Succeeded:
+            outcome = _too_large(outcome, added, max_frame_bytes)
         columns.add(outcome)
     if columns.size:
         frames.append(columns.frame())
     return frames
 
 
-def _size_of(result: Succeeded) -> int:
-    size = _RESULT_BYTES
-    for event_type, payload, _ in result.events:
-        # A type is nearly always ASCII; three bytes for each character are the most that UTF-8 takes of one code unit.
-        size += _ENTRY_BYTES + 3 * len(event_type) + len(payload)
-    if result.changes is not None:
-        for changes in (result.changes.sensory, result.changes.short_term):
-            for path, value in changes.items():
-                size += _ENTRY_BYTES + 3 * len(path) + len(value)
-    return size
-
-
 def _too_large(result: Succeeded, size: int, max_frame_bytes: int) -> Failed:
-    largest = max(result.events, key=lambda event: len(event.payload), default=None)
-    part = f"; its largest event, {largest.type!r}, has {len(largest.payload)} bytes" if largest is not None else ""
+    largest = max(result.events, key=lambda event: len(event[1]), default=None)
+    part = f"; its largest event, {largest[0]!r}, has {len(largest[1])} bytes" if largest is not None else ""
     return Failed(
         result.handle,
         FailureKind.TOO_LARGE,
@@ -69,7 +54,10 @@ def _too_large(result: Succeeded, size: int, max_frame_bytes: int) -> Failed:
 
 
 class _Columns:
-    """One frame on its way: columns as plain lists, copied into the message once."""
+    """One frame on its way: columns as plain lists, copied into the message once.
+
+    `size` is never less than what the frame will take: texts count three bytes for each character.
+    """
 
     __slots__ = (
         "bounces",
@@ -96,8 +84,10 @@ class _Columns:
         self.event_counts: list[int] = []
         self.event_types: list[str] = []
         self.event_payloads: list[bytes] = []
+        # Empty while all events are JSON.
         self.content_types: list[session_pb2.ContentType] = []
         self.has_raw_events = False
+        # Empty while no result has changed memory.
         self.sensory_counts: list[int] = []
         self.short_term_counts: list[int] = []
         self.memory_bases: list[bytes] = []
@@ -108,45 +98,54 @@ class _Columns:
         self.bounces: list[session_pb2.Bounce] = []
         self.need_memory: list[int] = []
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: Outcome) -> int:
+        """Add an outcome; gives back by how much the frame grew."""
         if type(outcome) is Succeeded:
-            self._add_result(outcome)
-        elif isinstance(outcome, Failed):
-            self.failures.append(
-                session_pb2.Failure(
-                    handle=outcome.handle,
-                    kind=session_pb2.Failure.Kind.Name(outcome.kind.value),
-                    exception=outcome.exception,
-                    message=outcome.message,
-                    stack=outcome.stack,
-                    retry_after_ms=outcome.retry_after_ms,
-                )
-            )
-        elif isinstance(outcome, NeedsMemory):
-            self.need_memory.append(outcome.handle)
-        elif isinstance(outcome, Bounced):
-            reason = session_pb2.Bounce.Reason.Name(outcome.reason.value)
-            self.bounces.append(session_pb2.Bounce(handle=outcome.handle, reason=reason))
+            added = self._add_result(outcome)
+        else:
+            added = _RESULT_BYTES
+            if isinstance(outcome, Failed):
+                added += 3 * (len(outcome.stack) + len(outcome.message) + len(outcome.exception))
+                self.failures.append(_failure_message(outcome))
+            elif isinstance(outcome, NeedsMemory):
+                self.need_memory.append(outcome.handle)
+            elif isinstance(outcome, Bounced):
+                reason = session_pb2.Bounce.Reason.Name(outcome.reason.value)
+                self.bounces.append(session_pb2.Bounce(handle=outcome.handle, reason=reason))
+        self.size += added
+        return added
 
-    def _add_result(self, result: Succeeded) -> None:
+    def take_back(self, outcome: Outcome, added: int) -> None:
+        """Undo the last `add`. Nothing but `frame` may follow."""
+        self.size -= added
+        if isinstance(outcome, Failed):
+            self.failures.pop()
+        elif isinstance(outcome, NeedsMemory):
+            self.need_memory.pop()
+        elif isinstance(outcome, Bounced):
+            self.bounces.pop()
+        else:
+            self._take_back_result(outcome)
+
+    def _add_result(self, result: Succeeded) -> int:
+        size = _RESULT_BYTES
         self.handles.append(result.handle)
         events = result.events
         self.event_counts.append(len(events))
         for event_type, payload, is_raw in events:
+            size += _ENTRY_BYTES + 3 * len(event_type) + len(payload)
             self.event_types.append(event_type)
             self.event_payloads.append(payload)
-            if is_raw:
-                self._mark_raw()
-            elif self.has_raw_events:
-                self.content_types.append(_JSON)
+            if is_raw or self.has_raw_events:
+                self._add_content_type(is_raw)
         changes = result.changes
         if changes is None:
             if self.memory_bases:
                 self.sensory_counts.append(0)
                 self.short_term_counts.append(0)
-            return
+            return size
         if not self.memory_bases:
-            # The first result that changed memory: those before it changed none.
+            # The first one that changed memory: those before it changed none.
             self.sensory_counts = [0] * (len(self.handles) - 1)
             self.short_term_counts = [0] * (len(self.handles) - 1)
         base, version, sensory, short_term = changes
@@ -154,20 +153,35 @@ class _Columns:
         self.short_term_counts.append(len(short_term))
         self.memory_bases.append(base)
         self.memory_versions.append(version)
-        if sensory:
-            self.memory_paths.extend(sensory)
-            self.memory_values.extend(sensory.values())
-        if short_term:
-            self.memory_paths.extend(short_term)
-            self.memory_values.extend(short_term.values())
+        for entries in (sensory, short_term):
+            if entries:
+                self.memory_paths.extend(entries)
+                self.memory_values.extend(entries.values())
+                size += _ENTRY_BYTES * len(entries) + 3 * len("".join(entries)) + len(b"".join(entries.values()))
+        return size
 
-    def _mark_raw(self) -> None:
+    def _take_back_result(self, result: Succeeded) -> None:
+        self.handles.pop()
+        self.event_counts.pop()
+        kept = len(self.event_types) - len(result.events)
+        del self.event_types[kept:], self.event_payloads[kept:], self.content_types[kept:]
+        if self.memory_bases:
+            self.sensory_counts.pop()
+            self.short_term_counts.pop()
+        if result.changes is not None:
+            self.memory_bases.pop()
+            self.memory_versions.pop()
+            kept = len(self.memory_paths) - len(result.changes.sensory) - len(result.changes.short_term)
+            del self.memory_paths[kept:], self.memory_values[kept:]
+
+    def _add_content_type(self, is_raw: bool) -> None:
         if not self.has_raw_events:
             self.has_raw_events = True
             self.content_types = [_JSON] * (len(self.event_types) - 1)
-        self.content_types.append(_BYTES)
+        self.content_types.append(_BYTES if is_raw else _JSON)
 
     def frame(self) -> session_pb2.WorkerFrame:
+        """The message."""
         frame = session_pb2.WorkerFrame(failures=self.failures, bounces=self.bounces, need_memory=self.need_memory)
         if self.handles:
             results = frame.results
@@ -176,10 +190,22 @@ class _Columns:
             results.event_type.extend(self.event_types)
             results.event_payload.extend(self.event_payloads)
             results.event_content_type.extend(self.content_types)
-            results.sensory_count.extend(self.sensory_counts)
-            results.short_term_count.extend(self.short_term_counts)
-            results.memory_base.extend(self.memory_bases)
-            results.memory_version.extend(self.memory_versions)
-            results.memory_path.extend(self.memory_paths)
-            results.memory_value.extend(self.memory_values)
+            if self.memory_bases:
+                results.sensory_count.extend(self.sensory_counts)
+                results.short_term_count.extend(self.short_term_counts)
+                results.memory_base.extend(self.memory_bases)
+                results.memory_version.extend(self.memory_versions)
+                results.memory_path.extend(self.memory_paths)
+                results.memory_value.extend(self.memory_values)
         return frame
+
+
+def _failure_message(failed: Failed) -> session_pb2.Failure:
+    return session_pb2.Failure(
+        handle=failed.handle,
+        kind=session_pb2.Failure.Kind.Name(failed.kind.value),
+        exception=failed.exception,
+        message=failed.message,
+        stack=failed.stack,
+        retry_after_ms=failed.retry_after_ms,
+    )
