@@ -14,13 +14,16 @@ from pyflink_actions.errors import (
     ServerError,
 )
 
-# By the name of the Java class; the innermost that is listed decides.
+# By the name of the Java class; the outermost that is listed decides, because it knows most of the circumstances.
 _BY_JAVA_CLASS: dict[str, type[ActionJobError]] = {
     "io.flinkactions.operator.codec.KeyFieldException": KeyFieldError,
     "io.flinkactions.operator.codec.CodecException": RecordTypeError,
+    "io.flinkactions.operator.InputNotEncodableException": RecordTypeError,
     "io.flinkactions.operator.failure.ActionFailedException": ActionFailedError,
     "io.flinkactions.operator.session.SessionException": ServerError,
     "io.flinkactions.operator.plan.UnsupportedPlanException": ServerError,
+    "io.flinkactions.operator.state.StateFormatException": ActionJobError,
+    "io.flinkactions.operator.DrainLimitException": ActionJobError,
 }
 
 
@@ -45,8 +48,8 @@ def typed_job_errors() -> Iterator[None]:
 
 def typed_error(causes: Sequence[tuple[str, str]]) -> ActionJobError | None:
     """The error that a chain of Java exceptions (class, message; outermost first) stands for, if it is one of ours."""
-    for name, message in reversed(causes):
-        kind = _BY_JAVA_CLASS.get(name)
+    for name, message in causes:
+        kind = _BY_JAVA_CLASS.get(name.partition("$")[0])
         if kind is not None:
             return kind(_without_class(name, message))
     # Settings are checked while the job is built, by plain Java means.
