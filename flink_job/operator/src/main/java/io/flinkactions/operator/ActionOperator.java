@@ -17,6 +17,7 @@ import io.flinkactions.operator.memory.KeyMemory;
 import io.flinkactions.operator.memory.LaneMemory;
 import io.flinkactions.operator.metrics.OperatorMetrics;
 import io.flinkactions.operator.plan.Plans;
+import io.flinkactions.operator.session.BuildInfo;
 import io.flinkactions.operator.session.SessionEvent;
 import io.flinkactions.operator.session.SessionSettings;
 import io.flinkactions.operator.session.Sessions;
@@ -136,7 +137,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
     startStore =
         StartStore.restore(
             context.getOperatorStateStore(),
-            BuildInfo.version(),
+            BuildInfo.VERSION,
             settings.jobIdentifier(),
             settings.namespace(),
             System.currentTimeMillis());
