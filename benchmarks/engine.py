@@ -1,9 +1,10 @@
-"""How fast one worker's engine and codec are, without a network: frame bytes in, action run, frame bytes out, on one core.
+"""How fast one worker's engine and codec are, without a network: frame bytes in, action run, frame bytes out, on one
+core.
 
     python benchmarks/engine.py [--seconds 1.5] [--case NAME ...] [--profile NAME]
 
-Prints a table: invocations per CPU second (median of many windows, the worst and the best of them), microseconds each, and as a yardstick of
-the machine at that moment what one input takes orjson to read and write.
+Prints a table: invocations per CPU second (median of many windows, the worst and the best of them), microseconds each,
+and as a yardstick of the machine at that moment what one input takes orjson to read and write.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ import timeit
 from collections.abc import Callable, Iterator
 
 import orjson
-
 from flink_actions import Agent, Event, EventType, InputEvent, OutputEvent, RunnerContext, action
 from flink_actions.engine.dispatcher import Dispatcher, Scope
 from flink_actions.engine.outbox import Outbox
@@ -82,7 +82,8 @@ def _payload(number: int) -> bytes:
 
 
 class Job:
-    """One operator's side: makes frames of one action, and keeps the memory version of each key as the operator does."""
+    """One operator's side: makes frames of one action, and keeps the memory version of each key as the operator
+    does."""
 
     def __init__(self, action_index: int, event_type: str, memory_bytes: int = 0, has_memory: bool = False) -> None:
         self._action, self._event_type = action_index, event_type
@@ -141,7 +142,10 @@ class Job:
 async def _window(
     dispatcher: Dispatcher, scope: Scope, outbox: Outbox, woken: asyncio.Event, job: Job, seconds: float
 ) -> float:
-    """Invocations per CPU second of the worker (a shared machine's clock says less): making the frames and reading the answers is the operator's side and is not counted."""
+    """Invocations per CPU second of the worker; a shared machine's clock says less.
+
+    Making the frames and reading the answers is the operator's side and is not counted.
+    """
     done, spent = 0, 0.0
     while spent < seconds:
         frames = [job.frame() for _ in range(2)]
@@ -189,7 +193,8 @@ async def _measure(make: Callable[[], Job], seconds: float, windows: int) -> lis
 
 
 def _yardstick() -> float:
-    """Microseconds to decode and encode one input with orjson, at best: 1.0 on a quiet machine of the kind that the goals were set on."""
+    """Microseconds to decode and encode one input with orjson, at best; 1.0 on the quiet machine that the "
+    "goals are for."""
     payload = _payload(1)
     return min(timeit.repeat(lambda: orjson.dumps(orjson.loads(payload)), number=2000, repeat=20)) / 2000 * 1e6
 

@@ -1,8 +1,10 @@
-"""An attempt that did not end in its first step: a coroutine that waits, a `def` action in a thread, or one that waits for either.
+"""An attempt that did not end in its first step: a coroutine that waits, a `def` action in a thread, or one that waits
+for either.
 
-States: begun → ended; for a `def` action queued → running → ended. *Settled* (its outcome is out) and *ended* (its code runs no more) are one
-moment, save for a `def` action that was cancelled or is over time: a thread cannot be stopped, so it is settled first and ends
-whenever it ends. Until then it counts as overrun.
+States: begun → ended; for a `def` action queued → running → ended. *Settled* (its outcome is out) and *ended* (its code
+    runs no more) are one
+moment, save for a `def` action that was cancelled or is over time: a thread cannot be stopped, so it is settled first
+and ends whenever it ends. Until then it counts as overrun.
 """
 
 from __future__ import annotations
@@ -89,7 +91,8 @@ class Attempt:
 
 @generator_coroutine
 def rest_of(coroutine: Any, context: Context, awaited: Any) -> Generator[Any, Any, Any]:
-    """Drive a coroutine that was stepped once to its end, as the awaiting task's own, each step in the coroutine's own context.
+    """Drive a coroutine that was stepped once to its end, as the awaiting task's own, each step in the coroutine's own
+    context.
 
     Args:
         coroutine: Suspended.

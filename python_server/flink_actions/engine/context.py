@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 else:
     _Adapter = logging.LoggerAdapter
 
-# Several threads of one action may look at its memory for the first time at once. Held for a microsecond, by nobody who waits.
+# Several threads of one action may look at its memory for the first time at once. Held for a microsecond, by nobody who
+# waits.
 _first_look = threading.Lock()
 
 
@@ -41,7 +42,17 @@ class InvocationContext(RunnerContext):
         received_at: Event loop's time when the invocation came.
     """
 
-    __slots__ = ("_invocation", "_received_at", "_scope", "sensory", "short_term", "_state", "events", "is_ended", "mirror")
+    __slots__ = (
+        "_invocation",
+        "_received_at",
+        "_scope",
+        "_state",
+        "events",
+        "is_ended",
+        "mirror",
+        "sensory",
+        "short_term",
+    )
 
     def __init__(
         self, invocation: Invocation, state: ActionState, scope: Scope, mirror: Mirror | None, received_at: float
@@ -77,7 +88,7 @@ class InvocationContext(RunnerContext):
         assert mirror is not None, "memory that was written has a mirror"
         invocation = self._invocation
         changes = MemoryChanges(invocation.memory_version, mint.next(), changed_sensory or {}, changed_short_term or {})
-        self._scope.mirrors.commit(invocation.key, mirror, changes)
+        self._scope.mirrors.commit(mirror, changes)
         return changes
 
     # ---- for the action ----
@@ -88,7 +99,9 @@ class InvocationContext(RunnerContext):
         try:
             payload, is_raw = event.wire_payload()
         except AttributeError:
-            raise TypeError(f"send_event takes an Event, not {event!r}: wrap a result as OutputEvent(output=...)") from None
+            raise TypeError(
+                f"send_event takes an Event, not {event!r}: wrap a result as OutputEvent(output=...)"
+            ) from None
         events = self.events
         position = len(events)
         sent = (event.type, payload, is_raw)
@@ -188,13 +201,14 @@ class InvocationContext(RunnerContext):
             self._refuse("memory")
         mirror = self.mirror
         if mirror is None:
-            mirror = self.mirror = Mirror()
+            mirror = self.mirror = Mirror(self._invocation.key)
         return mirror
 
     def _refuse(self, what: str) -> None:
         invocation = self._invocation
         raise ContextEndedError(
-            f"{what} was used after action {self._state.action.name!r} had ended (key {invocation.key!r}, run {invocation.run_number}, "
+            f"{what} was used after action {self._state.action.name!r} had ended (key {invocation.key!r}, run "
+            f"{invocation.run_number}, "
             f"attempt {invocation.attempt}): await every task that the action starts"
         )
 

@@ -1,12 +1,15 @@
-"""The dispatcher: takes invocations, runs them on the event loop or in threads, and puts what they came to into the outbox.
+"""The dispatcher: takes invocations, runs them on the event loop or in threads, and puts what they came to into the
+outbox.
 
 Rules of the house, all on the event loop's thread:
 
-- Invocations are stepped in the order they came, by one task at a time, the *leader*, never by the task that reads the stream: what a
-  coroutine finds as its current task in its first step must stay its task to the end, or asyncio.timeout, TaskGroup and
-  anyio break.
-- When a coroutine suspends, the leader keeps it to the end, and another task takes the lead. An action that never waits so costs no task.
-- An action that often suspends gets a task of its own at once (ActionState decides), so that the rest of its frame need not wait.
+- Invocations are stepped in the order they came, by one task at a time, the *leader*, never by the task that reads the
+  stream: what a coroutine finds as its current task in its first step must stay its task to the end, or
+  asyncio.timeout, TaskGroup and anyio break.
+- When a coroutine suspends, the leader keeps it to the end, and another task takes the lead. An action that never waits
+  so costs no task.
+- An action that often suspends gets a task of its own at once (ActionState decides), so that the rest of its frame need
+  not wait.
 - A `def` action goes to the pool of threads, those of one frame as one job, until they are seen to block.
 - Each attempt has its own contextvars.Context, and is entered in the scope's `open` until it is settled.
 - An attempt at work whose earlier attempt still runs begins when that has ended.
@@ -23,7 +26,7 @@ import inspect
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import CoroutineType
 from typing import Any
@@ -66,7 +69,8 @@ class EngineSettings:
 
     Args:
         threads: Size of the pool that `def` actions run in.
-        mirror_bytes: Most bytes of keys' memory kept per (namespace, operator uid). What is not kept has to travel again.
+        mirror_bytes: Most bytes of keys' memory kept per (namespace, operator uid). What is not kept has to travel
+            again.
         config: The server's settings; `<Class>.<argument>` overrides an argument of a resource's descriptor.
     """
 
@@ -100,7 +104,9 @@ class Dispatcher:
         random_bytes: Source of memory versions.
     """
 
-    def __init__(self, settings: EngineSettings | None = None, *, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
+    def __init__(
+        self, settings: EngineSettings | None = None, *, random_bytes: Callable[[int], bytes] = os.urandom
+    ) -> None:
         self._settings = settings or EngineSettings()
         self._loop = asyncio.get_running_loop()
         self._mint = VersionMint(random_bytes)
@@ -121,7 +127,9 @@ class Dispatcher:
 
     # ---- the session's side ----
 
-    def open_scope(self, plan: Plan, *, namespace: str, operator_uid: str, config: Mapping[str, Any] | None = None) -> Scope:
+    def open_scope(
+        self, plan: Plan, *, namespace: str, operator_uid: str, config: Mapping[str, Any] | None = None
+    ) -> Scope:
         """Begin to serve one start of an operator subtask.
 
         Args:
@@ -140,8 +148,8 @@ class Dispatcher:
     def submit(self, batch: Sequence[Invocation], scope: Scope, on_stepped: Callable[[], None]) -> None:
         """Run invocations, in order, each up to its first wait before the next one begins.
 
-        A handle that is open in the scope already goes on as it is and answers once. One whose outcome was kept is answered at
-        once. An attempt whose predecessor's coroutine still runs waits until that, cancelled, has ended.
+        A handle that is open in the scope already goes on as it is and answers once. One whose outcome was kept is
+        answered at once. An attempt whose predecessor's coroutine still runs waits until that, cancelled, has ended.
 
         Args:
             batch: The invocations of one frame.
@@ -155,7 +163,8 @@ class Dispatcher:
     def cancel(self, scope: Scope, handles: Iterable[int], reason: CancelReason) -> None:
         """End open attempts: coroutines are cancelled, those that have not begun never begin.
 
-        Each still has one outcome: Failed(CANCELLED), or what its coroutine made of the cancellation. Unknown handles are ignored.
+        Each still has one outcome: Failed(CANCELLED), or what its coroutine made of the cancellation. Unknown handles
+        are ignored.
         """
         for handle in handles:
             if handle not in scope.open:
@@ -202,7 +211,7 @@ class Dispatcher:
             scope.settle(Bounced(waiting.handle, reason, waiting.cost_bytes))
 
     async def close(self) -> None:
-        """Cancel all that is open, wait for it briefly, and close the plans' resources in reverse order of their opening."""
+        """Cancel all that is open, wait for it briefly, and close the plans' resources, the last opened first."""
         for scope in list(self._scopes):
             self.end_scope(scope, CancelReason.DRAINED)
         if self._tasks:
@@ -423,7 +432,8 @@ class Dispatcher:
             return
         task.cancel()
         if attempt.unbegun is not None:
-            # A task that is cancelled before its first step never enters its coroutine: nothing there could settle this.
+            # A task that is cancelled before its first step never enters its coroutine: nothing there could settle
+            # this.
             attempt.unbegun.close()
             self._fail(attempt, asyncio.CancelledError())
             self._on_ended(attempt)
@@ -510,7 +520,8 @@ class Dispatcher:
                 self._overrun_threads,
                 self._settings.threads,
             )
-        # Its thread may end much later or never. The next attempt does not wait for that; both have the same idempotency key.
+        # Its thread may end much later or never. The next attempt does not wait for that; both have the same
+        # idempotency key.
         self._on_ended(attempt)
 
     # ---- bookkeeping ----
@@ -543,7 +554,7 @@ class _OneTurn:
 
     __slots__ = ()
 
-    def __await__(self) -> Iterator[None]:
+    def __await__(self) -> Generator[None, None, None]:
         yield
 
 
@@ -559,5 +570,6 @@ def _unknown_action(invocation: Invocation, plan: Plan) -> Outcome:
         invocation,
         FailureKind.UNKNOWN_ACTION,
         "",
-        f"agent {plan.agent!r} has {len(plan.actions)} actions, but action number {invocation.action} was invoked: the plan has changed",
+        f"agent {plan.agent!r} has {len(plan.actions)} actions, but action number {invocation.action} was "
+        "invoked: the plan has changed",
     )

@@ -153,8 +153,8 @@ class MemoryChanges(NamedTuple):
     short_term: Mapping[str, bytes]
 
 
-# An event as an action sent it: its type, its payload, and whether the payload is the value itself rather than its JSON. A plain tuple:
-# one is made per event.
+# An event as an action sent it: its type, its payload, and whether the payload is the value itself rather than its
+# JSON. A plain tuple: one is made per event.
 SentEvent = tuple[str, bytes, bool]
 
 

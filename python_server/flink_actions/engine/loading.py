@@ -1,7 +1,7 @@
 """Importing the author's code: from "module_or_path.py:attr" to plans.
 
-Every load starts from the source files. Modules of an earlier load and byte code on disk are not used: their time stamps have a
-resolution of a second, and a reload within that second would serve the old code.
+Every load starts from the source files. Modules of an earlier load and byte code on disk are not used: their time
+stamps have a resolution of a second, and a reload within that second would serve the old code.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ def load_agents(targets: str | Sequence[str]) -> LoadedAgents:
     """Import targets and compile the agents found there.
 
     Args:
-        targets: "package.module:attribute" or "path/to/file.py:attribute", one or several. The attribute is an `Agent`, a subclass
-            of it, a function without arguments that returns one, or a list or dict (by name) of these. Without `:attribute` it is
-            `agent`.
+        targets: "package.module:attribute" or "path/to/file.py:attribute", one or several. The attribute is an `Agent`,
+            a subclass of it, a function without arguments that returns one, or a list or dict (by name) of these. Without
+            `:attribute` it is `agent`.
 
     Raises:
         AgentLoadError: One of its kinds; what it says is fit for the person who started the server.
@@ -65,7 +65,9 @@ def load_agents(targets: str | Sequence[str]) -> LoadedAgents:
         for name, agent in agents:
             plan = compile_plan(agent, name, code_digest=digest)
             if plan.agent in plans:
-                raise DuplicateNameError(f"two agents are named {plan.agent!r}: give one a name of its own, Agent(name=...)")
+                raise DuplicateNameError(
+                    f"two agents are named {plan.agent!r}: give one a name of its own, Agent(name=...)"
+                )
             plans[plan.agent] = plan
     return LoadedAgents(plans, digest, tuple(files))
 
@@ -150,11 +152,11 @@ def _fresh_imports(roots: Sequence[Path]) -> Iterator[None]:
         if str(root) not in sys.path:
             sys.path.insert(0, str(root))
     finder = _FreshFinder(roots)
-    sys.meta_path.insert(0, finder)  # type: ignore[arg-type]
+    sys.meta_path.insert(0, finder)
     try:
         yield
     finally:
-        sys.meta_path.remove(finder)  # type: ignore[arg-type]
+        sys.meta_path.remove(finder)
 
 
 def _is_own(module: str, file: str | None, root: Path) -> bool:
@@ -193,10 +195,16 @@ def _agents_at(place: _Place) -> list[tuple[str, Agent]]:
         try:
             found = getattr(found, part)
         except AttributeError:
-            offered = [name for name, value in vars(module).items() if isinstance(value, (Agent, dict)) and not name.startswith("_")]
+            offered = [
+                name
+                for name, value in vars(module).items()
+                if isinstance(value, (Agent, dict)) and not name.startswith("_")
+            ]
             offered += [name for name, value in vars(module).items() if _is_agent_class(value) and value is not Agent]
             hint = f"; agents there are: {', '.join(offered)}" if offered else "; it has no agent"
-            raise TargetError(f"target {place.target!r}: module {place.module} has no {place.attribute!r}{hint}") from None
+            raise TargetError(
+                f"target {place.target!r}: module {place.module} has no {place.attribute!r}{hint}"
+            ) from None
     name = place.attribute.split(".")[-1]
     if isinstance(found, Mapping):
         agents = [(str(key), _agent_from(value, place)) for key, value in found.items()]
@@ -226,7 +234,9 @@ def _agent_from(value: Any, place: _Place) -> Any:
         try:
             inspect.signature(value).bind()
         except TypeError as error:
-            raise TargetError(f"target {place.target!r}: {value!r} is to be called without arguments, but {error}") from error
+            raise TargetError(
+                f"target {place.target!r}: {value!r} is to be called without arguments, but {error}"
+            ) from error
         try:
             made = value()
         except AgentLoadError:
@@ -237,7 +247,8 @@ def _agent_from(value: Any, place: _Place) -> Any:
             return made
         value = made
     raise TargetError(
-        f"target {place.target!r} is a {type(value).__name__}: it must be an Agent, a subclass, a function that returns one, "
+        f"target {place.target!r} is a {type(value).__name__}: it must be an Agent, a subclass, a function "
+        "that returns one, "
         "or a list or dict of these"
     )
 
@@ -249,7 +260,9 @@ def _import(place: _Place) -> ModuleType:
         raise
     except ModuleNotFoundError as error:
         if error.name is not None and (place.module == error.name or place.module.startswith(error.name + ".")):
-            raise TargetError(f"target {place.target!r}: there is no module {error.name!r} under {place.root}") from error
+            raise TargetError(
+                f"target {place.target!r}: there is no module {error.name!r} under {place.root}"
+            ) from error
         raise _raised(place, f"importing {place.module}", error) from error
     except (Exception, SystemExit) as error:
         raise _raised(place, f"importing {place.module}", error) from error
@@ -260,7 +273,11 @@ def _raised(place: _Place, what: str, error: BaseException) -> TargetError:
     if isinstance(error, SyntaxError) and error.filename:
         location: Location | None = Location(error.filename, error.lineno or 0)
     else:
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(place.root)]
+        frames = [
+            frame
+            for frame in traceback.extract_tb(error.__traceback__)
+            if Path(frame.filename).is_relative_to(place.root)
+        ]
         location = Location(frames[-1].filename, frames[-1].lineno or 0) if frames else None
     hint = ""
     if isinstance(error, ModuleNotFoundError):

@@ -1,7 +1,7 @@
 """The memory that one attempt sees: a mirror, and over it what the attempt has written.
 
-Values stay encoded and are decoded on every `get`, so that what an action gets is its own, and a big memory costs nothing to those who
-do not look at it.
+Values stay encoded and are decoded on every `get`, so that what an action gets is its own, and a big memory costs
+nothing to those who do not look at it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class AttemptMemory:
                 self.changes[parent] = OBJECT
             elif there != OBJECT:
                 raise MemoryPathError(
-                    f"{self.name} memory: {path!r} leads through {parent!r}, which holds a value: delete it first, or set a dict there"
+                    f"{self.name} memory: {path!r} leads through {parent!r}, which holds a value: delete it "
+                    "first, or set a dict there"
                 )
         there = self.find(path)
         if there and (there == OBJECT) != (encoded == OBJECT):
@@ -114,7 +115,8 @@ class MemoryNode(MemoryObject):
         elif isinstance(path_or_ref, MemoryRef):
             if path_or_ref.memory != memory.name:
                 raise MemoryPathError(
-                    f"{path_or_ref.path!r} is a reference to {path_or_ref.memory} memory, not to {memory.name}: use ref.resolve(ctx)"
+                    f"{path_or_ref.path!r} is a reference to {path_or_ref.memory} memory, not to "
+                    f"{memory.name}: use ref.resolve(ctx)"
                 )
             path = path_or_ref.path
         else:
@@ -135,8 +137,9 @@ class MemoryNode(MemoryObject):
         if type(value) is MemoryNode:
             raise MemoryPathError(f"{path!r} cannot be set to a MemoryObject: make one there with new_object({path!r})")
         full = f"{self._path}.{path}" if self._path else path
-        self._memory.put(full, values.encode(value, full), overwrite)
-        return MemoryRef(full, self._memory.name)
+        memory = self._memory
+        memory.put(full, values.encode(value, full), overwrite)
+        return MemoryRef(full, memory.name)
 
     def new_object(self, path: str, *, overwrite: bool = False) -> MemoryObject:
         full = f"{self._path}.{path}" if self._path else path

@@ -1,9 +1,9 @@
 """Mirrors: the memory of keys that this worker has seen, each under its version.
 
-A version is 8 random bytes that name one content. So a mirror is right exactly when its version is the one that an invocation names;
-whatever went wrong in between (a lost Result, a restore, an eviction) shows as an inequality and ends in `NeedsMemory`, never in a
-wrong answer. A mirror holds encoded values and is changed in place when nobody else reads it: the cost of a change is that of
-the change.
+A version is 8 random bytes that name one content. So a mirror is right exactly when its version is the one that an
+invocation names; whatever went wrong in between (a lost Result, a restore, an eviction) shows as an inequality and ends
+in `NeedsMemory`, never in a wrong answer. A mirror holds encoded values and is changed in place when nobody else reads
+it: the cost of a change is that of the change.
 """
 
 from __future__ import annotations
@@ -77,9 +77,12 @@ class Entries:
 class Mirror:
     """The memory of one key at one version."""
 
-    __slots__ = ("readers", "sensory", "short_term", "size", "version")
+    __slots__ = ("key", "readers", "sensory", "short_term", "size", "version")
 
-    def __init__(self, version: bytes = b"", sensory: Entries | None = None, short_term: Entries | None = None) -> None:
+    def __init__(
+        self, key: bytes, version: bytes = b"", sensory: Entries | None = None, short_term: Entries | None = None
+    ) -> None:
+        self.key = key
         self.version = version
         self.sensory = Entries() if sensory is None else sensory
         self.short_term = Entries() if short_term is None else short_term
@@ -89,7 +92,7 @@ class Mirror:
 
     def copy(self) -> Mirror:
         """A mirror of the same content that nobody reads."""
-        return Mirror(self.version, self.sensory.copy(), self.short_term.copy())
+        return Mirror(self.key, self.version, self.sensory.copy(), self.short_term.copy())
 
 
 class Mirrors:
@@ -117,15 +120,15 @@ class Mirrors:
             self._mirrors.move_to_end(key)
             return mirror
         if form is _FULL:
-            return self._keep(key, _whole(invocation))
+            return self._replace(_whole(key, invocation), 0)
         if form is _DELTA:
             return self._advance(key, mirror, invocation)
         # No version: nothing was ever written. What may be kept under this key is of another timeline.
-        return None if version else Mirror()
+        return None if version else Mirror(key)
 
-    def commit(self, key: bytes, mirror: Mirror, changes: MemoryChanges) -> None:
+    def commit(self, mirror: Mirror, changes: MemoryChanges) -> None:
         """Make a successful attempt's changes to the mirror that it started from."""
-        kept = self._mirrors.get(key)
+        kept = self._mirrors.get(mirror.key)
         if kept is not None and kept is not mirror and changes.base:
             # Another invocation has brought other memory for this key meanwhile: this attempt is stale.
             return
@@ -133,9 +136,16 @@ class Mirrors:
             return
         if mirror.readers:
             mirror = mirror.copy()
-        growth = mirror.sensory.apply(changes.sensory) + mirror.short_term.apply(changes.short_term)
+        growth = mirror.short_term.apply(changes.short_term)
+        if changes.sensory:
+            growth += mirror.sensory.apply(changes.sensory)
         mirror.version = changes.version
-        self._replace(key, mirror, growth)
+        if kept is not mirror:
+            self._replace(mirror, growth)
+        elif growth:
+            mirror.size += growth
+            self.size += growth
+            self._evict()
 
     def forget(self, keys: Iterable[bytes]) -> None:
         """Drop the mirrors of these keys."""
@@ -146,7 +156,7 @@ class Mirrors:
 
     def _advance(self, key: bytes, mirror: Mirror | None, invocation: Invocation) -> Mirror | None:
         if mirror is None and not invocation.memory_from:
-            mirror = Mirror()
+            mirror = Mirror(key)
         if mirror is None or mirror.version != invocation.memory_from:
             return None
         if mirror.readers:
@@ -158,14 +168,11 @@ class Mirrors:
         sensory, short_term = _columns(invocation)
         growth += mirror.sensory.apply(sensory) + mirror.short_term.apply(short_term)
         mirror.version = invocation.memory_version
-        return self._replace(key, mirror, growth)
+        return self._replace(mirror, growth)
 
-    def _keep(self, key: bytes, mirror: Mirror) -> Mirror:
-        return self._replace(key, mirror, 0)
-
-    def _replace(self, key: bytes, mirror: Mirror, growth: int) -> Mirror:
-        """Put a mirror in the place of whatever the key has, its size grown by `growth`; then evict what is too much."""
-        mirrors = self._mirrors
+    def _replace(self, mirror: Mirror, growth: int) -> Mirror:
+        """Put a mirror, grown by so many bytes, in the place of whatever its key has; then evict what is too much."""
+        mirrors, key = self._mirrors, mirror.key
         before = mirrors.get(key)
         if before is not None:
             self.size -= before.size
@@ -173,26 +180,32 @@ class Mirrors:
         self.size += mirror.size
         mirrors[key] = mirror
         mirrors.move_to_end(key)
-        while self.size > self.limit_bytes and mirrors:
-            self.size -= mirrors.popitem(last=False)[1].size
+        self._evict()
         return mirror
+
+    def _evict(self) -> None:
+        while self.size > self.limit_bytes and self._mirrors:
+            self.size -= self._mirrors.popitem(last=False)[1].size
 
 
 def _columns(invocation: Invocation) -> tuple[dict[str, bytes], dict[str, bytes]]:
     paths, values, split = invocation.memory_path, invocation.memory_value, invocation.sensory_count
-    return dict(zip(paths[:split], values[:split], strict=False)), dict(zip(paths[split:], values[split:], strict=False))
+    return dict(zip(paths[:split], values[:split], strict=False)), dict(
+        zip(paths[split:], values[split:], strict=False)
+    )
 
 
-def _whole(invocation: Invocation) -> Mirror:
+def _whole(key: bytes, invocation: Invocation) -> Mirror:
     sensory, short_term = _columns(invocation)
-    return Mirror(invocation.memory_version, Entries(sensory), Entries(short_term))
+    return Mirror(key, invocation.memory_version, Entries(sensory), Entries(short_term))
 
 
 class VersionMint:
     """Makes memory versions, 8 random bytes each.
 
     Args:
-        random_bytes: Source of randomness; asked for many versions at a time, because a system call costs more than a version.
+        random_bytes: Source of randomness; asked for many versions at a time, because a system call costs more than a
+            version.
     """
 
     __slots__ = ("_left", "_random_bytes")

@@ -11,7 +11,8 @@ class Outbox:
     """Outcomes on their way to one session. Lives on the event loop's thread; bounded by what is open.
 
     Args:
-        wake: Called when an outcome is put into the empty box, once until it is drained: wake the writer. Must not block.
+        wake: Called when an outcome is put into the empty box, once until it is drained: wake the writer. Must not
+            block.
     """
 
     __slots__ = ("_is_awake", "_outcomes", "_wake")

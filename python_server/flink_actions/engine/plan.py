@@ -1,4 +1,5 @@
-"""The plan: what an agent offers, compiled from what its author declared and checked as far as it can be without running it."""
+"""The plan: what an agent offers, compiled from what its author declared and checked as far as it can be without
+running it."""
 
 from __future__ import annotations
 
@@ -96,7 +97,8 @@ def compile_plan(agent: Agent, name: str, *, code_digest: bytes = b"") -> Plan:
     declared = agent.declared_actions()
     if not declared:
         raise EmptyAgentError(
-            f"agent {name!r} has no action, so no input could do anything: mark a method with @action(EventType.InputEvent) "
+            f"agent {name!r} has no action, so no input could do anything: mark a method with "
+            "@action(EventType.InputEvent) "
             "or call add_action",
             _location_of_class(type(agent)),
         )
@@ -111,7 +113,8 @@ def _refuse_duplicates(agent: str, declared: Iterable[ActionDeclaration]) -> Non
         other = seen.setdefault(declaration.name, declaration)
         if other is not declaration:
             raise DuplicateNameError(
-                f"agent {agent!r} has two actions named {declaration.name!r} (the other one: {other.location}): rename one",
+                f"agent {agent!r} has two actions named {declaration.name!r} (the other one: "
+                f"{other.location}): rename one",
                 declaration.location,
             )
 
@@ -120,14 +123,20 @@ def _compile_action(index: int, declared: ActionDeclaration) -> Action:
     annotation = _check_signature(declared)
     triggers = tuple(dict.fromkeys(_event_type(declared, trigger) for trigger in declared.triggers))
     if not triggers:
-        raise TriggerError(f"action {declared.name!r} has no trigger: write @action(EventType.InputEvent)", declared.location)
+        raise TriggerError(
+            f"action {declared.name!r} has no trigger: write @action(EventType.InputEvent)", declared.location
+        )
     try:
         values.encode(declared.config, "config")
     except NotEncodableError as error:
-        raise AgentLoadError(f"configuration of action {declared.name!r} is no JSON: {error}", declared.location) from error
+        raise AgentLoadError(
+            f"configuration of action {declared.name!r} is no JSON: {error}", declared.location
+        ) from error
     timeout = declared.timeout_seconds
     if timeout is not None and not timeout > 0:
-        raise AgentLoadError(f"action {declared.name!r} has timeout_seconds={timeout!r}: it must be above 0", declared.location)
+        raise AgentLoadError(
+            f"action {declared.name!r} has timeout_seconds={timeout!r}: it must be above 0", declared.location
+        )
     return Action(
         index=index,
         name=declared.name,
@@ -152,7 +161,9 @@ def _check_signature(declared: ActionDeclaration) -> Any:
     if not callable(function):
         raise SignatureError(f"{what} is a {type(function).__name__}, not a function", declared.location)
     if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
-        raise SignatureError(f"{what} is a generator: send events with ctx.send_event and use `await`, not `yield`", declared.location)
+        raise SignatureError(
+            f"{what} is a generator: send events with ctx.send_event and use `await`, not `yield`", declared.location
+        )
     parameters = list(inspect.signature(function).parameters.values())
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)]
     required = [p for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
@@ -174,13 +185,17 @@ def _event_type(declared: ActionDeclaration, trigger: Any) -> str:
         return trigger.EVENT_TYPE
     if not isinstance(trigger, str):
         raise TriggerError(
-            f"{what} has the trigger {trigger!r}: a trigger is an event type (text) or a subclass of Event", declared.location
+            f"{what} has the trigger {trigger!r}: a trigger is an event type (text) or a subclass of Event",
+            declared.location,
         )
     if _EVENT_TYPE.match(trigger):
         if trigger.startswith("_") and trigger not in _BUILT_IN_TYPES:
             close = difflib.get_close_matches(trigger, _BUILT_IN_TYPES, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"built-in are {', '.join(_BUILT_IN_TYPES)}"
-            raise TriggerError(f"{what} has the unknown trigger {trigger!r}: types that begin with '_' are built in; {hint}", declared.location)
+            raise TriggerError(
+                f"{what} has the unknown trigger {trigger!r}: types that begin with '_' are built in; {hint}",
+                declared.location,
+            )
         return trigger
     if _EXPRESSION.search(trigger):
         raise TriggerError(
@@ -189,7 +204,8 @@ def _event_type(declared: ActionDeclaration, trigger: Any) -> str:
             declared.location,
         )
     raise TriggerError(
-        f"{what} has the trigger {trigger!r}, which is no event type: letters, digits and _.:/- after a letter or '_'", declared.location
+        f"{what} has the trigger {trigger!r}, which is no event type: letters, digits and _.:/- after a letter or '_'",
+        declared.location,
     )
 
 
@@ -217,7 +233,8 @@ def _compile_resources(declared: list[ResourceDeclaration]) -> dict[ResourceKey,
         other = resources.setdefault((declaration.type, declaration.name), declaration)
         if other is not declaration:
             raise DuplicateNameError(
-                f"there are two {declaration.type.value} resources named {declaration.name!r} (the other one: {other.location}): rename one",
+                f"there are two {declaration.type.value} resources named {declaration.name!r} (the other one: "
+                f"{other.location}): rename one",
                 declaration.location,
             )
     done: set[ResourceKey] = set()
@@ -226,7 +243,12 @@ def _compile_resources(declared: list[ResourceDeclaration]) -> dict[ResourceKey,
     return resources
 
 
-def _refuse_cycles(key: ResourceKey, resources: Mapping[ResourceKey, ResourceDeclaration], path: list[ResourceKey], done: set[ResourceKey]) -> None:
+def _refuse_cycles(
+    key: ResourceKey,
+    resources: Mapping[ResourceKey, ResourceDeclaration],
+    path: list[ResourceKey],
+    done: set[ResourceKey],
+) -> None:
     if key in done:
         return
     if key in path:
@@ -255,10 +277,13 @@ def references_of(declared: ResourceDeclaration) -> list[ResourceKey]:
     try:
         cls = provider.clazz if isinstance(provider, ResourceDescriptor) else type(provider)
     except ResourceDeclarationError as error:
-        raise ResourceDeclarationError(f"{declared.type.value} {declared.name!r}: {error}", declared.location) from error
+        raise ResourceDeclarationError(
+            f"{declared.type.value} {declared.name!r}: {error}", declared.location
+        ) from error
     if cls.resource_type() is not declared.type:
         raise ResourceDeclarationError(
-            f"{declared.name!r} is declared as {declared.type.value}, but {cls.__qualname__} is a {cls.resource_type().value}",
+            f"{declared.name!r} is declared as {declared.type.value}, but {cls.__qualname__} is a "
+            f"{cls.resource_type().value}",
             declared.location,
         )
     arguments = provider.arguments if isinstance(provider, ResourceDescriptor) else vars(provider)
@@ -269,7 +294,8 @@ def references_of(declared: ResourceDeclaration) -> list[ResourceKey]:
         for name in names:
             if not isinstance(name, str):
                 raise ResourceDeclarationError(
-                    f"{declared.type.value} {declared.name!r}: {argument}={value!r} must name a {wanted.value}", declared.location
+                    f"{declared.type.value} {declared.name!r}: {argument}={value!r} must name a {wanted.value}",
+                    declared.location,
                 )
             found.append((wanted, name))
     return found

@@ -1,7 +1,8 @@
 """The resources of one plan in one worker: made and opened when first asked for, closed in reverse order.
 
-Resources may be asked for on the event loop's thread and in the pool's. Each has a lock of its own, held while it is made and opened; what
-it refers to is opened first and in the order of a plan without cycles, so that two locks are never taken in two orders.
+Resources may be asked for on the event loop's thread and in the pool's. Each has a lock of its own, held while it is
+made and opened; what it refers to is opened first and in the order of a plan without cycles, so that two locks are
+never taken in two orders.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class ResourceRegistry(ResourceLookup):
             return self._opened[key]
 
     async def get_resource_async(self, name: str, type: ResourceType) -> Resource:
-        """The opened resource; opening blocks nobody else. Whoever asks while it is being opened waits for the same opening."""
+        """The opened resource; opening blocks nobody else, and all who ask meanwhile wait for the same opening."""
         key = (ResourceType(type), name)
         opened = self._opened.get(key)
         if opened is not None:
@@ -110,7 +111,8 @@ class ResourceRegistry(ResourceLookup):
         except KeyError:
             known = sorted(name for kind, name in self._plan.resources if kind is key[0])
             raise ResourceError(
-                f"agent {self._plan.agent!r} declares no {_what(key)}; declared are: {', '.join(map(repr, known)) or 'none'}"
+                f"agent {self._plan.agent!r} declares no {_what(key)}; declared are: "
+                f"{', '.join(map(repr, known)) or 'none'}"
             ) from None
 
     def _make(self, declared: ResourceDeclaration) -> Resource:
@@ -123,7 +125,8 @@ class ResourceRegistry(ResourceLookup):
                 made = cls(**{**provider.arguments, **overrides})
             except Exception as error:
                 raise ResourceError(
-                    f"{_what((declared.type, declared.name))} could not be made by {provider!r}: {type(error).__name__}: {error}"
+                    f"{_what((declared.type, declared.name))} could not be made by {provider!r}: "
+                    f"{type(error).__name__}: {error}"
                 ) from error
         else:
             made = provider
@@ -141,7 +144,9 @@ class ResourceRegistry(ResourceLookup):
 
 def _opens_asynchronously(declared: ResourceDeclaration) -> bool:
     provider = declared.provider
-    return inspect.iscoroutinefunction((provider.clazz if isinstance(provider, ResourceDescriptor) else type(provider)).open)
+    return inspect.iscoroutinefunction(
+        (provider.clazz if isinstance(provider, ResourceDescriptor) else type(provider)).open
+    )
 
 
 def _what(key: ResourceKey) -> str:

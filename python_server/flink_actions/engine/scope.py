@@ -28,22 +28,36 @@ _KEPT_LIMIT = 16_384
 class ActionState:
     """An action of a plan as this worker runs it, and what it has learnt about it.
 
-    Making a task costs several times as much as stepping in a shared one, but when a shared one is held up by an action that waits,
-    the rest of the frame has to wait for the next. So actions are stepped by the leader until a quarter of the invocations suspend;
-    then each gets a task at once, and only one in 16 is stepped by the leader to see whether that still holds. Likewise `def` actions
-    share one job of the pool per frame until they turn out to block.
+    Making a task costs several times as much as stepping in a shared one, but when a shared one is held up by an action
+    that waits, the rest of the frame has to wait for the next. So actions are stepped by the leader until a quarter of
+    the invocations suspend; then each gets a task at once, and only one in 16 is stepped by the leader to see whether
+    that still holds. Likewise `def` actions share one job of the pool per frame until they turn out to block.
     """
 
-    __slots__ = ("_count", "_suspended", "_receivers", "action", "blocks", "event_of", "function", "gets_task", "is_coroutine", "resources", "stepped")
+    __slots__ = (
+        "_count",
+        "_receivers",
+        "_suspended",
+        "action",
+        "blocks",
+        "event_of",
+        "function",
+        "gets_task",
+        "is_coroutine",
+        "resources",
+        "stepped",
+    )
 
     def __init__(self, action: Action, resources: ResourceRegistry) -> None:
         self.action = action
         self.function = action.function
         self.resources = resources
         self.is_coroutine = action.is_coroutine
-        self._receivers = {event_type: receiver(event_type, action.event_classes.get(event_type)) for event_type in action.triggers}
-        # Makes the event of an invocation, as the class that the function declares. With one trigger its type needs no look.
-        # Raises NotDecodableError if a typed event's attributes are not what its class declares.
+        self._receivers = {
+            event_type: receiver(event_type, action.event_classes.get(event_type)) for event_type in action.triggers
+        }
+        # Makes the event of an invocation, as the class that the function declares. With one trigger its type needs no
+        # look. Raises NotDecodableError if a typed event's attributes are not what its class declares.
         self.event_of: Receive = self._receive_any if len(action.triggers) > 1 else self._receivers[action.triggers[0]]
         self.gets_task = False
         self.blocks = False
@@ -91,7 +105,11 @@ def receiver(event_type: str, declared: Any) -> Receive:
         event_type: The type.
         declared: The class, or `InputEvent[T]`, that the action wants; None: as it comes.
     """
-    cls: Any = typing.get_origin(declared) or declared or {"_input_event": InputEvent, "_output_event": OutputEvent}.get(event_type, Event)
+    cls: Any = (
+        typing.get_origin(declared)
+        or declared
+        or {"_input_event": InputEvent, "_output_event": OutputEvent}.get(event_type, Event)
+    )
     if issubclass(cls, (InputEvent, OutputEvent)):
         return _value_receiver(cls, next(iter(typing.get_args(declared)), None))
     if cls is Event:
@@ -138,9 +156,9 @@ def _typed_receiver(cls: type[Event]) -> Receive:
 class Scope:
     """What one start of an operator subtask has in a worker: its memory mirrors and its open handles.
 
-    It outlives sessions: a session attaches its outbox, and when the stream breaks the invocations go on, their outcomes kept, until
-    the same start attaches again or the session layer ends the scope (after `linger`). Made by `Dispatcher.open_scope`; used on the
-    event loop's thread.
+    It outlives sessions: a session attaches its outbox, and when the stream breaks the invocations go on, their
+    outcomes kept, until the same start attaches again or the session layer ends the scope (after `linger`). Made by
+    `Dispatcher.open_scope`; used on the event loop's thread.
     """
 
     __slots__ = ("_kept", "_on_empty", "_outbox", "actions", "config", "is_ended", "mirrors", "open", "plan")
@@ -185,8 +203,8 @@ class Scope:
     def detach(self, outbox: Outbox, undelivered: Iterable[Outcome] = ()) -> None:
         """The session of this outbox is over; nothing happens if another one has attached since.
 
-        Outcomes that are still in the outbox, those in `undelivered`, and those to come are kept: when the same handle is
-        submitted again it is answered from them.
+        Outcomes that are still in the outbox, those in `undelivered`, and those to come are kept: when the same handle
+        is submitted again it is answered from them.
         """
         if self._outbox is outbox:
             self._outbox = None
@@ -200,7 +218,10 @@ class Scope:
     # ---- for the dispatcher ----
 
     def admit(self, batch: Sequence[Invocation]) -> Sequence[Invocation]:
-        """Enter those that are new here, and give them back. One that is open goes on as it is; one whose outcome was kept is answered."""
+        """Enter those that are new here, and give them back.
+
+        One that is open goes on as it is; one whose outcome was kept is answered.
+        """
         fresh = {invocation.handle: invocation for invocation in batch}
         if not self._kept and len(fresh) == len(batch) and self.open.keys().isdisjoint(fresh):
             self.open.update(fresh)

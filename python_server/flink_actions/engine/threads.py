@@ -1,7 +1,7 @@
 """The pool that `def` actions run in.
 
-Not concurrent.futures: a Future per job costs more than a small action, and its threads hold up the end of the process, which one
-action that never returns must not.
+Not concurrent.futures: a Future per job costs more than a small action, and its threads hold up the end of the process,
+which one action that never returns must not.
 """
 
 from __future__ import annotations

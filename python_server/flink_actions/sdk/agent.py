@@ -1,6 +1,7 @@
 """Agents and their actions, as an author writes them.
 
-Nothing is checked against the outside here: an `Agent` only remembers what was declared and where, and `engine.plan` compiles that.
+Nothing is checked against the outside here: an `Agent` only remembers what was declared and where, and `engine.plan`
+compiles that.
 """
 
 from __future__ import annotations
@@ -48,20 +49,21 @@ class ActionMark:
     config: dict[str, Any]
 
 
-# Marked functions whose class has not been made yet: (module, qualified name) → the lines they stand on. A class body forgets the first of
-# two functions of one name; this remembers.
+# Marked functions whose class has not been made yet: (module, qualified name) → the lines they stand on. A class body
+# forgets the first of two functions of one name; this remembers.
 _marked_lines: dict[tuple[str, str], list[Location]] = {}
 
 
 def action(*triggers: Trigger, timeout_seconds: float | None = None, **config: Any) -> Callable[[F], F]:
     """Mark a function as an action of its agent.
 
-    The function takes `(event, ctx)` (a method: `(self, event, ctx)`), is `async def` or `def`, and runs once per event that any of
-    the triggers matches. A `def` runs in a bounded pool of threads.
+    The function takes `(event, ctx)` (a method: `(self, event, ctx)`), is `async def` or `def`, and runs once per event
+    that any of the triggers matches. A `def` runs in a bounded pool of threads.
 
     Args:
         triggers: Event types such as `"rated"` or `EventType.InputEvent`, or classes of typed events.
-        timeout_seconds: Longest time that one attempt may run. Then an `async def` is cancelled, and the attempt has failed.
+        timeout_seconds: Longest time that one attempt may run. Then an `async def` is cancelled, and the attempt has
+            failed.
         config: The action's configuration, JSON values: `ctx.action_config`.
 
     Example:
@@ -72,8 +74,8 @@ def action(*triggers: Trigger, timeout_seconds: float | None = None, **config: A
     """
 
     def mark(function: F) -> F:
-        plain = function.__func__ if isinstance(function, (staticmethod, classmethod)) else function
-        plain.__action_mark__ = ActionMark(triggers, timeout_seconds, config)  # type: ignore[union-attr]
+        plain: Any = function.__func__ if isinstance(function, (staticmethod, classmethod)) else function
+        plain.__action_mark__ = ActionMark(triggers, timeout_seconds, config)
         place = (getattr(plain, "__module__", ""), getattr(plain, "__qualname__", ""))
         _marked_lines.setdefault(place, []).append(location_of(plain))
         return function
@@ -84,12 +86,12 @@ def action(*triggers: Trigger, timeout_seconds: float | None = None, **config: A
 class Agent:
     """A set of actions and resources that a server offers to jobs under one name.
 
-    Declare actions with `@action` in a subclass (inherited ones work, a method of the same name replaces them), or add them to an
-    instance with `add_action`.
+    Declare actions with `@action` in a subclass (inherited ones work, a method of the same name replaces them), or add
+    them to an instance with `add_action`.
 
     Args:
-        name: The agent's name; a subclass may set `name` as a class attribute instead. Without one the server takes the name of the
-            attribute that it loaded the agent from.
+        name: The agent's name; a subclass may set `name` as a class attribute instead. Without one the server takes the
+            name of the attribute that it loaded the agent from.
 
     Example:
         >>> async def rate(event, ctx): ...
@@ -114,7 +116,8 @@ class Agent:
             lines = _marked_lines.pop((plain.__module__, plain.__qualname__), [])
             if len(lines) > 1:
                 raise DuplicateNameError(
-                    f"agent {cls.__name__} has two actions named {attribute!r} (the other one: {lines[0]}): rename one", lines[-1]
+                    f"agent {cls.__name__} has two actions named {attribute!r} (the other one: {lines[0]}): rename one",
+                    lines[-1],
                 )
 
     def add_action(
@@ -146,16 +149,15 @@ class Agent:
         known = {declared.name: declared for declared in self.declared_actions()}
         if name in known:
             raise DuplicateNameError(
-                f"agent {self.name or type(self).__name__} has two actions named {name!r} (the other one: {known[name].location}): "
+                f"agent {self.name or type(self).__name__} has two actions named {name!r} (the other one: "
+                f"{known[name].location}): "
                 "rename one",
                 location,
             )
         self._actions_added()[name] = ActionDeclaration(name, func, tuple(triggers), location, timeout_seconds, config)
         return self
 
-    def add_resource(
-        self, name: str, resource_type: ResourceType, instance: Resource | ResourceDescriptor
-    ) -> Agent:
+    def add_resource(self, name: str, resource_type: ResourceType, instance: Resource | ResourceDescriptor) -> Agent:
         """Add a resource to this instance.
 
         Args:
@@ -172,7 +174,9 @@ class Agent:
         """
         location = caller_location()
         if any((declared.type, declared.name) == (resource_type, name) for declared in self.declared_resources()):
-            raise DuplicateNameError(f"the agent has two {resource_type.value} resources named {name!r}: rename one", location)
+            raise DuplicateNameError(
+                f"the agent has two {resource_type.value} resources named {name!r}: rename one", location
+            )
         if not isinstance(instance, (Resource, ResourceDescriptor)):
             raise ResourceDeclarationError(
                 f"resource {name!r} is a {type(instance).__name__}: pass a Resource or a ResourceDescriptor", location
@@ -215,7 +219,8 @@ def location_of(function: Any) -> Location:
     """Where a callable was written."""
     plain = getattr(function, "__func__", function)
     plain = getattr(plain, "__wrapped__", plain)
-    code = getattr(plain, "__code__", None) or getattr(getattr(type(plain), "__call__", None), "__code__", None)
+    called = getattr(type(plain), "__call__", None)  # noqa: B004
+    code = getattr(plain, "__code__", None) or getattr(called, "__code__", None)
     return Location(code.co_filename, code.co_firstlineno) if code is not None else Location(repr(function))
 
 

@@ -26,7 +26,8 @@ class ConfigOption(Generic[T]):
 
 
 class ReadableConfiguration(Mapping[str, Any]):
-    """The job's settings for agents, by key. Values from files and command lines may be text: the typed getters read them."""
+    """The job's settings for agents, by key. Values from files and command lines may be text: the typed getters read
+    them."""
 
     def __init__(self, values: Mapping[str, Any] | None = None) -> None:
         self._values = dict(values or {})

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class RunnerContext(ResourceLookup):
     """The action's way to its run: events, memory, resources, and what is known about the invocation.
 
-    Every member may be used from any task or thread of the action. After the action has ended, use raises `ContextEndedError`: what is
-    sent then could belong to nothing.
+    Every member may be used from any task or thread of the action. After the action has ended, use raises
+    `ContextEndedError`: what is sent then could belong to nothing.
     """
 
     __slots__ = ()
@@ -29,7 +29,8 @@ class RunnerContext(ResourceLookup):
     def send_event(self, event: Event) -> None:
         """Send an event: an `OutputEvent` leaves the run, any other triggers actions of it.
 
-        It is encoded at once, so that later changes to it change nothing, and it leaves with the Result when the action has succeeded.
+        It is encoded at once, so that later changes to it change nothing, and it leaves with the Result when the action
+        has succeeded.
 
         Raises:
             NotEncodableError: An attribute has no wire form; names the path to it.
@@ -41,7 +42,8 @@ class RunnerContext(ResourceLookup):
         """The resource of that name and type, made and opened by whoever asks first. Opening blocks the caller.
 
         Raises:
-            ResourceError: It is not declared, cannot be opened, or opens asynchronously (then use `get_resource_async`).
+            ResourceError: It is not declared, cannot be opened, or opens asynchronously (then use
+                `get_resource_async`).
         """
 
     @abstractmethod
@@ -109,7 +111,8 @@ class RunnerContext(ResourceLookup):
     @property
     @abstractmethod
     def deadline(self) -> float | None:
-        """When the attempt is over its time limit, in the event loop's time (`asyncio.timeout_at(ctx.deadline)`); None: no limit."""
+        """When the attempt is over its time limit, in the event loop's time (`asyncio.timeout_at(ctx.deadline)`); None:
+        no limit."""
 
     @property
     @abstractmethod

@@ -1,8 +1,8 @@
 """Events: what travels between actions.
 
-An event is `{id, type, attributes}`. `_input_event` starts a run and `_output_event` leaves it; every other type is the author's own.
-A received event decodes its payload when it is first looked at, and computes its id when it is asked for one: an action that does
-neither pays for neither.
+An event is `{id, type, attributes}`. `_input_event` starts a run and `_output_event` leaves it; every other type is the
+author's own. A received event decodes its payload when it is first looked at, and computes its id when it is asked for
+one: an action that does neither pays for neither.
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ class EventType:
 class Event:
     """Something that happened, by type and attributes.
 
-    Subclass it for a typed event: annotated fields become its attributes, as in a dataclass, and an action that names the class in
-    its annotation receives that class. Mixing in pydantic's `BaseModel` works too (`class Rated(Event, BaseModel)`). The type is
-    `EVENT_TYPE` if the class has one, else the class's name.
+    Subclass it for a typed event: annotated fields become its attributes, as in a dataclass, and an action that names
+    the class in its annotation receives that class. Mixing in pydantic's `BaseModel` works too (`class Rated(Event,
+    BaseModel)`). The type is `EVENT_TYPE` if the class has one, else the class's name.
 
     Args:
         type: The event's type.
-        attributes: Its attributes: JSON values, and bytes, datetime, Decimal, UUID, tuples, dataclasses and pydantic models, which
-            arrive as such where a typed event declares them.
+        attributes: Its attributes: JSON values, and bytes, datetime, Decimal, UUID, tuples, dataclasses and pydantic
+            models, which arrive as such where a typed event declares them.
 
     Example:
         >>> Event(type="rated", attributes={"score": 0.7}).attributes["score"]
@@ -84,13 +84,13 @@ class Event:
     type = ""
     _origin = None
     _sent = None
-    _attributes = None
+    _attributes = None  # type: dict[str, Any] | None
 
     def __init__(self, type: str, attributes: dict[str, Any] | None = None) -> None:
         if not type:
             raise ValueError("an event needs a type: Event(type='rated', attributes={...})")
         self.type = type
-        self._attributes: dict[str, Any] | None = {} if attributes is None else attributes
+        self._attributes = {} if attributes is None else attributes
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -104,7 +104,8 @@ class Event:
 
     @property
     def id(self) -> uuid.UUID:
-        """`uuid5(source, position)`: the same whenever the same work is repeated. An event has none before it is sent."""
+        """`uuid5(source, position)`: the same whenever the same work is repeated. An event has none before it is
+        sent."""
         origin: EventOrigin | None = self._origin
         if origin is not None:
             return event_id(origin.event_source, origin.event_position)
@@ -118,15 +119,16 @@ class Event:
     @property
     def attributes(self) -> dict[str, Any]:
         """The attributes as a dict. For a typed event a new dict of its fields."""
-        attributes: dict[str, Any] | None = self._attributes
-        if attributes is not None:
-            return attributes
+        if self._attributes is not None:
+            return self._attributes
         origin: EventOrigin | None = self._origin
         if origin is None or type(self) is not Event:
             return fields_of(self)
         decoded = values.decode(origin.payload, None, "attributes")
         if type(decoded) is not dict:
-            raise NotDecodableError("attributes", f"an event's attributes are an object, found a {type(decoded).__name__}")
+            raise NotDecodableError(
+                "attributes", f"an event's attributes are an object, found a {type(decoded).__name__}"
+            )
         self._attributes = decoded
         return decoded
 
@@ -189,7 +191,7 @@ class InputEvent(Event, Generic[T]):
 
     def wire_payload(self) -> tuple[bytes, bool]:
         """The input itself."""
-        value = self._input if self._is_decoded else self.input
+        value: Any = self._input if self._is_decoded else self.input
         return (value, True) if type(value) is bytes else (values.encode(value, "input"), False)
 
 
@@ -223,7 +225,7 @@ class OutputEvent(Event, Generic[T]):
 
     def wire_payload(self) -> tuple[bytes, bool]:
         """The output itself."""
-        value = self._output if self._is_decoded else self.output
+        value: Any = self._output if self._is_decoded else self.output
         # bytes travel as they are: a stream of bytes has no JSON in it.
         return (value, True) if type(value) is bytes else (values.encode(value, "output"), False)
 

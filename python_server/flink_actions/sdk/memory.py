@@ -1,7 +1,8 @@
 """Memory of a key, as an action sees it.
 
-A memory is a tree: objects have fields, a field is an object or a value. Paths are dotted (`"user.name"`). What an action writes it reads
-back at once; the next action of the run sees it when this one has succeeded, and it becomes state whole or not at all.
+A memory is a tree: objects have fields, a field is an object or a value. Paths are dotted (`"user.name"`). What an
+action writes it reads back at once; the next action of the run sees it when this one has succeeded, and it becomes
+state whole or not at all.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ class MemoryRef:
 class MemoryObject(ABC):
     """An object in memory; the roots are `ctx.sensory_memory` and `ctx.short_term_memory`.
 
-    Values that `get` gives are the caller's own: changing one changes memory only when it is `set` again. Usable from any task or thread
-    of the action until the action ends.
+    Values that `get` gives are the caller's own: changing one changes memory only when it is `set` again. Usable from
+    any task or thread of the action until the action ends.
 
     Example:
         >>> memory = ctx.short_term_memory          # doctest: +SKIP

@@ -1,7 +1,8 @@
 """Resources: what actions use and a worker opens once (models, tools, prompts, stores).
 
-A resource is declared on the agent, by a decorated method that returns it or its descriptor, or with `add_resource`. The worker makes
-and opens it when it is first asked for, those it refers to first, and closes all in reverse order when it drains.
+A resource is declared on the agent, by a decorated method that returns it or its descriptor, or with `add_resource`.
+The worker makes and opens it when it is first asked for, those it refers to first, and closes all in reverse order when
+it drains.
 """
 
 from __future__ import annotations
@@ -54,11 +55,11 @@ class ResourceLookup(ABC):
 class Resource(ABC):
     """Something that a worker opens once and all actions share.
 
-    Subclasses take their settings in the constructor, by keyword. `open` and `close` may be `async def`; then the resource has to be
-    asked for with `await ctx.get_resource_async(...)`.
+    Subclasses take their settings in the constructor, by keyword. `open` and `close` may be `async def`; then the
+    resource has to be asked for with `await ctx.get_resource_async(...)`.
 
-    `references` names the constructor arguments that hold names of other resources, with their type: they are checked when the agent
-    is loaded (missing names, cycles), and opened before this one.
+    `references` names the constructor arguments that hold names of other resources, with their type: they are checked
+    when the agent is loaded (missing names, cycles), and opened before this one.
     """
 
     references: ClassVar[Mapping[str, ResourceType]] = {}
@@ -148,11 +149,13 @@ def _import_class(full_name: str) -> Any:
 
 def _declares(resource_type: ResourceType) -> Callable[[F], F]:
     def mark(function: F) -> F:
-        plain = function.__func__ if isinstance(function, (staticmethod, classmethod)) else function
-        plain.__resource_type__ = resource_type  # type: ignore[union-attr]
+        plain: Any = function.__func__ if isinstance(function, (staticmethod, classmethod)) else function
+        plain.__resource_type__ = resource_type
         return function
 
-    mark.__doc__ = f"Mark a method without arguments that returns the {resource_type.value} of its name, or its descriptor."
+    mark.__doc__ = (
+        f"Mark a method without arguments that returns the {resource_type.value} of its name, or its descriptor."
+    )
     return mark
 
 
@@ -181,7 +184,9 @@ def declaration_of(agent: Agent, attribute: str) -> ResourceDeclaration | None:
     if resource_type is ResourceType.TOOL:
         return ResourceDeclaration(resource_type, attribute, FunctionTool(method, name=attribute), location)
     if inspect.signature(method).parameters:
-        raise ResourceDeclarationError(f"{attribute}() declares a {resource_type.value} and so takes no arguments", location)
+        raise ResourceDeclarationError(
+            f"{attribute}() declares a {resource_type.value} and so takes no arguments", location
+        )
     provider = method()
     if not isinstance(provider, (Resource, ResourceDescriptor)):
         raise ResourceDeclarationError(

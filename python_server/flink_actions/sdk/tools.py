@@ -40,7 +40,7 @@ class FunctionTool(Tool):
 
     def __init__(self, function: Callable[..., Any], *, name: str | None = None) -> None:
         self.function = function
-        self.name = name or getattr(function, "__name__", type(function).__name__)
+        self.name = name or str(getattr(function, "__name__", type(function).__name__))
         self.description = inspect.getdoc(function) or ""
 
     def call(self, *args: Any, **kwargs: Any) -> Any:

@@ -1,8 +1,9 @@
 """Values and their wire form, JSON.
 
-Any JSON value travels as it is. bytes (base64), datetime, date and time (ISO 8601), Decimal, UUID (text), Enum (its value), tuples (arrays),
-dataclasses and pydantic models (objects) have a JSON form too; they arrive as such where a type is declared, and in their JSON form
-where none is. What has no form that can be read back is an error when it is sent, not when it is missed.
+Any JSON value travels as it is. bytes (base64), datetime, date and time (ISO 8601), Decimal, UUID (text), Enum (its
+value), tuples (arrays), dataclasses and pydantic models (objects) have a JSON form too; they arrive as such where a
+type is declared, and in their JSON form where none is. What has no form that can be read back is an error when it is
+sent, not when it is missed.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ UNIONS = (typing.Union, types.UnionType)
 # orjson would leave out a dataclass's fields that begin with "_"; `_json_form` does not.
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS
 
+_NEVER_NULL = frozenset((int, bool, str))
+
 _dumps = orjson.dumps
 _loads = orjson.loads
 
@@ -52,7 +55,7 @@ def encode(value: Any, where: str) -> bytes:
     except TypeError as error:
         raise _explain(value, where, error) from error
     # orjson writes NaN and the infinities as null. Few texts hold a null at all, so looking for one is cheap.
-    if b"null" in encoded:
+    if type(value) not in _NEVER_NULL and encoded.find(b"null") >= 0:
         _refuse_not_finite(value, where)
     return encoded
 
@@ -269,8 +272,10 @@ def _union_converter(arguments: tuple[Any, ...]) -> Converter | None:
                 return converter(value, where)
             except NotDecodableError as error:
                 errors.append(error)
-        raise errors[0] if len(errors) == 1 or type(None) in arguments and len(errors) == 2 else _expected(
-            where, " or ".join(map(str, arguments)), value
+        raise (
+            errors[0]
+            if len(errors) == 1 or (type(None) in arguments and len(errors) == 2)
+            else _expected(where, " or ".join(map(str, arguments)), value)
         )
 
     return convert
@@ -345,12 +350,16 @@ def _dataclass_converter(cls: Any) -> Converter:
             raise _expected(where, f"the fields of {cls.__name__}", value)
         missing = required - value.keys()
         if missing:
-            raise NotDecodableError(where, f"{cls.__name__} needs {', '.join(sorted(missing))}; found {', '.join(value) or 'nothing'}")
+            raise NotDecodableError(
+                where, f"{cls.__name__} needs {', '.join(sorted(missing))}; found {', '.join(value) or 'nothing'}"
+            )
         arguments = {}
         # Attributes that the class does not have are left alone: a newer sender may know more.
         for name, convert_field in converters.items():
             if name in value:
-                arguments[name] = value[name] if convert_field is None else convert_field(value[name], f"{where}.{name}")
+                arguments[name] = (
+                    value[name] if convert_field is None else convert_field(value[name], f"{where}.{name}")
+                )
         return cls(**arguments)
 
     return convert

@@ -47,7 +47,17 @@ class WireInvocation:
         message: Part of a frame, which it keeps in memory; `detach` lets go of it.
     """
 
-    __slots__ = ("_content_type", "_message", "action", "attempt", "cost_bytes", "handle", "memory_form", "memory_version", "payload")
+    __slots__ = (
+        "_content_type",
+        "_message",
+        "action",
+        "attempt",
+        "cost_bytes",
+        "handle",
+        "memory_form",
+        "memory_version",
+        "payload",
+    )
 
     def __init__(self, message: session_pb2.Invoke) -> None:
         self._message: session_pb2.Invoke | _Copy = message
@@ -113,8 +123,15 @@ class WireInvocation:
             return False
         if content_type == _BYTES:
             return True
-        name = session_pb2.ContentType.Name(content_type) if content_type in session_pb2.ContentType.values() else content_type
-        raise NotDecodableError(self.event_type, f"its content type is {name}: this server reads JSON and BYTES; change the job's input type")
+        name = (
+            session_pb2.ContentType.Name(content_type)
+            if content_type in session_pb2.ContentType.values()
+            else content_type
+        )
+        raise NotDecodableError(
+            self.event_type,
+            f"its content type is {name}: this server reads JSON and BYTES; change the job's input type",
+        )
 
     @property
     def event_source(self) -> bytes:

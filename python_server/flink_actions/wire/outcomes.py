@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from flink_actions.engine.invocation import Bounced, Failed, FailureKind, NeedsMemory, Outcome, Succeeded
 from flink_actions.wire.v1 import session_pb2
 
-# What a result, an event and a memory change take beside their text and bytes: lengths, counts, versions. Rather too much than too little:
-# a frame above the limit breaks the session.
+# What a result, an event and a memory change take beside their text and bytes: lengths, counts, versions. Rather too
+# much than too little: a frame above the limit breaks the session.
 _RESULT_BYTES = 48
 _ENTRY_BYTES = 16
 _FRAME_BYTES = 256
@@ -154,10 +154,10 @@ class _Columns:
         self.memory_bases.append(base)
         self.memory_versions.append(version)
         for entries in (sensory, short_term):
-            if entries:
-                self.memory_paths.extend(entries)
-                self.memory_values.extend(entries.values())
-                size += _ENTRY_BYTES * len(entries) + 3 * len("".join(entries)) + len(b"".join(entries.values()))
+            for path, value in entries.items():
+                size += _ENTRY_BYTES + 3 * len(path) + len(value)
+                self.memory_paths.append(path)
+                self.memory_values.append(value)
         return size
 
     def _take_back_result(self, result: Succeeded) -> None:
