@@ -125,18 +125,23 @@ def _stat(folder: Path) -> list[str]:
     return []
 
 
-def build_java() -> str:
-    """Compile operator and benchmark; return the class path, of the Flink version that users run."""
+def build_java(*, only_look: bool = False) -> str:
+    """Compile operator and benchmark, or take what was compiled; return the class path, of the Flink that users run."""
     BUILD.mkdir(parents=True, exist_ok=True)
+    class_path_file = BUILD / "classpath"
+    if not only_look:
+        _build(class_path_file)
+    own = [_OPERATOR / _CLASSES / "test-classes", _OPERATOR / _CLASSES / "classes"]
+    return ":".join([*map(str, own), class_path_file.read_text().strip()])
+
+
+def _build(class_path_file: Path) -> None:
     maven = ["mvn", "-q", f"-Dbuild.dir={_CLASSES}"]
     _run([*maven, "test-compile"])
-    class_path_file = BUILD / "classpath"
     _run(
         [*maven, "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:build-classpath", "-DincludeScope=test",
          f"-Dflink.version={_FLINK_VERSION}", f"-Dmdep.outputFile={class_path_file}"]
     )  # fmt: skip
-    own = [_OPERATOR / _CLASSES / "test-classes", _OPERATOR / _CLASSES / "classes"]
-    return ":".join([*map(str, own), class_path_file.read_text().strip()])
 
 
 def _run(command: list[str]) -> None:
@@ -169,7 +174,7 @@ def run_java(
                 process.kill()
                 process.wait()
     if code:
-        causes = re.findall(r"^Caused by: (.*)$", (BUILD / "flink.log").read_text(), re.M)
+        causes = re.findall(r"^(?:Caused by: )?(\S+(?:Exception|Error): .*)$", (BUILD / "flink.log").read_text(), re.M)
         raise BenchmarkError(f"the job failed: {causes[-1] if causes else code}; see {BUILD / 'flink.log'}")
 
 

@@ -51,7 +51,7 @@ def main() -> int:
     options = _options()
     chosen = [case for case in CASES if not options.cases or case.name in options.cases]
     print("building", flush=True)
-    class_path = build_java()
+    class_path = build_java(only_look=options.no_build)
     values: Values = defaultdict(list)
     failures: dict[str, str] = {}
     for case in chosen:
@@ -81,6 +81,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--parallelism", type=int, default=1, help="of the job (default 1)")
     parser.add_argument("--against", metavar="FILE", help="a saved run to compare with")
     parser.add_argument("--no-peer", action="store_true", help="do not run PyFlink's own function beside")
+    parser.add_argument("--no-build", action="store_true", help="run what was compiled last")
     parser.add_argument("--java-option", action="append", default=[], help="for the JVM, such as a profiler's")
     parser.add_argument("--server-command", default="", help="runs the server under a command, such as a profiler")
     return parser.parse_args()
