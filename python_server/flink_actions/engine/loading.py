@@ -47,8 +47,8 @@ def load_agents(targets: str | Sequence[str]) -> LoadedAgents:
 
     Args:
         targets: "package.module:attribute" or "path/to/file.py:attribute", one or several. The attribute is an `Agent`,
-            a subclass of it, a function without arguments that returns one, or a list or dict (by name) of these. Without
-            `:attribute` it is `agent`.
+            a subclass of it, a function without arguments that returns one, or a list or dict (by name) of these.
+            Without `:attribute` it is `agent`.
 
     Raises:
         AgentLoadError: One of its kinds; what it says is fit for the person who started the server.

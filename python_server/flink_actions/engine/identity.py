@@ -1,0 +1,38 @@
+"""Names of events, runs and invocations, as session.proto ("Identity") defines them.
+
+A name is a digest of what it names: whatever was kept for one input can never answer another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+_JSON, _BYTES = 0, 1  # session.proto's numbers of the content types
+
+
+def event_digest(event_type: str, payload: bytes, *, is_raw: bool, timestamp: int | None) -> bytes:
+    """Digest of an event (16 bytes): the same for the same event, whenever and wherever it is made."""
+    stamp = b"" if timestamp is None else _integer(timestamp)
+    return _digest(b"event", event_type.encode(), _integer(_BYTES if is_raw else _JSON), payload, stamp)
+
+
+def run_id(namespace: str, operator_uid: str, key: bytes, run_number: int, input_digest: bytes) -> bytes:
+    """Id of the run of one input (16 bytes)."""
+    return _digest(b"run", namespace.encode(), operator_uid.encode(), key, _integer(run_number), input_digest)
+
+
+def invocation_id(run: bytes, action: str, ordinal: int, digest_of_event: bytes) -> bytes:
+    """Id of the run's `ordinal`-th invocation (16 bytes)."""
+    return _digest(b"invocation", run, action.encode(), _integer(ordinal), digest_of_event)
+
+
+def _integer(value: int) -> bytes:
+    return value.to_bytes(8, "big", signed=True)
+
+
+def _digest(*fields: bytes) -> bytes:
+    digest = hashlib.sha256()
+    for field in fields:
+        digest.update(len(field).to_bytes(4, "big"))
+        digest.update(field)
+    return digest.digest()[:16]
