@@ -54,9 +54,12 @@ class HoldingOutbox(Outbox):
         self._held = held
         self._claimed = claimed
 
-    def put(self, outcome: Outcome) -> None:
-        """Queue the outcome if its Invoke came with this session; else hold it."""
-        if outcome.handle in self._claimed:
-            super().put(outcome)
-        else:
-            self._held.add((outcome,))
+    def put(self, outcomes: Iterable[Outcome]) -> None:
+        """Queue the outcomes whose Invoke came with this session; hold the others."""
+        claimed: list[Outcome] = []
+        others: list[Outcome] = []
+        for outcome in outcomes:
+            (claimed if outcome.handle in self._claimed else others).append(outcome)
+        self._held.add(others)
+        if claimed:
+            super().put(claimed)

@@ -161,8 +161,7 @@ class Session:
         if self.start.held:
             batch = [invocation for invocation in batch if not self._answer_from_held(invocation)]
         if self._is_draining:
-            for invocation in batch:
-                self._outgoing.outbox.put(Bounced(invocation.handle, BounceReason.DRAINING, invocation.cost_bytes))
+            self.give_back([invocation.handle for invocation in batch])
             batch = []
         if batch:
             self._dispatcher.submit(batch, self.start.scope, on_stepped)
@@ -178,7 +177,7 @@ class Session:
     def _answer_from_held(self, invocation: Invocation) -> bool:
         outcome = self.start.held.take(invocation.handle)
         if outcome is not None:
-            self._outgoing.outbox.put(outcome)
+            self._outgoing.outbox.put((outcome,))
         return outcome is not None
 
     def _obey(self, frame: session_pb2.OperatorFrame) -> None:
@@ -211,10 +210,9 @@ class Session:
         self._is_draining = True
         self._outgoing.drain(session_pb2.Drain.SHUTDOWN, limit_seconds)
 
-    def give_back_rest(self, handles: Iterable[int]) -> None:
-        """These did not finish in time and have been cancelled: the job may run them elsewhere."""
-        for handle in handles:
-            self._outgoing.outbox.put(Bounced(handle, BounceReason.DRAINING))
+    def give_back(self, handles: Iterable[int]) -> None:
+        """These were not begun, or did not finish in time and have been cancelled: the job may run them elsewhere."""
+        self._outgoing.outbox.put([Bounced(handle, BounceReason.DRAINING) for handle in handles])
 
     def close(self, reason: session_pb2.Bye.Reason, message: str = "") -> None:
         """Say what is queued, then Bye, and end."""

@@ -241,7 +241,7 @@ class Sessions:
             session.start.end(CancelReason.DRAINED)
         await self._dispatcher.close()
         for session, handles in leftovers.items():
-            session.give_back_rest(handles)
+            session.give_back(handles)
             session.close(session_pb2.Bye.FINISHED, "the worker has drained")
         try:
             await asyncio.wait_for(self._all_gone.wait(), _LAST_SESSIONS_SECONDS)
