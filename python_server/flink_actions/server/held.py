@@ -21,20 +21,27 @@ class HeldOutcomes:
 
     def __init__(self) -> None:
         self._outcomes: dict[int, Outcome] = {}
+        self._is_holding = False
 
     def __len__(self) -> int:
         return len(self._outcomes)
 
     def add(self, outcomes: Iterable[Outcome]) -> None:
         """Hold what an action came to. What undid an Invoke is not worth holding: sent again, it is looked at anew."""
-        self._outcomes.update((one.handle, one) for one in outcomes if isinstance(one, (Succeeded, Failed)))
+        if self._is_holding:
+            self._outcomes.update((one.handle, one) for one in outcomes if isinstance(one, (Succeeded, Failed)))
 
     def take(self, handle: int) -> Outcome | None:
         """The outcome of an Invoke that was sent again; it leaves with the session that asked."""
         return self._outcomes.pop(handle, None)
 
-    def clear(self) -> None:
-        """Nobody will ask for what is left: the job had these outcomes, or has given up on them."""
+    def begin(self) -> None:
+        """A session has broken: from now on outcomes may be asked for again."""
+        self._is_holding = True
+
+    def end(self) -> None:
+        """Nobody will ask for what is left or is still to come of it: the job had it, or has given up on it."""
+        self._is_holding = False
         self._outcomes.clear()
 
 

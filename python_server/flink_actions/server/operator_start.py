@@ -77,6 +77,7 @@ class OperatorStart:
             return
         self._outgoing = None
         self._has_lost_a_session = True
+        self.held.begin()
         self.held.add(outgoing.not_known_to_be_delivered())
         self.scope.attach(HoldingOutbox(_wake_nobody, self.held, ()))
         self._after_linger(lambda: self.end(CancelReason.ORPHANED))
@@ -87,7 +88,7 @@ class OperatorStart:
             return
         self.has_ended = True
         self._outgoing = None
-        self.held.clear()
+        self.held.end()
         if self._timer is not None:
             self._timer.cancel()
         self._dispatcher.end_scope(self.scope, reason)
@@ -95,7 +96,7 @@ class OperatorStart:
 
     def _settle(self, outgoing: Outgoing) -> None:
         """The start is back for as long as it was waited for: what it has not asked for it does not want."""
-        self.held.clear()
+        self.held.end()
         orphans = [handle for handle in self.scope.open if handle not in outgoing.credit.charged]
         self._dispatcher.cancel(self.scope, orphans, CancelReason.ORPHANED)
 
