@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import os
+import pickle
 import time
 from pathlib import Path
 from typing import Any
@@ -231,6 +233,29 @@ async def test_an_action_the_plan_does_not_have_is_a_failure_of_its_own(server: 
         await session.send_invokes([unknown, known])
         await session.until(lambda: unknown.handle in session.failures and known.handle in session.results)
         assert session.failures[unknown.handle].kind == session_pb2.Failure.UNKNOWN_ACTION
+
+
+async def test_pickled_inputs_are_opened_where_both_sides_allow_it() -> None:
+    with RunningServer(BEHAVIOURS, flags=["--allow-pickle"]) as server:
+        start = Start("behaviours")
+        value = {"text": "a", "pair": (1, 2), "when": datetime.date(2026, 1, 2)}
+        pickled: dict[str, Any] = {"payload": pickle.dumps(value), "content_type": session_pb2.PICKLE}
+        async with await server.session(start, accepted_content_types=[session_pb2.PICKLE]) as session:
+            echo = action(session, "echo")
+            good = invoke(start, echo, key=1, **pickled)
+            missing = invoke(start, echo, key=2, payload=b"cno_such_module\nThing\n.", content_type=session_pb2.PICKLE)
+            unknown = invoke(start, echo, key=3, payload=pickle.dumps(object()), content_type=session_pb2.PICKLE)
+            await session.send_invokes([missing, unknown, good])
+            await session.until(lambda: good.handle in session.results and len(session.failures) == 2)
+            assert session.results[good.handle].output == {"text": "a", "pair": [1, 2], "when": "2026-01-02"}
+            assert "no_such_module" in session.failures[missing.handle].message
+            sizes = sum(one.ByteSize() for one in (good, missing, unknown))
+            await session.until(lambda: session.credit.bytes == (64 << 20) + sizes)
+        async with await server.session(Start("behaviours", namespace="other")) as unasked:
+            one = invoke(unasked.start, echo, **pickled)
+            await unasked.send_invokes([one])
+            await unasked.until(lambda: one.handle in unasked.failures)
+            assert "PICKLE" in unasked.failures[one.handle].message
 
 
 # broken connections

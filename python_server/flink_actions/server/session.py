@@ -26,6 +26,7 @@ from flink_actions.server.errors import ProtocolError
 from flink_actions.server.loop_lag import LoopLag
 from flink_actions.server.operator_start import OperatorStart
 from flink_actions.server.outgoing import Outgoing
+from flink_actions.server.pickles import open_pickles
 from flink_actions.wire.codec import decode_invocations
 from flink_actions.wire.v1 import session_pb2
 
@@ -61,12 +62,14 @@ class SessionLimits:
         frame_window: Frames with Invokes that may be unacknowledged.
         max_received_bytes: Largest frame that the job may send.
         max_sent_bytes: Largest frame that the job takes.
+        allows_pickle: The job asked for pickles and the server allows them.
     """
 
     grant: Grant
     frame_window: int
     max_received_bytes: int
     max_sent_bytes: int
+    allows_pickle: bool = False
 
 
 class Session:
@@ -158,6 +161,10 @@ class Session:
         self._credit.charge(batch)
         self._outgoing.on_invokes(self._credit.used_invocations)
         on_stepped = functools.partial(self._outgoing.acknowledge, frame.sequence)
+        if self._limits.allows_pickle:
+            batch, failed = open_pickles(batch, frame.invokes)
+            if failed:
+                self._outgoing.outbox.put(failed)
         if self.start.held:
             batch = [invocation for invocation in batch if not self._answer_from_held(invocation)]
         if self._is_draining:

@@ -191,6 +191,7 @@ class Sessions:
             self._settings.frame_window,
             max_received_bytes=ours,
             max_sent_bytes=min(ours, theirs),
+            allows_pickle=self._settings.allow_pickle and session_pb2.PICKLE in hello.accepted_content_types,
         )
 
     def _welcome(self, accepted: Accepted, limits: SessionLimits) -> session_pb2.Welcome:
