@@ -3,7 +3,7 @@ outbox.
 
 Rules of the house, all on the event loop's thread:
 
-- Invocations are stepped in the order they came, by one task at a time, the *leader*, never by the task that reads the
+- Invocations are stepped by one task at a time, the *leader*, never by the task that reads the
   stream: what a coroutine finds as its current task in its first step must stay its task to the end, or
   asyncio.timeout, TaskGroup and anyio break.
 - When a coroutine suspends, the leader keeps it to the end, and another task takes the lead. An action that never waits
@@ -82,7 +82,7 @@ class EngineSettings:
 class _Batch:
     """The invocations of one frame on their way to the first step."""
 
-    __slots__ = ("for_threads", "on_stepped", "received_at", "rest", "scope")
+    __slots__ = ("for_threads", "has_tasks", "on_stepped", "received_at", "rest", "scope")
 
     def __init__(
         self, invocations: Sequence[Invocation], scope: Scope, on_stepped: Callable[[], None], received_at: float
@@ -92,6 +92,8 @@ class _Batch:
         self.on_stepped = on_stepped
         self.received_at = received_at
         self.for_threads: list[Attempt] = []
+        # Some of its invocations were given a task, and that has its first step after the leader's.
+        self.has_tasks = False
 
 
 class Dispatcher:
@@ -146,7 +148,9 @@ class Dispatcher:
         return scope
 
     def submit(self, batch: Sequence[Invocation], scope: Scope, on_stepped: Callable[[], None]) -> None:
-        """Run invocations, in order, each up to its first wait before the next one begins.
+        """Run the invocations of one frame, all at once as far as they wait.
+
+        They are of different keys, so their order says nothing; order within a key is the operator's.
 
         A handle that is open in the scope already goes on as it is and answers once. One whose outcome was kept is
         answered at once. An attempt whose predecessor's coroutine still runs waits until that, cancelled, has ended.
@@ -269,7 +273,12 @@ class Dispatcher:
                 self._take_lead()
                 return
             batches.popleft()
-            batch.on_stepped()
+            if batch.has_tasks:
+                # Their first steps are queued in the loop already; this comes behind them.
+                self._loop.call_soon(batch.on_stepped)
+            else:
+                # At once, so that the acknowledgement travels with the results.
+                batch.on_stepped()
             if batches:
                 await _one_turn()
         self._leader = None
@@ -316,6 +325,7 @@ class Dispatcher:
                 batch.for_threads.append(self._begin(invocation, state, scope, ctx))
                 continue
             if state.gets_task and state.begins_in_task():
+                batch.has_tasks = True
                 self._begin_in_task(invocation, state, scope, ctx)
                 continue
             context = base_context.copy()
@@ -459,10 +469,10 @@ class Dispatcher:
         done: list[tuple[Attempt, BaseException | None]] = []
         began = now()
         for index, attempt in enumerate(attempts):
-            if attempt.is_settled:
-                continue  # cancelled while it was queued
+            # Said before it is asked: whoever gives the attempt up sees the one or is seen by the other.
             attempt.thread_began = True
-            done.append((attempt, self._run_in_thread(attempt)))
+            # Settled: cancelled while it was queued.
+            done.append((attempt, None if attempt.is_settled else self._run_in_thread(attempt)))
             took = now() - began
             rest = attempts[index + 1 :]
             if took > _BLOCKING_SECONDS and rest:

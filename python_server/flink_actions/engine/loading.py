@@ -26,6 +26,9 @@ from flink_actions.sdk.errors import AgentLoadError, DuplicateNameError, Locatio
 
 _OUR_PACKAGES = ("flink_actions", "pyflink_actions")
 
+# Of this process's loads so far: their modules are the ones that a new load must not meet.
+_earlier_roots: set[Path] = set()
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedAgents:
@@ -79,6 +82,8 @@ class _Place:
     attribute: str
     # Directory that the module's own tree lies under, and that must be importable.
     root: Path
+    # Given, if the target is a path.
+    file: Path | None = None
 
 
 def _place_of(target: str) -> _Place:
@@ -104,7 +109,7 @@ def _place_of_file(target: str, path: Path, attribute: str) -> _Place:
     while (root / "__init__.py").is_file():
         parts.insert(0, root.name)
         root = root.parent
-    return _Place(target, ".".join(parts), attribute, root)
+    return _Place(target, ".".join(parts), attribute, root, path)
 
 
 def _place_of_module(target: str, module: str, attribute: str) -> _Place:
@@ -143,14 +148,16 @@ class _FreshFinder:
 
 @contextlib.contextmanager
 def _fresh_imports(roots: Sequence[Path]) -> Iterator[None]:
+    _earlier_roots.update(roots)
     for name, module in list(sys.modules.items()):
-        if name != "__main__" and any(_is_own(name, getattr(module, "__file__", None), root) for root in roots):
+        if name != "__main__" and any(_is_own(name, getattr(module, "__file__", None), root) for root in _earlier_roots):
             del sys.modules[name]
     importlib.invalidate_caches()
     for root in reversed(roots):
-        # Stays after the load: actions may import lazily.
-        if str(root) not in sys.path:
-            sys.path.insert(0, str(root))
+        # In front, where Python puts the directory of a script. Stays after the load: actions may import lazily.
+        if str(root) in sys.path:
+            sys.path.remove(str(root))
+        sys.path.insert(0, str(root))
     finder = _FreshFinder(roots)
     sys.meta_path.insert(0, finder)
     try:
@@ -190,6 +197,11 @@ def _digest_of(files: Sequence[Path], root: Path) -> bytes:
 
 def _agents_at(place: _Place) -> list[tuple[str, Agent]]:
     module = _import(place)
+    file = getattr(module, "__file__", None)
+    if place.file is not None and (file is None or Path(file).resolve() != place.file):
+        raise TargetError(
+            f"target {place.target!r}: the name {place.module!r} is taken by {file or 'a built-in module'}: rename the file"
+        )
     found: Any = module
     for part in place.attribute.split("."):
         try:

@@ -1,0 +1,328 @@
+"""What a plan is made from, and what is refused when an agent is loaded: each naming file and line."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import pytest
+from flink_actions import (
+    Agent,
+    AgentLoadError,
+    Event,
+    EventType,
+    InputEvent,
+    OutputEvent,
+    Resource,
+    ResourceDescriptor,
+    ResourceType,
+    RunnerContext,
+    action,
+    chat_model_connection,
+    chat_model_setup,
+    tool,
+)
+from flink_actions.engine.plan import Plan, compile_plan
+from flink_actions.sdk.errors import (
+    DuplicateNameError,
+    EmptyAgentError,
+    ResourceDeclarationError,
+    SignatureError,
+    TriggerError,
+)
+
+
+class Rated(Event):
+    EVENT_TYPE = "shop.rated"
+    score: float
+
+
+class Base(Agent):
+    @action(EventType.InputEvent)
+    async def first(self, event: InputEvent, ctx: RunnerContext) -> None: ...
+
+    @action("second", timeout_seconds=1.5, limit=3)
+    @staticmethod
+    def second(event: Event, ctx: RunnerContext) -> None: ...
+
+
+class Derived(Base):
+    @action("third", "fourth", "third")
+    def third(self, event: Event, ctx: RunnerContext) -> None: ...
+
+    @staticmethod
+    @action(Rated)
+    async def first(event: Rated, ctx: RunnerContext) -> None: ...  # type: ignore[override]
+
+
+def refused(make: Callable[[], Any], kind: type[AgentLoadError], message: str) -> None:
+    with pytest.raises(kind, match=message) as caught:
+        make()
+    assert re.match(r".*test_plan\.py:\d+: ", str(caught.value)), caught.value
+
+
+def plan_of(function: Callable[..., Any], *triggers: Any, **config: Any) -> Plan:
+    return compile_plan(Agent().add_action("act", list(triggers) or ["_input_event"], function, **config), "agent")
+
+
+def test_actions_are_those_of_the_class_its_bases_and_the_instance() -> None:
+    def added(event: Event, ctx: RunnerContext) -> None: ...
+
+    plan = compile_plan(Derived().add_action("added", "_input_event", added), "shop")
+    assert [(a.index, a.name, a.triggers, a.is_coroutine) for a in plan.actions] == [
+        (0, "first", ("shop.rated",), True),
+        (1, "second", ("second",), False),
+        (2, "third", ("third", "fourth"), False),
+        (3, "added", ("_input_event",), False),
+    ]
+    assert (plan.actions[1].timeout_ms, plan.actions[1].config) == (1500, {"limit": 3})
+    assert plan.agent == "shop"
+    assert [a.name for a in plan.actions_for("fourth")] == ["third"]
+
+
+def test_an_agent_names_itself_if_it_wants_to() -> None:
+    class Named(Base):
+        name = "the shop"
+
+    assert compile_plan(Named(), "other").agent == "the shop"
+    assert compile_plan(Base("mine"), "other").agent == "mine"
+
+
+def test_a_subclass_may_forget_to_call_the_constructor() -> None:
+    class Forgetful(Base):
+        def __init__(self) -> None:
+            self.x = 1
+
+    assert len(compile_plan(Forgetful(), "shop").actions) == 2
+
+
+def test_two_added_actions_of_one_name_are_refused() -> None:
+    async def act(event: Event, ctx: RunnerContext) -> None: ...
+
+    refused(lambda: Base().add_action("first", ["x"], act), DuplicateNameError, r"two actions named 'first' .*:\d+\): rename")
+
+
+def test_two_methods_of_one_name_are_refused_although_python_forgets_the_first() -> None:
+    def make() -> None:
+        class Twice(Agent):
+            @action("a")
+            async def act(self, event: Event, ctx: RunnerContext) -> None: ...
+
+            @action("b")
+            async def act(self, event: Event, ctx: RunnerContext) -> None: ...  # noqa: F811
+
+    refused(make, DuplicateNameError, "agent Twice has two actions named 'act'")
+
+
+def test_the_same_class_may_be_made_again() -> None:
+    def make() -> type[Agent]:
+        class Once(Agent):
+            @action("a")
+            async def act(self, event: Event, ctx: RunnerContext) -> None: ...
+
+        return Once
+
+    make()
+    assert len(compile_plan(make()(), "once").actions) == 1
+
+
+def test_an_agent_without_actions_is_refused() -> None:
+    class Empty(Agent):
+        pass
+
+    refused(lambda: compile_plan(Empty(), "empty"), EmptyAgentError, "agent 'empty' has no action")
+
+
+async def _no_context(event: Event) -> None: ...
+async def _three(event: Event, ctx: RunnerContext, more: int) -> None: ...
+async def _keyword_only(event: Event, ctx: RunnerContext, *, needed: int) -> None: ...
+async def _generates(event: Event, ctx: RunnerContext) -> Any:
+    yield
+
+
+@pytest.mark.parametrize("function", [_no_context, _three, _keyword_only])
+def test_a_function_that_is_not_event_and_ctx_is_refused(function: Callable[..., Any]) -> None:
+    refused(lambda: plan_of(function), SignatureError, r"action 'act' takes \(event.*called with \(event, ctx\)")
+
+
+def test_a_generator_is_refused() -> None:
+    refused(lambda: plan_of(_generates), SignatureError, "is a generator: .*ctx.send_event")
+
+
+def test_a_method_that_forgot_self_is_told_so() -> None:
+    class Selfless(Agent):
+        @action("a")
+        async def act(event: Event, ctx: RunnerContext) -> None: ...  # type: ignore[misc] # noqa: N805
+
+    refused(lambda: compile_plan(Selfless(), "x"), SignatureError, "add `self`, or @staticmethod")
+
+
+async def _optional(event: Event, ctx: RunnerContext, more: int = 1, *rest: int, last: int = 2, **others: int) -> None: ...
+async def _anything(*arguments: Any) -> None: ...
+
+
+@pytest.mark.parametrize("function", [_optional, _anything, functools.partial(_three, more=1)])
+def test_functions_that_can_be_called_with_event_and_ctx_are_taken(function: Callable[..., Any]) -> None:
+    assert plan_of(function).actions[0].is_coroutine
+
+
+def test_a_callable_object_is_taken() -> None:
+    class Act:
+        async def __call__(self, event: Event, ctx: RunnerContext) -> None: ...
+
+    assert plan_of(Act()).actions[0].is_coroutine
+
+
+async def _act(event: Event, ctx: RunnerContext) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("trigger", "message"),
+    [
+        (5, "the trigger 5: a trigger is an event type"),
+        (Event, "a subclass of Event"),
+        ("", "which is no event type"),
+        ("1st", "which is no event type"),
+        ("_inptu_event", "unknown trigger '_inptu_event'.*did you mean '_input_event'"),
+        ("_mine", "built-in are _input_event, _output_event"),
+        ("type == 'rated'", "an expression: this version matches event types only"),
+        ("score > 0.5 && has(attributes.text)", "an expression: this version matches event types only"),
+    ],
+)
+def test_a_trigger_that_cannot_be_matched_is_refused(trigger: Any, message: str) -> None:
+    refused(lambda: plan_of(_act, trigger), TriggerError, message)
+
+
+def test_an_action_without_a_trigger_is_refused() -> None:
+    refused(lambda: compile_plan(Agent().add_action("act", [], _act), "x"), TriggerError, "has no trigger")
+
+
+@pytest.mark.parametrize("trigger", ["rated", "shop.rated", "shop:rated/v2", "Rated-2", EventType.OutputEvent])
+def test_event_types_are_taken_as_they_are(trigger: str) -> None:
+    assert plan_of(_act, trigger).actions[0].triggers == (trigger,)
+
+
+def test_a_configuration_that_is_no_json_is_refused() -> None:
+    refused(lambda: plan_of(_act, more=object()), AgentLoadError, r"config\['more'\]")
+
+
+def test_a_time_limit_of_nothing_is_refused() -> None:
+    refused(lambda: plan_of(_act, timeout_seconds=0), AgentLoadError, "timeout_seconds=0: it must be above 0")
+
+
+def test_an_annotation_that_no_trigger_brings_is_refused() -> None:
+    async def act(event: Rated, ctx: RunnerContext) -> None: ...
+
+    refused(lambda: plan_of(act, "other"), SignatureError, "takes a Rated, which has the type 'shop.rated'")
+
+
+def test_each_trigger_arrives_as_the_class_that_the_annotation_names_for_it() -> None:
+    async def act(event: Rated | InputEvent[bytes], ctx: RunnerContext) -> None: ...
+
+    # Inside a function the names of its annotations are not to be found from outside: give them as they are.
+    act.__annotations__["event"] = Rated | InputEvent[bytes]
+    classes = plan_of(act, Rated, "_input_event", "other").actions[0].event_classes
+    assert classes == {"shop.rated": Rated, "_input_event": InputEvent[bytes]}
+
+
+class Connection(Resource):
+    def __init__(self, url: str = "") -> None:
+        self.url = url
+
+    @classmethod
+    def resource_type(cls) -> ResourceType:
+        return ResourceType.CHAT_MODEL_CONNECTION
+
+
+class Model(Resource):
+    references: ClassVar = {
+        "connection": ResourceType.CHAT_MODEL_CONNECTION,
+        "tools": ResourceType.TOOL,
+        "fallback": ResourceType.CHAT_MODEL,
+    }
+
+    def __init__(self, connection: str, tools: tuple[str, ...] = (), fallback: str | None = None) -> None:
+        self.connection, self.tools, self.fallback = connection, tools, fallback
+
+    @classmethod
+    def resource_type(cls) -> ResourceType:
+        return ResourceType.CHAT_MODEL
+
+
+class Equipped(Base):
+    @chat_model_connection
+    def local(self) -> ResourceDescriptor:
+        return ResourceDescriptor(clazz=f"{__name__}.Connection", url="http://localhost")
+
+    @chat_model_setup
+    @staticmethod
+    def model() -> ResourceDescriptor:
+        return ResourceDescriptor(clazz=Model, connection="local", tools=["add"])
+
+    @tool
+    def add(self, a: int, b: int) -> int:
+        """Adds."""
+        return a + b
+
+
+def test_resources_are_those_that_methods_and_add_resource_declare() -> None:
+    agent = Equipped().add_resource("other", ResourceType.CHAT_MODEL, Model("local"))
+    plan = compile_plan(agent, "shop")
+    assert [(kind.value, name) for kind, name in plan.resources] == [
+        ("chat_model_connection", "local"),
+        ("chat_model", "model"),
+        ("tool", "add"),
+        ("chat_model", "other"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("descriptor", "message"),
+    [
+        (
+            ResourceDescriptor(clazz=Model, connection="remote"),
+            "chat_model 'x' refers to the chat_model_connection 'remote', which is not declared; declared are: 'local'",
+        ),
+        (ResourceDescriptor(clazz="no.such.Class"), "class 'no.such.Class' cannot be imported"),
+        (ResourceDescriptor(clazz=f"{__name__}.Nothing"), "has no class 'Nothing'"),
+        (ResourceDescriptor(clazz="Nothing"), "'Nothing' names no class"),
+        (ResourceDescriptor(clazz="collections.OrderedDict"), "is no subclass of flink_actions.Resource"),
+        (ResourceDescriptor(clazz=Connection), "declared as chat_model, but Connection is a chat_model_connection"),
+        (ResourceDescriptor(clazz=Model, connection=[3]), r"connection=\[3\] must name a chat_model_connection"),
+    ],
+)
+def test_a_resource_that_could_not_be_made_is_refused_at_load(descriptor: ResourceDescriptor, message: str) -> None:
+    agent = Equipped().add_resource("x", ResourceType.CHAT_MODEL, descriptor)
+    refused(lambda: compile_plan(agent, "shop"), ResourceDeclarationError, message)
+
+
+def test_resources_that_need_each_other_are_refused() -> None:
+    agent = Equipped()
+    agent.add_resource("a", ResourceType.CHAT_MODEL, ResourceDescriptor(clazz=Model, connection="local", fallback="b"))
+    agent.add_resource("b", ResourceType.CHAT_MODEL, ResourceDescriptor(clazz=Model, connection="local", fallback="a"))
+    refused(lambda: compile_plan(agent, "shop"), ResourceDeclarationError, "in a circle: a → b → a")
+
+
+def test_two_resources_of_one_name_and_type_are_refused() -> None:
+    refused(
+        lambda: Equipped().add_resource("local", ResourceType.CHAT_MODEL_CONNECTION, Connection()),
+        DuplicateNameError,
+        "two chat_model_connection resources named 'local'",
+    )
+
+
+def test_a_method_that_declares_no_resource_is_refused() -> None:
+    class Wrong(Base):
+        @chat_model_setup
+        def model(self) -> Any:
+            return "a model"
+
+    refused(lambda: compile_plan(Wrong(), "x"), ResourceDeclarationError, r"model\(\) returned a str")
+
+
+def test_output_events_may_trigger_too() -> None:
+    async def act(event: OutputEvent, ctx: RunnerContext) -> None: ...
+
+    assert plan_of(act, OutputEvent).actions[0].triggers == ("_output_event",)

@@ -1,0 +1,198 @@
+"""`def` actions: in threads, together while they are quick, apart when they block."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+import time
+
+import pytest
+from flink_actions import Agent, ContextEndedError, Event, OutputEvent, RunnerContext, action
+from flink_actions.engine.invocation import CancelReason, Failed, FailureKind, Succeeded
+from flink_actions.engine.threads import ThreadPool
+
+from tests.unit.engine.worker import Worker, sent_by
+
+variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
+
+
+class Threaded(Agent):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+        self.began: list[int] = []
+        self.refused: list[BaseException] = []
+
+    @action("quick")
+    def quick(self, event: Event, ctx: RunnerContext) -> None:
+        ctx.send_event(OutputEvent([event.attributes["n"], threading.current_thread() is threading.main_thread()]))
+
+    @action("variable")
+    def variable(self, event: Event, ctx: RunnerContext) -> None:
+        before = variable.get()
+        variable.set("changed")
+        ctx.send_event(OutputEvent(before))
+
+    @action("remember")
+    def remember(self, event: Event, ctx: RunnerContext) -> None:
+        memory = ctx.short_term_memory
+        memory.set("count", memory.get("count", default=0) + 1)
+        ctx.send_event(OutputEvent([memory.get("count"), ctx.key, ctx.run_number]))
+
+    @action("block")
+    def block(self, event: Event, ctx: RunnerContext) -> None:
+        self.began.append(event.attributes["n"])
+        self.gate.wait(10)
+        try:
+            ctx.send_event(OutputEvent(event.attributes["n"]))
+        except ContextEndedError as error:
+            self.refused.append(error)
+
+    @action("sleep")
+    def sleep(self, event: Event, ctx: RunnerContext) -> None:
+        time.sleep(0.02)
+
+    @action("fail")
+    def fail(self, event: Event, ctx: RunnerContext) -> None:
+        raise KeyError("nothing there")
+
+    @action("hidden")
+    def hidden(self, event: Event, ctx: RunnerContext) -> object:
+        async def inner() -> None: ...
+
+        return inner()
+
+
+@pytest.fixture
+def agent() -> Threaded:
+    return Threaded()
+
+
+async def test_def_actions_run_outside_the_event_loops_thread(agent: Threaded) -> None:
+    async with Worker(agent) as worker:
+        assert await worker.sent(*(worker.invocation("quick", {"n": n}) for n in range(100))) == [
+            [n, False] for n in range(100)
+        ]
+
+
+async def test_each_def_action_has_context_variables_of_its_own(agent: Threaded) -> None:
+    async with Worker(agent, threads=1) as worker:
+        assert await worker.sent(*(worker.invocation("variable", {}) for _ in range(3))) == ["unset"] * 3
+
+
+async def test_the_context_works_in_a_thread(agent: Threaded) -> None:
+    async with Worker(agent) as worker:
+        (first,) = await worker.run(worker.invocation("remember", {}, key=b'"k"', run_number=1))
+        assert isinstance(first, Succeeded)
+        assert first.changes is not None
+        version = first.changes.version
+        assert await worker.sent(
+            worker.invocation("remember", {}, key=b'"k"', run_number=2, memory_version=version)
+        ) == [[2, "k", 2]]
+
+
+async def test_def_actions_that_block_do_not_wait_for_each_other(agent: Threaded) -> None:
+    async with Worker(agent, threads=8) as worker:
+        worker.submit(*(worker.invocation("sleep", {}) for _ in range(2)))
+        await worker.outcomes(2)
+        began = time.monotonic()
+        await worker.run(*(worker.invocation("sleep", {}) for _ in range(8)))
+        # One after the other they take 160 ms.
+        assert time.monotonic() - began < 0.12
+
+
+async def test_the_first_frame_of_a_blocking_action_is_split_too(agent: Threaded) -> None:
+    async with Worker(agent, threads=8) as worker:
+        worker.submit(*(worker.invocation("sleep", {}) for _ in range(9)))
+        began = time.monotonic()
+        await worker.outcomes(9)
+        # The first one shows that it blocks; the other eight then run side by side.
+        assert time.monotonic() - began < 0.14
+
+
+async def test_the_pool_has_no_more_threads_than_it_may(agent: Threaded) -> None:
+    async with Worker(agent, threads=3) as worker:
+        for state in worker.scope.actions:
+            state.blocks = True
+        worker.submit(*(worker.invocation("block", {"n": n}) for n in range(10)))
+        await asyncio.sleep(0.1)
+        assert len(agent.began) == 3
+        agent.gate.set()
+        assert sorted(sent_by(await worker.outcomes(10))) == list(range(10))
+
+
+async def test_an_exception_in_a_thread_becomes_a_failure(agent: Threaded) -> None:
+    async with Worker(agent) as worker:
+        (outcome,) = await worker.run(worker.invocation("fail", {}))
+    assert isinstance(outcome, Failed)
+    assert (outcome.kind, outcome.exception) == (FailureKind.BUG, "KeyError")
+    assert "in fail" in outcome.stack
+    assert "flink_actions/engine" not in outcome.stack
+
+
+async def test_a_coroutine_that_a_def_action_returns_is_not_silently_dropped(agent: Threaded) -> None:
+    async with Worker(agent) as worker:
+        (outcome,) = await worker.run(worker.invocation("hidden", {}))
+    assert isinstance(outcome, Failed)
+    assert "returned an awaitable" in outcome.message
+
+
+async def test_a_def_action_over_its_limit_is_reported_and_its_thread_accounted_for(agent: Threaded) -> None:
+    async with Worker(agent) as worker:
+        (outcome,) = await worker.run(worker.invocation("block", {"n": 1}, remaining_ms=300))
+        assert isinstance(outcome, Failed)
+        assert outcome.kind is FailureKind.TIMEOUT
+        assert worker.dispatcher.overrun_threads == 1
+        assert worker.dispatcher.open_count == 0
+        agent.gate.set()
+        async with asyncio.timeout(5):
+            while worker.dispatcher.overrun_threads:
+                await asyncio.sleep(0.005)
+        # What it sends then belongs to nothing.
+        assert len(agent.refused) == 1
+        assert len(worker.outbox) == 0
+
+
+async def test_a_later_attempt_does_not_wait_for_a_thread_that_cannot_be_stopped(agent: Threaded) -> None:
+    async with Worker(agent) as worker:
+        worker.submit(worker.invocation("block", {"n": 1}, invocation_id=b"w" * 16))
+        await asyncio.sleep(0.02)
+        worker.submit(worker.invocation("block", {"n": 2}, invocation_id=b"w" * 16, attempt=2))
+        await asyncio.sleep(0.05)
+        assert agent.began == [1, 2]
+        assert worker.dispatcher.overrun_threads == 1
+        agent.gate.set()
+        outcomes = await worker.outcomes(2)
+        assert [type(outcome) for outcome in outcomes] == [Failed, Succeeded]
+
+
+async def test_a_def_action_that_is_cancelled_before_it_begins_never_begins(agent: Threaded) -> None:
+    async with Worker(agent, threads=1) as worker:
+        first, second = worker.invocation("block", {"n": 1}), worker.invocation("block", {"n": 2})
+        worker.submit(first, second)
+        await asyncio.sleep(0.02)
+        worker.dispatcher.cancel(worker.scope, [second.handle], CancelReason.SUPERSEDED)
+        (outcome,) = await worker.outcomes(1)
+        assert outcome.handle == second.handle
+        assert worker.dispatcher.overrun_threads == 0
+        agent.gate.set()
+        await worker.outcomes(1)
+        assert agent.began == [1]
+
+
+def test_a_pool_of_no_threads_is_refused() -> None:
+    with pytest.raises(ValueError, match="runs nothing"):
+        ThreadPool(0, "none")
+
+
+def test_threads_end_when_the_pool_is_closed() -> None:
+    pool = ThreadPool(4, "closing")
+    done = threading.Barrier(5)
+    for _ in range(4):
+        pool.submit(lambda: done.wait(5) and None)
+    done.wait(5)
+    pool.close()
+    for thread in [thread for thread in threading.enumerate() if thread.name.startswith("closing-")]:
+        thread.join(5)
+        assert not thread.is_alive()
