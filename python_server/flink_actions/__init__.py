@@ -16,6 +16,7 @@ from flink_actions.sdk.errors import (
 )
 from flink_actions.sdk.events import Event, EventType, InputEvent, OutputEvent
 from flink_actions.sdk.memory import MemoryObject, MemoryRef
+from flink_actions.sdk.policies import Backoff, Durability, OnFailure, OnMismatch
 from flink_actions.sdk.prompts import ChatMessage, MessageRole, Prompt
 from flink_actions.sdk.resources import (
     Resource,
@@ -36,9 +37,11 @@ from flink_actions.sdk.tools import FunctionTool, Tool
 __all__ = [
     "Agent",
     "AgentLoadError",
+    "Backoff",
     "ChatMessage",
     "ConfigOption",
     "ContextEndedError",
+    "Durability",
     "Event",
     "EventType",
     "FlinkActionsError",
@@ -50,6 +53,8 @@ __all__ = [
     "MessageRole",
     "NotDecodableError",
     "NotEncodableError",
+    "OnFailure",
+    "OnMismatch",
     "OutputEvent",
     "Prompt",
     "ReadableConfiguration",

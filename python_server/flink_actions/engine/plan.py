@@ -9,7 +9,8 @@ import re
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from enum import Enum
+from typing import Any, TypeVar
 
 from flink_actions.sdk import values
 from flink_actions.sdk.agent import ActionDeclaration, Agent
@@ -24,14 +25,33 @@ from flink_actions.sdk.errors import (
     TriggerError,
 )
 from flink_actions.sdk.events import INPUT_EVENT, OUTPUT_EVENT, Event
+from flink_actions.sdk.policies import Backoff, Durability, OnFailure, OnMismatch
 from flink_actions.sdk.resources import ResourceDeclaration, ResourceDescriptor, ResourceType
 
 _EVENT_TYPE = re.compile(r"[A-Za-z_][A-Za-z0-9_.:/-]*\Z")
 # What an event type never holds and an expression nearly always does.
 _EXPRESSION = re.compile(r"[\s()<>=!&|'\"\[\]?+*,]")
+_MOST_ATTEMPTS = 1_000_000
+_LONGEST_WAIT_SECONDS = 30 * 24 * 3600
 _BUILT_IN_TYPES = (INPUT_EVENT, OUTPUT_EVENT)
 
 ResourceKey = tuple[ResourceType, str]
+_C = TypeVar("_C", bound=Enum)
+
+
+@dataclass(frozen=True, slots=True)
+class FailurePolicy:
+    """What follows when an action fails; the operator keeps to it.
+
+    Args:
+        on_failure: When no attempt is left.
+        max_attempts: Attempts in all.
+        backoff: The waits between them.
+    """
+
+    on_failure: OnFailure = OnFailure.FAIL
+    max_attempts: int = 1
+    backoff: Backoff = field(default_factory=Backoff)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +65,9 @@ class Action:
         is_coroutine: It is an `async def`; otherwise it runs in a thread.
         triggers: Event types, each once.
         timeout_ms: Longest time that one attempt may run; 0: no limit.
+        failure_policy: What follows when it fails.
+        durability: Where its durable calls are recorded.
+        on_mismatch: What a replay does when the code makes other calls than the records say.
         config: The action's configuration.
         event_classes: Event type → how the declared annotation wants it: a class of typed events, or `InputEvent[T]`.
         location: Where it was declared.
@@ -56,6 +79,9 @@ class Action:
     is_coroutine: bool
     triggers: tuple[str, ...]
     timeout_ms: int
+    failure_policy: FailurePolicy
+    durability: Durability
+    on_mismatch: OnMismatch
     config: Mapping[str, Any]
     event_classes: Mapping[str, Any]
     location: Location
@@ -132,8 +158,9 @@ def _compile_action(index: int, declared: ActionDeclaration) -> Action:
         raise AgentLoadError(
             f"configuration of action {declared.name!r} is no JSON: {error}", declared.location
         ) from error
-    timeout = declared.timeout_seconds
-    if timeout is not None and not timeout > 0:
+    policies = declared.policies
+    timeout = policies.timeout_seconds
+    if timeout is not None and not (_is_number(timeout) and timeout > 0):
         raise AgentLoadError(
             f"action {declared.name!r} has timeout_seconds={timeout!r}: it must be above 0", declared.location
         )
@@ -144,10 +171,64 @@ def _compile_action(index: int, declared: ActionDeclaration) -> Action:
         is_coroutine=_is_coroutine(declared.function),
         triggers=triggers,
         timeout_ms=0 if timeout is None else max(1, round(timeout * 1000)),
+        failure_policy=_failure_policy(declared),
+        durability=_choice(declared, "durability", policies.durability, Durability),
+        on_mismatch=_choice(declared, "on_mismatch", policies.on_mismatch, OnMismatch),
         config=dict(declared.config),
         event_classes=_event_classes(declared, annotation, triggers),
         location=declared.location,
     )
+
+
+def _failure_policy(declared: ActionDeclaration) -> FailurePolicy:
+    policies = declared.policies
+    if policies.on_failure == "retry":
+        raise AgentLoadError(
+            f"action {declared.name!r} has on_failure='retry': max_attempts says how often it is tried, and on_failure "
+            "what follows the last attempt ('fail', 'dead_letter' or 'ignore')",
+            declared.location,
+        )
+    attempts = policies.max_attempts
+    if isinstance(attempts, bool) or not isinstance(attempts, int) or not 1 <= attempts <= _MOST_ATTEMPTS:
+        raise AgentLoadError(
+            f"action {declared.name!r} has max_attempts={attempts!r}: it counts the first attempt too, and is from 1 "
+            f"to {_MOST_ATTEMPTS}",
+            declared.location,
+        )
+    given = policies.backoff
+    backoff = given if isinstance(given, Backoff) or not _is_number(given) else Backoff(given)
+    if not isinstance(backoff, Backoff) or not _is_possible(backoff):
+        raise AgentLoadError(
+            f"action {declared.name!r} has backoff={backoff!r}: it is seconds, or a Backoff with waits not below 0, a "
+            "multiplier from 1 to 1000 and a jitter from 0 to 1",
+            declared.location,
+        )
+    return FailurePolicy(_choice(declared, "on_failure", policies.on_failure, OnFailure), attempts, backoff)
+
+
+def _is_possible(backoff: Backoff) -> bool:
+    fields = (backoff.initial_seconds, backoff.multiplier, backoff.max_seconds, backoff.jitter)
+    return (
+        all(_is_number(value) for value in fields)
+        and 0 <= backoff.initial_seconds <= _LONGEST_WAIT_SECONDS
+        and 0 <= backoff.max_seconds <= _LONGEST_WAIT_SECONDS
+        and 1 <= backoff.multiplier <= 1000
+        and 0 <= backoff.jitter <= 1
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _choice(declared: ActionDeclaration, option: str, value: Any, choices: type[_C]) -> _C:
+    try:
+        return choices(value)
+    except ValueError:
+        known = ", ".join(repr(choice.value) for choice in choices)
+        raise AgentLoadError(
+            f"action {declared.name!r} has {option}={value!r}: it is one of {known}", declared.location
+        ) from None
 
 
 def _is_coroutine(function: Callable[..., Any]) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, TypeVar
 
 from flink_actions.sdk.errors import DuplicateNameError, Location, ResourceDeclarationError
 from flink_actions.sdk.events import Event
+from flink_actions.sdk.policies import ActionPolicies, Backoff, Durability, OnFailure, OnMismatch
 from flink_actions.sdk.resources import Resource, ResourceDeclaration, ResourceDescriptor, ResourceType, declaration_of
 
 Trigger = str | type[Event]
@@ -28,7 +29,7 @@ class ActionDeclaration:
         function: What runs; bound if it is a method.
         triggers: Event types, or classes of typed events.
         location: Where it was declared.
-        timeout_seconds: Longest time that one attempt may run; None: no limit.
+        policies: What happens when it fails, takes long, or is repeated.
         config: The action's own configuration.
     """
 
@@ -36,7 +37,7 @@ class ActionDeclaration:
     function: Callable[..., Any]
     triggers: tuple[Any, ...]
     location: Location
-    timeout_seconds: float | None = None
+    policies: ActionPolicies = field(default_factory=ActionPolicies)
     config: dict[str, Any] = field(default_factory=dict)
 
 
@@ -45,7 +46,7 @@ class ActionMark:
     """What `@action` leaves on a function."""
 
     triggers: tuple[Any, ...]
-    timeout_seconds: float | None
+    policies: ActionPolicies
     config: dict[str, Any]
 
 
@@ -54,7 +55,16 @@ class ActionMark:
 _marked_lines: dict[tuple[str, str], list[Location]] = {}
 
 
-def action(*triggers: Trigger, timeout_seconds: float | None = None, **config: Any) -> Callable[[F], F]:
+def action(
+    *triggers: Trigger,
+    timeout_seconds: float | None = None,
+    on_failure: OnFailure | str = OnFailure.FAIL,
+    max_attempts: int = 1,
+    backoff: Backoff | float = Backoff(),  # noqa: B008 (frozen)
+    durability: Durability | str = Durability.CHECKPOINT,
+    on_mismatch: OnMismatch | str = OnMismatch.FAIL,
+    **config: Any,
+) -> Callable[[F], F]:
     """Mark a function as an action of its agent.
 
     The function takes `(event, ctx)` (a method: `(self, event, ctx)`), is `async def` or `def`, and runs once per event
@@ -64,6 +74,12 @@ def action(*triggers: Trigger, timeout_seconds: float | None = None, **config: A
         triggers: Event types such as `"rated"` or `EventType.InputEvent`, or classes of typed events.
         timeout_seconds: Longest time that one attempt may run. Then an `async def` is cancelled, and the attempt has
             failed.
+        on_failure: What follows when no attempt is left: `"fail"` the job, `"dead_letter"` or `"ignore"`.
+        max_attempts: How often it may be tried in all. After a `TerminalError` it is not tried again. Only failures of
+            the action count: a worker that dies or is stopped under it costs no attempt.
+        backoff: The wait before another attempt, or its first length in seconds.
+        durability: Where its durable calls are recorded: `"none"`, `"checkpoint"` or `"synchronous"`.
+        on_mismatch: What a repeated attempt does that makes other calls than were recorded: `"fail"` or `"truncate"`.
         config: The action's configuration, JSON values: `ctx.action_config`.
 
     Example:
@@ -71,11 +87,15 @@ def action(*triggers: Trigger, timeout_seconds: float | None = None, **config: A
         ...     @action(EventType.InputEvent)
         ...     async def rate(self, event: InputEvent, ctx: RunnerContext) -> None:
         ...         ctx.send_event(OutputEvent(output=len(event.input)))
+        ...
+        ...     @action("ask", max_attempts=5, backoff=0.5, on_failure="dead_letter", timeout_seconds=30)
+        ...     async def ask(self, event: Event, ctx: RunnerContext) -> None: ...
     """
+    policies = ActionPolicies(timeout_seconds, on_failure, max_attempts, backoff, durability, on_mismatch)
 
     def mark(function: F) -> F:
         plain: Any = function.__func__ if isinstance(function, (staticmethod, classmethod)) else function
-        plain.__action_mark__ = ActionMark(triggers, timeout_seconds, config)
+        plain.__action_mark__ = ActionMark(triggers, policies, config)
         place = (getattr(plain, "__module__", ""), getattr(plain, "__qualname__", ""))
         _marked_lines.setdefault(place, []).append(location_of(plain))
         return function
@@ -127,6 +147,11 @@ class Agent:
         func: Callable[..., Any],
         *,
         timeout_seconds: float | None = None,
+        on_failure: OnFailure | str = OnFailure.FAIL,
+        max_attempts: int = 1,
+        backoff: Backoff | float = Backoff(),  # noqa: B008 (frozen)
+        durability: Durability | str = Durability.CHECKPOINT,
+        on_mismatch: OnMismatch | str = OnMismatch.FAIL,
         **config: Any,
     ) -> Agent:
         """Add an action to this instance.
@@ -135,7 +160,12 @@ class Agent:
             name: Unique within the agent.
             trigger_conditions: As the arguments of `@action`.
             func: The function `(event, ctx)`.
-            timeout_seconds: As for `@action`.
+            timeout_seconds: As for `@action`, like the following.
+            on_failure: What follows when no attempt is left.
+            max_attempts: How often it may be tried.
+            backoff: The wait before another attempt.
+            durability: Where its durable calls are recorded.
+            on_mismatch: What a repeated attempt does that makes other calls.
             config: The action's configuration.
 
         Returns:
@@ -154,7 +184,8 @@ class Agent:
                 "rename one",
                 location,
             )
-        self._actions_added()[name] = ActionDeclaration(name, func, tuple(triggers), location, timeout_seconds, config)
+        policies = ActionPolicies(timeout_seconds, on_failure, max_attempts, backoff, durability, on_mismatch)
+        self._actions_added()[name] = ActionDeclaration(name, func, tuple(triggers), location, policies, config)
         return self
 
     def add_resource(self, name: str, resource_type: ResourceType, instance: Resource | ResourceDescriptor) -> Agent:
@@ -193,7 +224,7 @@ class Agent:
             if mark is not None:
                 bound = getattr(self, attribute)
                 found[attribute] = ActionDeclaration(
-                    attribute, bound, mark.triggers, location_of(bound), mark.timeout_seconds, mark.config
+                    attribute, bound, mark.triggers, location_of(bound), mark.policies, mark.config
                 )
         return [*found.values(), *self._actions_added().values()]
 

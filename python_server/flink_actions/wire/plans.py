@@ -4,9 +4,25 @@ from __future__ import annotations
 
 import hashlib
 
-from flink_actions.engine.plan import Action, Plan
+from flink_actions.engine.plan import Action, FailurePolicy, Plan
 from flink_actions.sdk import values
+from flink_actions.sdk.policies import Durability, OnFailure, OnMismatch
 from flink_actions.wire.v1 import plan_pb2
+
+_DECISIONS = {
+    OnFailure.FAIL: plan_pb2.FailurePolicy.FAIL,
+    OnFailure.DEAD_LETTER: plan_pb2.FailurePolicy.DEAD_LETTER,
+    OnFailure.IGNORE: plan_pb2.FailurePolicy.IGNORE,
+}
+_DURABILITIES = {
+    Durability.NONE: plan_pb2.NONE,
+    Durability.CHECKPOINT: plan_pb2.CHECKPOINT,
+    Durability.SYNCHRONOUS: plan_pb2.SYNCHRONOUS,
+}
+_MISMATCHES = {
+    OnMismatch.FAIL: plan_pb2.MISMATCH_FAIL,
+    OnMismatch.TRUNCATE: plan_pb2.MISMATCH_TRUNCATE,
+}
 
 
 def encode_plan(plan: Plan) -> plan_pb2.Plan:
@@ -22,6 +38,21 @@ def _encode_action(action: Action) -> plan_pb2.Action:
     return plan_pb2.Action(
         name=action.name,
         triggers=[plan_pb2.Trigger(event_type=event_type) for event_type in action.triggers],
+        on_failure=_encode_failure_policy(action.failure_policy),
         timeout_ms=action.timeout_ms,
+        durability=_DURABILITIES[action.durability],
+        on_mismatch=_MISMATCHES[action.on_mismatch],
         config=values.encode(action.config, "config") if action.config else b"",
+    )
+
+
+def _encode_failure_policy(policy: FailurePolicy) -> plan_pb2.FailurePolicy:
+    backoff = policy.backoff
+    return plan_pb2.FailurePolicy(
+        decision=_DECISIONS[policy.on_failure],
+        max_attempts=policy.max_attempts,
+        initial_backoff_ms=round(backoff.initial_seconds * 1000),
+        max_backoff_ms=round(backoff.max_seconds * 1000),
+        multiplier_permille=round(backoff.multiplier * 1000),
+        jitter_permille=round(backoff.jitter * 1000),
     )

@@ -11,9 +11,13 @@ import pytest
 from flink_actions import (
     Agent,
     AgentLoadError,
+    Backoff,
+    Durability,
     Event,
     EventType,
     InputEvent,
+    OnFailure,
+    OnMismatch,
     OutputEvent,
     Resource,
     ResourceDescriptor,
@@ -24,7 +28,7 @@ from flink_actions import (
     chat_model_setup,
     tool,
 )
-from flink_actions.engine.plan import Plan, compile_plan
+from flink_actions.engine.plan import FailurePolicy, Plan, compile_plan
 from flink_actions.sdk.errors import (
     DuplicateNameError,
     EmptyAgentError,
@@ -101,7 +105,11 @@ def test_a_subclass_may_forget_to_call_the_constructor() -> None:
 def test_two_added_actions_of_one_name_are_refused() -> None:
     async def act(event: Event, ctx: RunnerContext) -> None: ...
 
-    refused(lambda: Base().add_action("first", ["x"], act), DuplicateNameError, r"two actions named 'first' .*:\d+\): rename")
+    refused(
+        lambda: Base().add_action("first", ["x"], act),
+        DuplicateNameError,
+        r"two actions named 'first' .*:\d+\): rename",
+    )
 
 
 def test_two_methods_of_one_name_are_refused_although_python_forgets_the_first() -> None:
@@ -159,7 +167,9 @@ def test_a_method_that_forgot_self_is_told_so() -> None:
     refused(lambda: compile_plan(Selfless(), "x"), SignatureError, "add `self`, or @staticmethod")
 
 
-async def _optional(event: Event, ctx: RunnerContext, more: int = 1, *rest: int, last: int = 2, **others: int) -> None: ...
+async def _optional(
+    event: Event, ctx: RunnerContext, more: int = 1, *rest: int, last: int = 2, **others: int
+) -> None: ...
 async def _anything(*arguments: Any) -> None: ...
 
 
@@ -210,6 +220,23 @@ def test_a_configuration_that_is_no_json_is_refused() -> None:
 
 def test_a_time_limit_of_nothing_is_refused() -> None:
     refused(lambda: plan_of(_act, timeout_seconds=0), AgentLoadError, "timeout_seconds=0: it must be above 0")
+
+
+def test_policies_are_checked_when_the_agent_is_loaded_and_waits_may_be_plain_seconds() -> None:
+    policy = plan_of(_act, max_attempts=4, backoff=0.5, on_failure="dead_letter").actions[0].failure_policy
+    assert policy == FailurePolicy(OnFailure.DEAD_LETTER, 4, Backoff(0.5))
+    plain = plan_of(_act).actions[0]
+    assert (plain.failure_policy, plain.durability, plain.on_mismatch) == (
+        FailurePolicy(),
+        Durability.CHECKPOINT,
+        OnMismatch.FAIL,
+    )
+    refused(lambda: plan_of(_act, max_attempts=0), AgentLoadError, "max_attempts=0: it counts the first attempt too")
+    refused(lambda: plan_of(_act, on_failure="retry"), AgentLoadError, "max_attempts says how often")
+    refused(lambda: plan_of(_act, on_failure="drop"), AgentLoadError, "one of 'fail', 'dead_letter', 'ignore'")
+    refused(lambda: plan_of(_act, backoff=Backoff(jitter=2)), AgentLoadError, "a jitter from 0 to 1")
+    refused(lambda: plan_of(_act, durability="sync"), AgentLoadError, "one of 'none', 'checkpoint', 'synchronous'")
+    refused(lambda: plan_of(_act, on_mismatch="skip"), AgentLoadError, "one of 'fail', 'truncate'")
 
 
 def test_an_annotation_that_no_trigger_brings_is_refused() -> None:
