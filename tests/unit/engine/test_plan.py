@@ -101,7 +101,11 @@ def test_a_subclass_may_forget_to_call_the_constructor() -> None:
 def test_two_added_actions_of_one_name_are_refused() -> None:
     async def act(event: Event, ctx: RunnerContext) -> None: ...
 
-    refused(lambda: Base().add_action("first", ["x"], act), DuplicateNameError, r"two actions named 'first' .*:\d+\): rename")
+    refused(
+        lambda: Base().add_action("first", ["x"], act),
+        DuplicateNameError,
+        r"two actions named 'first' .*:\d+\): rename",
+    )
 
 
 def test_two_methods_of_one_name_are_refused_although_python_forgets_the_first() -> None:
@@ -111,7 +115,7 @@ def test_two_methods_of_one_name_are_refused_although_python_forgets_the_first()
             async def act(self, event: Event, ctx: RunnerContext) -> None: ...
 
             @action("b")
-            async def act(self, event: Event, ctx: RunnerContext) -> None: ...  # noqa: F811
+            async def act(self, event: Event, ctx: RunnerContext) -> None: ...  # type: ignore[no-redef] # noqa: F811
 
     refused(make, DuplicateNameError, "agent Twice has two actions named 'act'")
 
@@ -154,12 +158,14 @@ def test_a_generator_is_refused() -> None:
 def test_a_method_that_forgot_self_is_told_so() -> None:
     class Selfless(Agent):
         @action("a")
-        async def act(event: Event, ctx: RunnerContext) -> None: ...  # type: ignore[misc] # noqa: N805
+        async def act(event: Event, ctx: RunnerContext) -> None: ...  # type: ignore[misc]
 
     refused(lambda: compile_plan(Selfless(), "x"), SignatureError, "add `self`, or @staticmethod")
 
 
-async def _optional(event: Event, ctx: RunnerContext, more: int = 1, *rest: int, last: int = 2, **others: int) -> None: ...
+async def _optional(
+    event: Event, ctx: RunnerContext, more: int = 1, *rest: int, last: int = 2, **others: int
+) -> None: ...
 async def _anything(*arguments: Any) -> None: ...
 
 
