@@ -114,8 +114,8 @@ def test_two_methods_of_one_name_are_refused_although_python_forgets_the_first()
             @action("a")
             async def act(self, event: Event, ctx: RunnerContext) -> None: ...
 
-            @action("b")
-            async def act(self, event: Event, ctx: RunnerContext) -> None: ...  # type: ignore[no-redef] # noqa: F811
+            @action("b")  # type: ignore[no-redef]
+            async def act(self, event: Event, ctx: RunnerContext) -> None: ...  # noqa: F811
 
     refused(make, DuplicateNameError, "agent Twice has two actions named 'act'")
 
