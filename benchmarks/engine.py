@@ -23,9 +23,10 @@ from collections.abc import Callable, Iterator
 
 import orjson
 from flink_actions import Agent, Event, EventType, InputEvent, OutputEvent, RunnerContext, action
-from flink_actions.engine.dispatcher import Dispatcher, Scope
+from flink_actions.engine.dispatcher import Dispatcher
 from flink_actions.engine.outbox import Outbox
 from flink_actions.engine.plan import compile_plan
+from flink_actions.engine.scope import Scope
 from flink_actions.wire.codec import decode_invocations, encode_outcomes
 from flink_actions.wire.v1 import session_pb2
 

@@ -150,7 +150,9 @@ class _FreshFinder:
 def _fresh_imports(roots: Sequence[Path]) -> Iterator[None]:
     _earlier_roots.update(roots)
     for name, module in list(sys.modules.items()):
-        if name != "__main__" and any(_is_own(name, getattr(module, "__file__", None), root) for root in _earlier_roots):
+        if name != "__main__" and any(
+            _is_own(name, getattr(module, "__file__", None), root) for root in _earlier_roots
+        ):
             del sys.modules[name]
     importlib.invalidate_caches()
     for root in reversed(roots):
@@ -200,7 +202,8 @@ def _agents_at(place: _Place) -> list[tuple[str, Agent]]:
     file = getattr(module, "__file__", None)
     if place.file is not None and (file is None or Path(file).resolve() != place.file):
         raise TargetError(
-            f"target {place.target!r}: the name {place.module!r} is taken by {file or 'a built-in module'}: rename the file"
+            f"target {place.target!r}: the name {place.module!r} is taken by {file or 'a built-in module'}: "
+            "rename the file"
         )
     found: Any = module
     for part in place.attribute.split("."):

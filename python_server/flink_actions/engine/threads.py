@@ -6,8 +6,8 @@ which one action that never returns must not.
 
 from __future__ import annotations
 
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 
 
@@ -26,33 +26,39 @@ class ThreadPool:
             raise ValueError(f"a thread pool of {size} threads runs nothing: use 1 or more")
         self._size = size
         self._name = name
-        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._jobs: deque[Callable[[], None]] = deque()
+        self._has_jobs = threading.Condition()
         self._threads: list[threading.Thread] = []
-        self._waiting = 0
-        self._lock = threading.Lock()
+        # Threads that wait, those among them that were notified and have not taken their job yet.
+        self._idle = 0
+        self._is_closed = False
 
     def submit(self, job: Callable[[], None]) -> None:
         """Run a job in one of the threads. It must not raise."""
-        with self._lock:
-            self._jobs.put(job)
-            if self._waiting < self._jobs.qsize() and len(self._threads) < self._size:
+        with self._has_jobs:
+            self._jobs.append(job)
+            # Not "is anybody idle": one that was notified has its job waiting here as well.
+            if self._idle >= len(self._jobs):
+                self._has_jobs.notify()
+            elif len(self._threads) < self._size:
                 thread = threading.Thread(target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True)
                 self._threads.append(thread)
                 thread.start()
 
     def close(self) -> None:
         """Let the threads end when they have done what is queued. Waits for nothing."""
-        with self._lock:
-            for _ in self._threads:
-                self._jobs.put(None)
+        with self._has_jobs:
+            self._is_closed = True
+            self._has_jobs.notify_all()
 
     def _work(self) -> None:
         while True:
-            with self._lock:
-                self._waiting += 1
-            job = self._jobs.get()
-            with self._lock:
-                self._waiting -= 1
-            if job is None:
-                return
+            with self._has_jobs:
+                while not self._jobs:
+                    if self._is_closed:
+                        return
+                    self._idle += 1
+                    self._has_jobs.wait()
+                    self._idle -= 1
+                job = self._jobs.popleft()
             job()

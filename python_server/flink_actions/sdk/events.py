@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import uuid
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol
 
 from flink_actions.sdk import values
 from flink_actions.sdk.errors import FlinkActionsError, NotDecodableError
@@ -18,7 +18,18 @@ from flink_actions.sdk.errors import FlinkActionsError, NotDecodableError
 INPUT_EVENT = "_input_event"
 OUTPUT_EVENT = "_output_event"
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar, dataclass_transform
+
+    T = TypeVar("T", default=Any)
+else:
+    from typing import TypeVar
+
+    T = TypeVar("T")
+
+    def dataclass_transform(**_: Any) -> Any:
+        """Tells type checkers only; Python 3.10 does not have it."""
+        return lambda cls: cls
 
 
 class EventOrigin(Protocol):
@@ -57,6 +68,7 @@ class EventType:
     OutputEvent = OUTPUT_EVENT
 
 
+@dataclass_transform(field_specifiers=(dataclasses.field,))
 class Event:
     """Something that happened, by type and attributes.
 
@@ -86,7 +98,21 @@ class Event:
     _sent = None
     _attributes = None  # type: dict[str, Any] | None
 
-    def __init__(self, type: str, attributes: dict[str, Any] | None = None) -> None:
+    # The constructor of a typed event.
+    _typed_init = None
+
+    if TYPE_CHECKING:
+
+        def __init__(self, type: str, attributes: dict[str, Any] | None = None) -> None: ...
+    else:
+
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            if self._typed_init is None:
+                self._make(*arguments, **named)
+            else:
+                self._typed_init(*arguments, **named)
+
+    def _make(self, type: str, attributes: dict[str, Any] | None = None) -> None:
         if not type:
             raise ValueError("an event needs a type: Event(type='rated', attributes={...})")
         self.type = type
@@ -101,6 +127,9 @@ class Event:
             cls.__init__ = sys.modules["pydantic"].BaseModel.__init__  # type: ignore[method-assign]
         elif "__init__" not in cls.__dict__:
             dataclasses.dataclass(eq=False, repr=False)(cls)
+            # Put aside: an author's own @dataclass (frozen, say) makes no constructor where there is one already.
+            cls._typed_init = cls.__dict__["__init__"]
+            del cls.__init__
 
     @property
     def id(self) -> uuid.UUID:

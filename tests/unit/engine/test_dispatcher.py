@@ -20,8 +20,8 @@ from flink_actions import (
     action,
 )
 from flink_actions.engine.invocation import (
-    BounceReason,
     Bounced,
+    BounceReason,
     CancelReason,
     Failed,
     FailureKind,
@@ -161,7 +161,9 @@ def failed(outcome: Any) -> Failed:
 
 async def test_events_leave_in_the_order_they_were_sent_with_ids_that_repeat(shop: Shop) -> None:
     async with Worker(shop) as worker:
-        first, again = (worker.invocation("about", {}, invocation_id=b"i" * 16, event_source=b"s" * 16) for _ in range(2))
+        first, again = (
+            worker.invocation("about", {}, invocation_id=b"i" * 16, event_source=b"s" * 16) for _ in range(2)
+        )
         (one,), (two,) = await worker.run(first), await worker.run(again)
     assert isinstance(one, Succeeded)
     assert [event_type for event_type, _, _ in one.events] == ["sent", "_output_event"]
@@ -307,7 +309,7 @@ async def test_a_frame_is_acknowledged_when_its_actions_were_stepped_not_when_th
     async with Worker(shop) as worker:
         worker.submit(*(worker.invocation("wait", {"n": n}) for n in range(40)))
         async with asyncio.timeout(5):
-            while not worker.stepped_frames:
+            while not worker.stepped_frames:  # noqa: ASYNC110
                 await asyncio.sleep(0)
         assert len(shop.began) == 40
         assert worker.scope.open_count == 40
@@ -377,7 +379,7 @@ async def test_cancel_reaches_an_attempt_whose_task_has_not_begun(shop: Shop) ->
         late = worker.invocation("wait", {"n": "late"})
         worker.submit(late)
         # One turn: the leader has made the task, and the task has not been stepped.
-        while not hasattr(worker.scope.open[late.handle], "task"):
+        while not hasattr(worker.scope.open[late.handle], "task"):  # noqa: ASYNC110
             await asyncio.sleep(0)
         worker.dispatcher.cancel(worker.scope, list(worker.scope.open), CancelReason.JOB_CANCELLED)
         outcomes = await worker.outcomes(65)

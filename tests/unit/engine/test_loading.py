@@ -85,7 +85,9 @@ def test_a_file_in_a_package_may_import_relatively(tree: Any) -> None:
     assert names(load_agents("pack.shop:agent")) == ["agent"]
 
 
-def test_a_module_beside_the_file_is_found_from_anywhere(tree: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_beside_the_file_is_found_from_anywhere(
+    tree: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tree("deep/answers.py", "ANSWER = 5")
     tree("deep/shop.py", "import answers\n" + AGENT.format(answer=1) + "agent = Shop()")
     monkeypatch.chdir("/")

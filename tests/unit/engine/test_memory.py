@@ -9,7 +9,14 @@ from typing import Any
 
 import pydantic
 import pytest
-from flink_actions import ContextEndedError, MemoryObject, MemoryPathError, MemoryRef, NotDecodableError, NotEncodableError
+from flink_actions import (
+    ContextEndedError,
+    MemoryObject,
+    MemoryPathError,
+    MemoryRef,
+    NotDecodableError,
+    NotEncodableError,
+)
 from flink_actions.engine.memory import AttemptMemory, MemoryNode
 from flink_actions.engine.mirrors import GONE, OBJECT, Entries
 
@@ -32,7 +39,9 @@ Made = tuple[MemoryNode, AttemptMemory]
 @pytest.fixture
 def make() -> Callable[..., Made]:
     def make(**values: bytes) -> Made:
-        memory = AttemptMemory("short_term", Entries({path.replace("__", "."): value for path, value in values.items()}))
+        memory = AttemptMemory(
+            "short_term", Entries({path.replace("__", "."): value for path, value in values.items()})
+        )
         return MemoryNode(memory), memory
 
     return make
@@ -47,7 +56,12 @@ def test_what_is_set_is_read_back_and_told_as_a_change(make: Callable[..., Made]
 
 def test_what_is_only_read_is_no_change(make: Callable[..., Made]) -> None:
     root, memory = make(a=b"1", b=OBJECT, b__c=b"2")
-    assert (root.get("a"), root.get("b.c"), root.get("nothing"), root.get("nothing.at.all", default=3)) == (1, 2, None, 3)
+    assert (root.get("a"), root.get("b.c"), root.get("nothing"), root.get("nothing.at.all", default=3)) == (
+        1,
+        2,
+        None,
+        3,
+    )
     assert root.get_fields()["a"] == 1
     assert "b.c" in root
     assert memory.changes == {}
@@ -180,7 +194,12 @@ def test_a_path_does_not_lead_through_a_value(make: Callable[..., Made]) -> None
 @pytest.mark.parametrize("path", ["", ".", "a.", ".a", "a..b", 5, None])
 def test_what_is_no_path_is_refused(make: Callable[..., Made], path: Any) -> None:
     root, memory = make()
-    for use in (lambda: root.set(path, 1), lambda: root.get(path), lambda: root.delete(path), lambda: root.new_object(path)):
+    for use in (
+        lambda: root.set(path, 1),
+        lambda: root.get(path),
+        lambda: root.delete(path),
+        lambda: root.new_object(path),
+    ):
         with pytest.raises(MemoryPathError, match="memory path"):
             use()
     assert memory.changes == {}

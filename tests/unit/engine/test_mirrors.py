@@ -214,7 +214,7 @@ async def test_a_failed_or_cancelled_attempt_leaves_the_mirror_as_it_was() -> No
         await worker.run(start)
         waiting = worker.invocation("wait", {}, key=b"k", memory_version=V1)
         worker.submit(waiting)
-        while not hasattr(worker.scope.open[waiting.handle], "task"):
+        while not hasattr(worker.scope.open[waiting.handle], "task"):  # noqa: ASYNC110
             await asyncio.sleep(0)
         worker.dispatcher.cancel(worker.scope, [waiting.handle], CancelReason.SUPERSEDED)
         await worker.outcomes(1)

@@ -118,7 +118,7 @@ def test_two_methods_of_one_name_are_refused_although_python_forgets_the_first()
             @action("a")
             async def act(self, event: Event, ctx: RunnerContext) -> None: ...
 
-            @action("b")
+            @action("b")  # type: ignore[no-redef]
             async def act(self, event: Event, ctx: RunnerContext) -> None: ...  # noqa: F811
 
     refused(make, DuplicateNameError, "agent Twice has two actions named 'act'")
@@ -162,7 +162,7 @@ def test_a_generator_is_refused() -> None:
 def test_a_method_that_forgot_self_is_told_so() -> None:
     class Selfless(Agent):
         @action("a")
-        async def act(event: Event, ctx: RunnerContext) -> None: ...  # type: ignore[misc] # noqa: N805
+        async def act(event: Event, ctx: RunnerContext) -> None: ...  # type: ignore[misc]
 
     refused(lambda: compile_plan(Selfless(), "x"), SignatureError, "add `self`, or @staticmethod")
 

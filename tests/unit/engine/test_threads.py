@@ -147,7 +147,7 @@ async def test_a_def_action_over_its_limit_is_reported_and_its_thread_accounted_
         assert worker.dispatcher.open_count == 0
         agent.gate.set()
         async with asyncio.timeout(5):
-            while worker.dispatcher.overrun_threads:
+            while worker.dispatcher.overrun_threads:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
         # What it sends then belongs to nothing.
         assert len(agent.refused) == 1
@@ -186,11 +186,29 @@ def test_a_pool_of_no_threads_is_refused() -> None:
         ThreadPool(0, "none")
 
 
+def test_a_job_never_waits_while_the_pool_may_grow() -> None:
+    pool = ThreadPool(8, "growing")
+    for _ in range(200):
+        together = threading.Barrier(9)
+
+        def meet(together: threading.Barrier = together) -> None:
+            together.wait(5)
+
+        for _ in range(8):
+            pool.submit(meet)
+        together.wait(5)
+    pool.close()
+
+
 def test_threads_end_when_the_pool_is_closed() -> None:
     pool = ThreadPool(4, "closing")
     done = threading.Barrier(5)
+
+    def meet() -> None:
+        done.wait(5)
+
     for _ in range(4):
-        pool.submit(lambda: done.wait(5) and None)
+        pool.submit(meet)
     done.wait(5)
     pool.close()
     for thread in [thread for thread in threading.enumerate() if thread.name.startswith("closing-")]:

@@ -1,43 +1,56 @@
-"""What an operator reads of an agent's plan."""
+"""Plans as messages."""
 
 from __future__ import annotations
 
-from flink_actions import Agent, Backoff, Event, RunnerContext
+import hashlib
+
+from flink_actions import Agent, Event, EventType, RunnerContext, action
 from flink_actions.engine.plan import compile_plan
-from flink_actions.wire.plans import encode_plan
+from flink_actions.wire.codec import encode_plan
 from flink_actions.wire.v1 import plan_pb2
 
 
-async def _act(event: Event, ctx: RunnerContext) -> None: ...
+class Shop(Agent):
+    @action(EventType.InputEvent, "again", timeout_seconds=2, limit=3)
+    async def act(self, event: Event, ctx: RunnerContext) -> None: ...
+
+    @action("more")
+    def more(self, event: Event, ctx: RunnerContext) -> None: ...
 
 
-def test_policies_travel_as_milliseconds_and_thousandths() -> None:
-    agent = Agent().add_action(
-        "act",
-        "_input_event",
-        _act,
-        timeout_seconds=2.5,
-        max_attempts=5,
-        backoff=Backoff(0.25, multiplier=1.5, max_seconds=8, jitter=0.2),
-        on_failure="dead_letter",
-        durability="none",
-        on_mismatch="truncate",
-    )
-    sent = encode_plan(compile_plan(agent, "shop")).actions[0]
-    assert sent.on_failure == plan_pb2.FailurePolicy(
-        decision=plan_pb2.FailurePolicy.DEAD_LETTER,
-        max_attempts=5,
-        initial_backoff_ms=250,
-        max_backoff_ms=8000,
-        multiplier_permille=1500,
-        jitter_permille=200,
-    )
-    assert (sent.timeout_ms, sent.durability, sent.on_mismatch) == (2500, plan_pb2.NONE, plan_pb2.MISMATCH_TRUNCATE)
+class Other(Shop):
+    @action("more", limit=1)
+    def more(self, event: Event, ctx: RunnerContext) -> None: ...
 
 
-def test_another_policy_makes_another_plan() -> None:
-    digests = {
-        encode_plan(compile_plan(Agent().add_action("act", "a", _act, **options), "shop")).digest
-        for options in ({}, {"max_attempts": 2}, {"on_failure": "ignore"}, {"durability": "none"})
-    }
-    assert len(digests) == 4
+def test_a_plan_says_what_its_actions_are() -> None:
+    message = encode_plan(compile_plan(Shop(), "shop", code_digest=b"c" * 32))
+    assert message.agent == "shop"
+    assert message.code_digest == b"c" * 32
+    assert [(a.name, [t.event_type for t in a.triggers], a.timeout_ms, a.config) for a in message.actions] == [
+        ("act", ["_input_event", "again"], 2000, b'{"limit":3}'),
+        ("more", ["more"], 0, b""),
+    ]
+
+
+def test_the_digest_is_that_of_the_message_without_its_digests() -> None:
+    message = encode_plan(compile_plan(Shop(), "shop", code_digest=b"c" * 32))
+    bare = plan_pb2.Plan()
+    bare.CopyFrom(message)
+    bare.ClearField("digest")
+    bare.ClearField("code_digest")
+    assert message.digest == hashlib.sha256(bare.SerializeToString(deterministic=True)).digest()
+
+
+def test_the_digest_changes_with_the_plan_and_not_with_the_code() -> None:
+    digests = [
+        encode_plan(compile_plan(agent, name, code_digest=code)).digest
+        for agent, name, code in (
+            (Shop(), "shop", b"1"),
+            (Shop(), "shop", b"2"),
+            (Shop(), "x", b"1"),
+            (Other(), "shop", b"1"),
+        )
+    ]
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 3

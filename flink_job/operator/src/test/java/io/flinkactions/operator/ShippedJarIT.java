@@ -1,0 +1,92 @@
+package io.flinkactions.operator;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.File;
+import java.lang.reflect.InvocationTargetException;
+import java.net.URL;
+import java.net.URLClassLoader;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.jar.JarEntry;
+import java.util.jar.JarFile;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
+
+/**
+ * The jar as users get it: relocation breaks things that no unit test sees, most of them without a
+ * word.
+ */
+class ShippedJarIT {
+  private static final File JAR = new File(System.getProperty("flinkactions.jar"));
+  private static final String SHADED = "io.flinkactions.shaded.";
+
+  /** Sees the jar and the JDK, and nothing of the tests' class path. */
+  private static URLClassLoader jarAlone() throws Exception {
+    return new URLClassLoader(
+        new URL[] {JAR.toURI().toURL()}, ClassLoader.getPlatformClassLoader());
+  }
+
+  @Test
+  void nothing_in_it_can_clash_with_the_users_own_jars() throws Exception {
+    try (JarFile jar = new JarFile(JAR)) {
+      List<String> foreign =
+          jar.stream()
+              .filter(entry -> !entry.isDirectory())
+              .map(JarEntry::getName)
+              .filter(name -> !name.startsWith("io/flinkactions/") && !name.startsWith("META-INF/"))
+              .toList();
+      assertThat(foreign).isEmpty();
+      assertThat(jar.stream().map(JarEntry::getName).filter(name -> name.endsWith(".class")))
+          .noneMatch(name -> name.startsWith("META-INF/versions/"));
+      assertThat(
+              jar.stream()
+                  .map(JarEntry::getName)
+                  .filter(name -> name.startsWith("META-INF/services/") && !name.endsWith("/")))
+          .isNotEmpty()
+          .allMatch(name -> name.startsWith("META-INF/services/" + SHADED));
+    }
+  }
+
+  @Test
+  @EnabledOnOs(OS.LINUX)
+  void epoll_is_there_without_which_there_are_no_unix_sockets() throws Exception {
+    try (URLClassLoader jar = jarAlone()) {
+      Class<?> epoll = jar.loadClass(SHADED + "io.grpc.netty.shaded.io.netty.channel.epoll.Epoll");
+      try {
+        epoll.getMethod("ensureAvailability").invoke(null);
+      } catch (InvocationTargetException e) {
+        throw new AssertionError(
+            "the native library was not found under its new name", e.getCause());
+      }
+    }
+  }
+
+  @Test
+  void channels_of_every_kind_of_address_can_be_made() throws Exception {
+    try (URLClassLoader jar = jarAlone()) {
+      Class<?> channels = jar.loadClass("io.flinkactions.operator.session.Channels");
+      var open = channels.getDeclaredMethod("open", String.class, int.class);
+      open.setAccessible(true);
+      Class<?> channelType = jar.loadClass(SHADED + "io.grpc.ManagedChannel");
+      for (String target :
+          List.of("localhost:7077", "dns:///localhost:7077", "unix:" + Path.of("/tmp/no-such"))) {
+        Object channel = open.invoke(null, target, 1 << 20);
+        channelType.getMethod("shutdownNow").invoke(channel);
+      }
+    }
+  }
+
+  @Test
+  void json_works_under_its_new_name() throws Exception {
+    try (URLClassLoader jar = jarAlone()) {
+      Class<?> mapper = jar.loadClass(SHADED + "com.fasterxml.jackson.databind.ObjectMapper");
+      Object tree =
+          mapper
+              .getMethod("readTree", String.class)
+              .invoke(mapper.getConstructor().newInstance(), "{\"a\":1.5e3}");
+      assertThat(tree).hasToString("{\"a\":1500.0}");
+    }
+  }
+}

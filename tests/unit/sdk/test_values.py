@@ -1,0 +1,199 @@
+"""The JSON form of values, both ways."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import decimal
+import enum
+import math
+import uuid
+from typing import Annotated, Any, Literal, NewType, Optional
+
+import pydantic
+import pytest
+from flink_actions import NotDecodableError, NotEncodableError
+from flink_actions.sdk import values
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Level(enum.IntEnum):
+    LOW = 1
+
+
+@dataclasses.dataclass
+class Point:
+    x: int
+    y: float = 0.0
+    _hidden: str = "h"
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    id: uuid.UUID
+    price: decimal.Decimal
+    at: datetime.datetime
+    day: datetime.date
+    image: bytes
+    colour: Colour
+    points: tuple[Point, ...]
+    pair: tuple[int, str]
+    by_name: dict[str, Point]
+    note: str | None = None
+
+
+class Model(pydantic.BaseModel):
+    name: str
+    price: decimal.Decimal
+    points: list[Point] = []
+
+
+class StrictModel(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(strict=True, ser_json_bytes="base64", val_json_bytes="base64")
+    at: datetime.datetime
+    image: bytes
+
+
+Cents = NewType("Cents", int)
+
+ORDER = Order(
+    id=uuid.UUID(int=5),
+    price=decimal.Decimal("12.340"),
+    at=datetime.datetime(2024, 2, 3, 4, 5, 6, 789, tzinfo=datetime.timezone.utc),
+    day=datetime.date(2024, 2, 3),
+    image=b"\x00\xff",
+    colour=Colour.BLUE,
+    points=(Point(1, 2.5), Point(2, _hidden="seen")),
+    pair=(1, "one"),
+    by_name={"a": Point(3)},
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "declared"),
+    [
+        (None, Any),
+        (True, bool),
+        (7, int),
+        (1.5, float),
+        ("ä\n", str),
+        ([1, [2]], list),
+        ({"a": {"b": None}}, dict[str, Any]),
+        (b"\x00\xff", bytes),
+        (decimal.Decimal("0.10"), decimal.Decimal),
+        (uuid.UUID(int=1), uuid.UUID),
+        (datetime.datetime(2024, 1, 2, 3, 4, 5), datetime.datetime),
+        (datetime.time(1, 2, 3), datetime.time),
+        (Colour.RED, Colour),
+        (Level.LOW, Level),
+        ((1, 2), tuple[int, ...]),
+        ((), tuple[()]),
+        ((b"a", None), tuple[bytes, Optional[int]]),  # noqa: UP045
+        ([decimal.Decimal(1)], list[decimal.Decimal]),
+        ({"a": (1,)}, dict[str, tuple[int]]),
+        (ORDER, Order),
+        ([ORDER], list[Order]),
+        (Model(name="m", price=decimal.Decimal("1.50"), points=[Point(1)]), Model),
+        (StrictModel(at=datetime.datetime(2024, 1, 1), image=b"\x00\xff"), StrictModel),
+        ([StrictModel(at=datetime.datetime(2024, 1, 1), image=b"\x00\xff")], list[StrictModel]),
+        (5, Cents),
+        (b"x", Annotated[bytes, "an image"]),
+        ("a", Literal["a", "b"]),
+        (None, int | None),
+        (b"x", bytes | None),
+        (Point(1), Point | None),
+        (Point(1), int | Point),
+    ],
+    ids=repr,
+)
+def test_a_value_arrives_as_it_was_where_its_type_is_declared(value: Any, declared: Any) -> None:
+    assert values.decode(values.encode(value, "v"), declared, "v") == value
+
+
+def test_without_a_declared_type_the_json_form_arrives() -> None:
+    assert values.decode(values.encode({"a": (1, b"x", decimal.Decimal("1.0"))}, "v"), None, "v") == {
+        "a": [1, "eA==", "1.0"]
+    }
+
+
+def test_a_number_without_a_fraction_is_a_float_where_one_is_declared() -> None:
+    decoded = values.decode(b"5", float, "v")
+    assert (decoded, type(decoded)) == (5.0, float)
+
+
+def test_fields_that_a_class_does_not_have_are_left_alone() -> None:
+    assert values.decode(b'{"x": 1, "new": 2}', Point, "v") == Point(1)
+
+
+@pytest.mark.parametrize(
+    ("value", "path", "reason"),
+    [
+        (object(), "v", "a builtins.object has no JSON form"),
+        ({"a": [1, {"b": {2}}]}, "v['a'][1]['b']", "a set has no order"),
+        ({"a": {1: 2}}, "v['a']", "the key 1 is a int"),
+        ([math.nan], "v[0]", "nan has no JSON form"),
+        ({"a": None, "b": (1, -math.inf)}, "v['b'][1]", "-inf has no JSON form"),
+        (math.inf, "v", "inf has no JSON form"),
+        (Point(1, math.nan), "v.y", "nan has no JSON form"),
+        (decimal.Decimal("NaN"), "v", "NaN has no JSON form"),
+        ([2**70], "v[0]", "exceeds 64 bits"),
+        ("\ud800", "v", "lone surrogate"),
+        (Point(x=object()), "v.x", "a builtins.object has no JSON form"),  # type: ignore[arg-type]
+        (Order, "v", "has no JSON form"),
+        (1j, "v", "a builtins.complex has no JSON form"),
+    ],
+    ids=repr,
+)
+def test_a_value_without_a_json_form_is_refused_and_its_place_named(value: Any, path: str, reason: str) -> None:
+    with pytest.raises(NotEncodableError) as caught:
+        values.encode(value, "v")
+    assert caught.value.path == path
+    assert reason in str(caught.value)
+
+
+def test_texts_with_the_word_null_are_no_reason_for_suspicion() -> None:
+    assert values.encode({"a": "null", "b": None, "c": [1.5, None]}, "v") == b'{"a":"null","b":null,"c":[1.5,null]}'
+
+
+@pytest.mark.parametrize(
+    ("encoded", "declared", "message"),
+    [
+        (b"{", None, "v: this is no JSON"),
+        (b"", int, "v: this is no JSON"),
+        (b'"1"', int, "v: expected an integer, found '1'"),
+        (b"true", int, "v: expected an integer, found True"),
+        (b"1.5", int, "v: expected an integer"),
+        (b'"x"', float, "v: expected a number"),
+        (b"1", str, "v: expected text"),
+        (b'"%"', bytes, "v: expected base64 text"),
+        (b'"1.x"', decimal.Decimal, "v: expected a decimal number"),
+        (b'"yesterday"', datetime.datetime, "v: expected a date and time in ISO 8601, found 'yesterday'"),
+        (b'"green"', Colour, "v: expected Colour, found 'green'"),
+        (b"[1]", tuple[int, int], r"v: expected an array of 2, found \[1\]"),
+        (b'[1,"2"]', list[int], r"v\[1\]: expected an integer"),
+        (b'{"a":[1,"x"]}', dict[str, list[int]], r"v\['a'\]\[1\]: expected an integer"),
+        (b'{"y":1}', Point, "v: Point needs x; found y"),
+        (b'{"x":"1"}', Point, r"v\.x: expected an integer"),
+        (b"[]", Point, "v: expected the fields of Point"),
+        (b'{"name":"m"}', Model, "v: this is no Model"),
+        (b'"c"', Literal["a", "b"], "v: expected one of"),
+        (b'"x"', int | None, "v: expected an integer"),
+        (b"[]", int | Point, "v: expected .*int.* or .*Point"),
+        (b"null", int, "v: expected an integer, found None"),
+    ],
+)
+def test_what_is_not_of_the_declared_type_is_refused_and_its_place_named(
+    encoded: bytes, declared: Any, message: str
+) -> None:
+    with pytest.raises(NotDecodableError, match=message):
+        values.decode(encoded, declared, "v")
+
+
+def test_a_long_value_is_not_repeated_whole_in_the_message() -> None:
+    with pytest.raises(NotDecodableError) as caught:
+        values.decode(b'"' + b"x" * 10_000 + b'"', int, "v")
+    assert len(str(caught.value)) < 200
