@@ -211,7 +211,7 @@ def _is_possible(backoff: Backoff) -> bool:
     return (
         all(_is_number(value) for value in fields)
         and 0 <= backoff.initial_seconds <= _LONGEST_WAIT_SECONDS
-        and 0 <= backoff.max_seconds <= _LONGEST_WAIT_SECONDS
+        and 0 < backoff.max_seconds <= _LONGEST_WAIT_SECONDS
         and 1 <= backoff.multiplier <= 1000
         and 0 <= backoff.jitter <= 1
     )
