@@ -3,13 +3,16 @@
 from flink_actions.sdk.agent import Agent, action
 from flink_actions.sdk.configuration import ConfigOption, ReadableConfiguration
 from flink_actions.sdk.context import RunnerContext
+from flink_actions.sdk.durable import DurableCall, current_call
 from flink_actions.sdk.errors import (
     AgentLoadError,
     ContextEndedError,
+    DurableCallError,
     FlinkActionsError,
     MemoryPathError,
     NotDecodableError,
     NotEncodableError,
+    ReplayMismatchError,
     ResourceError,
     RetryableError,
     TerminalError,
@@ -42,6 +45,8 @@ __all__ = [
     "ConfigOption",
     "ContextEndedError",
     "Durability",
+    "DurableCall",
+    "DurableCallError",
     "Event",
     "EventType",
     "FlinkActionsError",
@@ -58,6 +63,7 @@ __all__ = [
     "OutputEvent",
     "Prompt",
     "ReadableConfiguration",
+    "ReplayMismatchError",
     "Resource",
     "ResourceDescriptor",
     "ResourceError",
@@ -69,6 +75,7 @@ __all__ = [
     "action",
     "chat_model_connection",
     "chat_model_setup",
+    "current_call",
     "embedding_model_connection",
     "embedding_model_setup",
     "mcp_server",

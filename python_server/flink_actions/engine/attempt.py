@@ -16,7 +16,7 @@ from types import coroutine as generator_coroutine
 from typing import TYPE_CHECKING, Any
 
 from flink_actions.engine.context import InvocationContext
-from flink_actions.engine.failures import failure_of, failure_without_stack
+from flink_actions.engine.failures import failure_without_stack
 from flink_actions.engine.invocation import CancelReason, Failed, FailureKind, Invocation
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Attempt:
         """What to report when its code has raised."""
         if isinstance(error, asyncio.CancelledError) and self.cancel_reason is not None:
             return self.cancelled()
-        return failure_of(self.invocation, error)
+        return self.context.failure(error)
 
     def cancelled(self) -> Failed:
         """What to report when it was ended from outside."""

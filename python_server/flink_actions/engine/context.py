@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from flink_actions.engine.invocation import Invocation, MemoryChanges, SentEvent
+from flink_actions.engine.durable import DurableCalls, Request
+from flink_actions.engine.failures import failure_of
+from flink_actions.engine.invocation import Failed, Invocation, MemoryChanges, SentEvent
 from flink_actions.engine.memory import AttemptMemory, MemoryNode
 from flink_actions.engine.mirrors import Mirror, VersionMint
+from flink_actions.engine.task_paths import TaskNode
+from flink_actions.sdk import durable
 from flink_actions.sdk.context import RunnerContext
-from flink_actions.sdk.errors import ContextEndedError
+from flink_actions.sdk.errors import ContextEndedError, DurableCallError
 from flink_actions.sdk.memory import MemoryObject
 from flink_actions.sdk.resources import Resource, ResourceType
 
@@ -47,6 +52,8 @@ class InvocationContext(RunnerContext):
         "_received_at",
         "_scope",
         "_state",
+        "_task_root",
+        "calls",
         "events",
         "is_ended",
         "mirror",
@@ -66,6 +73,9 @@ class InvocationContext(RunnerContext):
         self.sensory: AttemptMemory | None = None
         self.short_term: AttemptMemory | None = None
         self.events: list[SentEvent] = []
+        # Made when they are first needed: most attempts make no durable call and start no task.
+        self.calls: DurableCalls | None = None
+        self._task_root: TaskNode | None = None
 
     # ---- for the engine ----
 
@@ -76,6 +86,24 @@ class InvocationContext(RunnerContext):
             self.sensory.is_ended = True
         if self.short_term is not None:
             self.short_term.is_ended = True
+        if self.calls is not None:
+            self.calls.end()
+
+    def failure(self, error: BaseException) -> Failed:
+        """What to report when the action has raised."""
+        return failure_of(self._invocation, error, self.calls)
+
+    def task_root(self) -> TaskNode:
+        """The action's own task. On the event loop's thread."""
+        if self._task_root is None:
+            self._task_root = TaskNode()
+        return self._task_root
+
+    def durable_calls(self) -> DurableCalls:
+        """This attempt's durable calls. On the event loop's thread."""
+        if self.calls is None:
+            self.calls = DurableCalls(self, self._invocation, self._state.action, self._scope)
+        return self.calls
 
     def commit(self, mint: VersionMint) -> MemoryChanges | None:
         """What was written, as changes from one version to a new one; the mirror follows. None: nothing was."""
@@ -113,6 +141,42 @@ class InvocationContext(RunnerContext):
                 event._sent = (self._invocation, position)  # type: ignore[assignment]
             except AttributeError:  # a frozen dataclass
                 object.__setattr__(event, "_sent", (self._invocation, position))
+
+    async def durable_execute_async(
+        self,
+        func: Callable[..., Any],
+        *args: Any,
+        reconciler: Callable[[], Any] | None = None,
+        durable_id: str | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        if self.is_ended:
+            self._refuse("durable_execute_async")
+        self._refuse_nested(func)
+        return await self.durable_calls().execute_async(Request(func, args, kwargs, reconciler, durable_id))
+
+    def durable_execute(
+        self,
+        func: Callable[..., Any],
+        *args: Any,
+        reconciler: Callable[[], Any] | None = None,
+        durable_id: str | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        if self.is_ended:
+            self._refuse("durable_execute")
+        self._refuse_nested(func)
+        request = Request(func, args, kwargs, reconciler, durable_id)
+        if asyncio._get_running_loop() is not None:
+            raise DurableCallError(
+                f"ctx.durable_execute({request.function_id}, ...) would block the event loop and with it every other "
+                "action: write `await ctx.durable_execute_async(...)`, or make the action a `def`"
+            )
+        with _first_look:
+            calls = self.calls
+            if calls is None:
+                calls = self.calls = DurableCalls(self, self._invocation, self._state.action, self._scope)
+        return calls.execute(request)
 
     def get_resource(self, name: str, type: ResourceType) -> Resource:
         if self.is_ended:
@@ -203,6 +267,14 @@ class InvocationContext(RunnerContext):
         if mirror is None:
             mirror = self.mirror = Mirror(self._invocation.key)
         return mirror
+
+    def _refuse_nested(self, function: Any) -> None:
+        outer = durable._current.get()
+        if outer is not None:
+            raise DurableCallError(
+                f"a durable call of {function!r} inside that of {outer.function_id}: the record of the outer one "
+                "answers for both, so the inner one could never be replayed; call the function itself here"
+            )
 
     def _refuse(self, what: str) -> None:
         invocation = self._invocation

@@ -13,6 +13,7 @@ Rules of the house, all on the event loop's thread:
 - A `def` action goes to the pool of threads, those of one frame as one job, until they are seen to block.
 - Each attempt has its own contextvars.Context, and is entered in the scope's `open` until it is settled.
 - An attempt at work whose earlier attempt still runs begins when that has ended.
+- The loop's task factory numbers the tasks that actions make (see task_paths). The engine's own tasks pass it by.
 
 Nothing here reads a clock save the event loop's, and randomness is given: a simulation can drive all of it.
 """
@@ -45,10 +46,12 @@ from flink_actions.engine.invocation import (
     Outcome,
     Succeeded,
 )
+from flink_actions.engine.kept import KeptWork
 from flink_actions.engine.mirrors import Mirrors, VersionMint
 from flink_actions.engine.plan import Plan
 from flink_actions.engine.resources import ResourceRegistry
 from flink_actions.engine.scope import ActionState, Scope
+from flink_actions.engine.task_paths import running_node, running_task
 from flink_actions.engine.threads import ThreadPool
 
 _log = logging.getLogger(__name__)
@@ -71,11 +74,15 @@ class EngineSettings:
         threads: Size of the pool that `def` actions run in.
         mirror_bytes: Most bytes of keys' memory kept per (namespace, operator uid). What is not kept has to travel
             again.
+        kept_bytes: Most bytes of Results and call records kept per (namespace, operator uid) for a job that restarts.
+        kept_seconds: Longest time that they are kept.
         config: The server's settings; `<Class>.<argument>` overrides an argument of a resource's descriptor.
     """
 
     threads: int = 32
     mirror_bytes: int = 256 << 20
+    kept_bytes: int = 64 << 20
+    kept_seconds: float = 3600.0
     config: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -115,6 +122,11 @@ class Dispatcher:
         self._pool = ThreadPool(self._settings.threads, "action")
         self._base_context = contextvars.copy_context()
         self._mirrors: dict[tuple[str, str], Mirrors] = {}
+        self._kept: dict[tuple[str, str], KeptWork] = {}
+        # The attempt that is taking its first step; tasks that are made now are its.
+        self._stepping: InvocationContext | None = None
+        self._earlier_factory = self._loop.get_task_factory()
+        self._loop.set_task_factory(self._make_task)
         self._actions: dict[int, tuple[Plan, list[ActionState]]] = {}
         self._registries: list[ResourceRegistry] = []
         self._scopes: list[Scope] = []
@@ -130,7 +142,13 @@ class Dispatcher:
     # ---- the session's side ----
 
     def open_scope(
-        self, plan: Plan, *, namespace: str, operator_uid: str, config: Mapping[str, Any] | None = None
+        self,
+        plan: Plan,
+        *,
+        namespace: str,
+        operator_uid: str,
+        config: Mapping[str, Any] | None = None,
+        keeps_work: bool = False,
     ) -> Scope:
         """Begin to serve one start of an operator subtask.
 
@@ -139,11 +157,22 @@ class Dispatcher:
             namespace: With `operator_uid`, what the memory mirrors belong to.
             operator_uid: See `namespace`.
             config: The job's settings: `ctx.config`.
+            keeps_work: Results and call records are kept until a checkpoint covers them, for a later start.
         """
         mirrors = self._mirrors.get((namespace, operator_uid))
         if mirrors is None:
             mirrors = self._mirrors[namespace, operator_uid] = Mirrors(self._settings.mirror_bytes)
-        scope = Scope(plan, self._states_of(plan), mirrors, config or {}, self._on_scope_empty)
+        kept = self._kept_work(namespace, operator_uid) if keeps_work else None
+        scope = Scope(
+            plan,
+            self._states_of(plan),
+            mirrors,
+            config or {},
+            self._on_scope_empty,
+            kept=kept,
+            loop=self._loop,
+            run_in_pool=self._run_in_pool,
+        )
         self._scopes.append(scope)
         return scope
 
@@ -221,6 +250,7 @@ class Dispatcher:
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=_CLOSE_LIMIT_SECONDS)
         self._pool.close()
+        self._loop.set_task_factory(self._earlier_factory)
         for registry in reversed(self._registries):
             await registry.close()
 
@@ -232,11 +262,13 @@ class Dispatcher:
             self._take_lead()
 
     def _take_lead(self) -> None:
-        self._leader = self._new_task(self._lead(), contextvars.copy_context())
+        # Not in the context of whoever called: that may be an action's, and the next action's tasks are not its.
+        self._leader = self._new_task(self._lead(), self._base_context)
 
     def _new_task(self, coroutine: Coroutine[Any, Any, None], context: contextvars.Context) -> asyncio.Task[None]:
         # Not create_task(context=): Python 3.10 has no such argument, and a task copies the context it is made in.
-        task = context.run(self._loop.create_task, coroutine)
+        # Nor loop.create_task: the factory is for the tasks of actions.
+        task: asyncio.Task[None] = context.run(functools.partial(asyncio.Task, coroutine, loop=self._loop))
         self._tasks.add(task)
         task.add_done_callback(self._on_task_done)
         return task
@@ -291,6 +323,7 @@ class Dispatcher:
         try:
             return self._step_until_suspended(batch, me, succeeded)
         finally:
+            self._stepping = None
             # All at once: handing each over by itself costs as much as a small action.
             if succeeded:
                 batch.scope.settled(succeeded)
@@ -300,6 +333,7 @@ class Dispatcher:
     ) -> tuple[Attempt, Coroutine[Any, Any, None], contextvars.Context, Any] | None:
         scope, received_at = batch.scope, batch.received_at
         open_, actions, settle = scope.open, scope.actions, scope.settle
+        kept = scope.kept
         running, mint, base_context = self._running, self._mint, self._base_context
         is_cancelling = cancelling_of(me)
         for invocation in batch.rest:
@@ -321,6 +355,9 @@ class Dispatcher:
                     settle(NeedsMemory(handle, invocation.cost_bytes))
                     continue
             ctx = InvocationContext(invocation, state, scope, mirror, received_at)
+            if invocation.attempt > 1 or (kept is not None and kept.has_calls):
+                # There may be records that the code has to account for, even if it makes no call.
+                ctx.durable_calls()
             if not state.is_coroutine:
                 batch.for_threads.append(self._begin(invocation, state, scope, ctx))
                 continue
@@ -329,6 +366,7 @@ class Dispatcher:
                 self._begin_in_task(invocation, state, scope, ctx)
                 continue
             context = base_context.copy()
+            self._stepping = ctx
             try:
                 coroutine = state.function(state.event_of(invocation), ctx)
                 awaited = context.run(coroutine.send, None)
@@ -336,18 +374,23 @@ class Dispatcher:
                 # As in _succeed, with fewer calls on the way that most invocations take.
                 ctx.is_ended = True
                 changes = None
-                if ctx.short_term is not None or ctx.sensory is not None:
+                if ctx.short_term is not None or ctx.sensory is not None or ctx.calls is not None:
+                    error_of_calls = ctx.calls.at_return() if ctx.calls is not None else None
                     ctx.end()
+                    if error_of_calls is not None:
+                        settle(ctx.failure(error_of_calls))
+                        continue
                     changes = ctx.commit(mint)
                 del open_[handle]
-                succeeded.append(Succeeded(handle, ctx.events, changes, invocation.cost_bytes))
+                succeeded.append(Succeeded(handle, ctx.events, changes, invocation.cost_bytes, invocation))
             except KeyboardInterrupt:
                 raise
             except BaseException as error:
                 ctx.end()
-                settle(failure_of(invocation, error))
+                settle(ctx.failure(error))
             else:
                 state.on_suspended()
+                context.run(running_task.set, ctx)
                 return self._begin(invocation, state, scope, ctx), coroutine, context, awaited
             state.stepped += 1
             if state.gets_task:
@@ -378,7 +421,9 @@ class Dispatcher:
             return
         attempt = self._begin(invocation, state, scope, ctx)
         attempt.unbegun = coroutine
-        attempt.task = self._new_task(self._attend(attempt, coroutine), self._base_context)
+        context = self._base_context.copy()
+        context.run(running_task.set, ctx)
+        attempt.task = self._new_task(self._attend(attempt, coroutine), context)
 
     async def _attend(self, attempt: Attempt, coroutine: Any) -> None:
         """See a coroutine to its end in this task."""
@@ -399,9 +444,14 @@ class Dispatcher:
         ctx, invocation = attempt.context, attempt.invocation
         if attempt.is_settled:
             return
+        error = ctx.calls.at_return() if ctx.calls is not None else None
+        if error is not None:
+            self._fail(attempt, error)
+            return
         ctx.end()
         attempt.watch(None)
-        self._settle(attempt, Succeeded(invocation.handle, ctx.events, ctx.commit(self._mint), invocation.cost_bytes))
+        changes = ctx.commit(self._mint)
+        self._settle(attempt, Succeeded(invocation.handle, ctx.events, changes, invocation.cost_bytes, invocation))
 
     def _fail(self, attempt: Attempt, error: BaseException) -> None:
         if not attempt.is_settled:
@@ -487,7 +537,9 @@ class Dispatcher:
         state = attempt.state
         try:
             event = state.event_of(attempt.invocation)
-            returned = self._base_context.copy().run(state.function, event, attempt.context)
+            context = self._base_context.copy()
+            context.run(running_task.set, attempt.context)
+            returned = context.run(state.function, event, attempt.context)
             if isinstance(returned, CoroutineType) or inspect.isawaitable(returned):
                 if isinstance(returned, CoroutineType):
                     returned.close()
@@ -534,7 +586,59 @@ class Dispatcher:
         # idempotency key.
         self._on_ended(attempt)
 
+    async def _run_in_pool(self, function: Callable[[], Any]) -> Any:
+        """A durable call of a `def`. Cancelled, its thread goes on and nobody hears of it."""
+        done: asyncio.Future[Any] = self._loop.create_future()
+
+        def work() -> None:
+            try:
+                value, error = function(), None
+            except BaseException as raised:
+                value, error = None, raised
+            self._call_soon(end, value, error)
+
+        def end(value: Any, error: BaseException | None) -> None:
+            if done.done():
+                return
+            if isinstance(error, StopIteration):
+                # A future refuses it, because it could not tell it from its own end.
+                error = RuntimeError("the function of a durable call raised StopIteration")
+            if error is None:
+                done.set_result(value)
+            else:
+                done.set_exception(error)
+
+        self._pool.submit(work)
+        return await done
+
     # ---- bookkeeping ----
+
+    def _make_task(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+        """The loop's task factory: a task that an action makes gets its number."""
+        node = running_node()
+        if node is None and self._stepping is not None:
+            node = self._stepping.task_root()
+        if self._earlier_factory is not None:
+            make: Callable[..., Any] = functools.partial(self._earlier_factory, loop, coroutine)
+        else:
+            make = functools.partial(asyncio.Task, coroutine, loop=loop)
+        if node is None or options.get("context") is not None:
+            # A context that was chosen on purpose is left as it is: calls made there count as the parent's.
+            return make(**options)  # type: ignore[no-any-return]
+        # A task takes a copy of the context that it is made in.
+        token = running_task.set(node.child())
+        try:
+            return make(**options)  # type: ignore[no-any-return]
+        finally:
+            running_task.reset(token)
+
+    def _kept_work(self, namespace: str, operator_uid: str) -> KeptWork:
+        kept = self._kept.get((namespace, operator_uid))
+        if kept is None:
+            kept = self._kept[namespace, operator_uid] = KeptWork(
+                self._settings.kept_bytes, self._settings.kept_seconds, self._loop.time
+            )
+        return kept
 
     def _states_of(self, plan: Plan) -> list[ActionState]:
         known = self._actions.get(id(plan))

@@ -5,26 +5,40 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from flink_actions.engine.invocation import Failed, FailureKind, Invocation
-from flink_actions.sdk.errors import NotEncodableError, RetryableError, TerminalError
+from flink_actions.sdk.errors import NotEncodableError, ReplayMismatchError, RetryableError, TerminalError
+
+if TYPE_CHECKING:
+    from flink_actions.engine.durable import DurableCalls
 
 _OUR_DIRECTORY = str(Path(__file__).parent)
 # A failure must fit into a frame whatever it says: head and tail of a text tell most.
 _TEXT_LIMIT = 16_384
 
 
-def failure_of(invocation: Invocation, error: BaseException) -> Failed:
-    """The failure of an attempt that an exception ended."""
+def failure_of(invocation: Invocation, error: BaseException, calls: DurableCalls | None = None) -> Failed:
+    """The failure of an attempt that an exception ended.
+
+    Args:
+        invocation: Of the attempt.
+        error: What its code raised.
+        calls: Its durable calls, if it has any.
+    """
+    if calls is not None and calls.mismatch is not None:
+        # Whatever the author's code made of it: nothing that came after is to be believed.
+        error = calls.mismatch
     retry_after = error.after_seconds if isinstance(error, RetryableError) else None
     return Failed(
         handle=invocation.handle,
         kind=_kind_of(error),
         exception=name_of(type(error)),
-        message=_shortened(_message_of(error)),
+        message=_shortened(message_of(error)),
         stack=_shortened(_stack_of(error)),
         retry_after_ms=0 if retry_after is None else max(0, round(retry_after * 1000)),
         cost_bytes=invocation.cost_bytes,
+        drop_calls=() if calls is None else calls.to_drop(error),
     )
 
 
@@ -43,12 +57,15 @@ def _kind_of(error: BaseException) -> FailureKind:
         return FailureKind.RETRYABLE
     if isinstance(error, TerminalError):
         return FailureKind.TERMINAL
+    if isinstance(error, ReplayMismatchError):
+        return FailureKind.REPLAY_MISMATCH
     if isinstance(error, NotEncodableError):
         return FailureKind.NOT_ENCODABLE
     return FailureKind.BUG
 
 
-def _message_of(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
+    """The text of an exception."""
     try:
         return str(error)
     except Exception as broken:  # an author's __str__ must not turn a failure into a stuck invocation

@@ -26,6 +26,17 @@ def invocation_id(run: bytes, action: str, ordinal: int, digest_of_event: bytes)
     return _digest(b"invocation", run, action.encode(), _integer(ordinal), digest_of_event)
 
 
+def arguments_digest(canonical: bytes) -> bytes:
+    """Digest of a durable call's arguments, given as canonical JSON (16 bytes)."""
+    return _digest(b"arguments", canonical)
+
+
+def idempotency_key(invocation: bytes, function_id: str, digest: bytes, ordinal: int) -> bytes:
+    """Key of a durable call (16 bytes): of its invocation's calls with this function and these arguments the
+    `ordinal`-th, from 0. Not by its place: threads may swap the places of calls, never their arguments."""
+    return _digest(b"call", invocation, function_id.encode(), digest, _integer(ordinal))
+
+
 def _integer(value: int) -> bytes:
     return value.to_bytes(8, "big", signed=True)
 

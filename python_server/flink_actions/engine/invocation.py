@@ -16,6 +16,56 @@ class MemoryForm(Enum):
     DELTA = 2
 
 
+class CallPlace(NamedTuple):
+    """Where in the action's code a durable call stands.
+
+    Args:
+        task: Numbers of child tasks from the action's own task down, such as "0.2"; "" is the action's task.
+        index: Count of durable calls in that task before this one.
+    """
+
+    task: str
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody asks a place for
+
+
+class CallFailure(NamedTuple):
+    """An exception that ended a call.
+
+    Args:
+        exception: "package.module.Class"; built-in ones by their name alone.
+        message: Its text.
+        is_terminal: It is a TerminalError.
+        arguments: JSON list of its arguments; empty if they have no JSON form.
+    """
+
+    exception: str
+    message: str
+    is_terminal: bool
+    arguments: bytes
+
+
+class CallRecord(NamedTuple):
+    """A durable call and what it came to; with neither value nor failure it has started, and nothing more is known."""
+
+    place: CallPlace
+    function_id: str
+    arguments_digest: bytes
+    value: bytes | None = None
+    failure: CallFailure | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """It is known how the call ended."""
+        return self.value is not None or self.failure is not None
+
+
+class CallNote(NamedTuple):
+    """What an attempt has to say about a call: it starts, or this is what it came to."""
+
+    handle: int
+    record: CallRecord
+
+
 class Invocation(Protocol):
     """One action on one event, as it was received. Immutable.
 
@@ -97,6 +147,11 @@ class Invocation(Protocol):
     def memory_value(self) -> Sequence[bytes]: ...
 
     @property
+    def calls(self) -> Sequence[CallRecord]:
+        """Durable calls of earlier attempts, oldest first."""
+        ...
+
+    @property
     def cost_bytes(self) -> int:
         """Byte credits that it was charged."""
         ...
@@ -161,14 +216,29 @@ SentEvent = tuple[str, bytes, bool]
 class Succeeded:
     """The action returned. Events are in the order they were sent."""
 
-    __slots__ = ("changes", "cost_bytes", "events", "handle")
+    __slots__ = ("changes", "cost_bytes", "events", "handle", "invocation")
 
     # Not a dataclass: one is made per invocation, and a frozen dataclass takes three times as long to make.
-    def __init__(self, handle: int, events: list[SentEvent], changes: MemoryChanges | None, cost_bytes: int) -> None:
+    def __init__(
+        self,
+        handle: int,
+        events: list[SentEvent],
+        changes: MemoryChanges | None,
+        cost_bytes: int,
+        invocation: Invocation | None = None,
+    ) -> None:
         self.handle = handle
         self.events = events
         self.changes = changes
         self.cost_bytes = cost_bytes
+        # What has succeeded; None if nobody may ask for the result once more.
+        self.invocation = invocation
+
+
+class HandedBack(Succeeded):
+    """An earlier start of the operator had this result already: it was kept and not computed now."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +253,7 @@ class Failed:
         stack: The Python stack with notes; empty if there is none.
         retry_after_ms: From RetryableError(after=); 0: as the policy says.
         cost_bytes: Byte credits that the invocation was charged.
+        drop_calls: Records that the next attempt must not be given: of the call that ended this one.
     """
 
     handle: int
@@ -192,6 +263,7 @@ class Failed:
     stack: str = ""
     retry_after_ms: int = 0
     cost_bytes: int = 0
+    drop_calls: Sequence[CallPlace] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +317,7 @@ class LocalInvocation:
     memory_path: Sequence[str] = ()
     memory_value: Sequence[bytes] = ()
     cost_bytes: int = 0
+    calls: Sequence[CallRecord] = ()
 
     def detach(self) -> None:
         """Nothing to let go of."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from flink_actions.engine.invocation import Outcome
+from flink_actions.engine.invocation import CallNote, Outcome
 
 
 class Outbox:
@@ -15,11 +15,12 @@ class Outbox:
             block.
     """
 
-    __slots__ = ("_is_awake", "_outcomes", "_wake")
+    __slots__ = ("_is_awake", "_notes", "_outcomes", "_wake")
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
         self._outcomes: list[Outcome] = []
+        self._notes: list[CallNote] = []
         self._is_awake = False
 
     def __len__(self) -> int:
@@ -31,6 +32,19 @@ class Outbox:
         if not self._is_awake:
             self._is_awake = True
             self._wake()
+
+    def put_note(self, note: CallNote) -> None:
+        """Add what an attempt says about a durable call, and wake the writer if it sleeps."""
+        self._notes.append(note)
+        if not self._is_awake:
+            self._is_awake = True
+            self._wake()
+
+    def drain_notes(self) -> list[CallNote]:
+        """All notes since the last time, oldest first. To be sent before the outcomes drained in the same moment: a
+        failure may say what becomes of them."""
+        notes, self._notes = self._notes, []
+        return notes
 
     def drain(self) -> list[Outcome]:
         """All outcomes since the last time, oldest first. The next one wakes again."""

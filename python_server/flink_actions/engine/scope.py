@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from flink_actions.engine.invocation import Failed, Invocation, Outcome, Succeeded
+from flink_actions.engine.attempt import Attempt
+from flink_actions.engine.invocation import (
+    CallNote,
+    CallPlace,
+    CallRecord,
+    Failed,
+    Invocation,
+    Outcome,
+    Succeeded,
+)
+from flink_actions.engine.kept import KeptWork
 from flink_actions.engine.mirrors import Mirrors
 from flink_actions.engine.outbox import Outbox
 from flink_actions.engine.plan import Action, Plan
@@ -15,14 +26,13 @@ from flink_actions.sdk import values
 from flink_actions.sdk.configuration import ReadableConfiguration
 from flink_actions.sdk.events import Event, InputEvent, OutputEvent
 
-if typing.TYPE_CHECKING:
-    from flink_actions.engine.attempt import Attempt
-
 # How an action's share of suspended invocations decides how it is begun; see ActionState.
 _SAMPLE = 16
 _FORGET_AT = 512
 
 _KEPT_LIMIT = 16_384
+# gRPC's own default; the session says if it is another.
+_MAX_FRAME_BYTES = 4 << 20
 
 
 class ActionState:
@@ -161,7 +171,21 @@ class Scope:
     `Dispatcher.open_scope`; used on the event loop's thread.
     """
 
-    __slots__ = ("_kept", "_on_empty", "_outbox", "actions", "config", "is_ended", "mirrors", "open", "plan")
+    __slots__ = (
+        "_kept",
+        "_on_empty",
+        "_outbox",
+        "actions",
+        "config",
+        "is_ended",
+        "kept",
+        "loop",
+        "max_frame_bytes",
+        "mirrors",
+        "open",
+        "plan",
+        "run_in_pool",
+    )
 
     def __init__(
         self,
@@ -170,7 +194,16 @@ class Scope:
         mirrors: Mirrors,
         config: Mapping[str, Any],
         on_empty: Callable[[Scope], None],
+        *,
+        kept: KeptWork | None,
+        loop: asyncio.AbstractEventLoop,
+        run_in_pool: Callable[[Callable[[], Any]], Awaitable[Any]],
     ) -> None:
+        self.kept = kept
+        self.loop = loop
+        self.run_in_pool = run_in_pool
+        # Longest message that the session's other side takes.
+        self.max_frame_bytes = _MAX_FRAME_BYTES
         self.plan = plan
         self.actions = actions
         self.mirrors = mirrors
@@ -215,22 +248,65 @@ class Scope:
         """Hint: the operator has no use for the mirrors of these keys."""
         self.mirrors.forget(keys)
 
+    def calls_recorded(self, handle: int, places: Iterable[CallPlace]) -> None:
+        """The operator has these records of an open invocation safe."""
+        found = self.open.get(handle)
+        if isinstance(found, Attempt) and found.context.calls is not None:
+            found.context.calls.on_recorded(places)
+
+    def keep_sent(self, session: object, sequence: int, outcomes: Sequence[Outcome], size: int) -> None:
+        """Outcomes have left with a session's frames up to `sequence`: keep them until a checkpoint covers them."""
+        if self.kept is not None:
+            self.kept.add_sent(self, session, sequence, outcomes, size)
+
+    def on_cut(self, session: object, sequence: int) -> None:
+        """A checkpoint that has completed covers a session's frames up to this one."""
+        if self.kept is not None:
+            self.kept.on_cut(self, session, sequence)
+
+    # ---- for attempts ----
+
+    def note_call(self, invocation: Invocation, record: CallRecord) -> None:
+        """Tell the operator of a durable call, if there is a session; a new one is told by `admit`."""
+        if self.kept is not None:
+            self.kept.add_call(invocation.invocation_id, record)
+        if self._outbox is not None:
+            self._outbox.put_note(CallNote(invocation.handle, record))
+
     # ---- for the dispatcher ----
 
     def admit(self, batch: Sequence[Invocation]) -> Sequence[Invocation]:
         """Enter those that are new here, and give them back.
 
-        One that is open goes on as it is; one whose outcome was kept is answered.
+        One that is open goes on as it is; one whose outcome was kept, for this start or an earlier one, is answered.
         """
+        if self.kept is not None and self.kept.has_results_of_ended_starts:
+            batch = [invocation for invocation in batch if not self._hand_back(invocation, self.kept)]
         fresh = {invocation.handle: invocation for invocation in batch}
         if not self._kept and len(fresh) == len(batch) and self.open.keys().isdisjoint(fresh):
             self.open.update(fresh)
             return batch
         return [invocation for invocation in batch if self._is_new(invocation)]
 
+    def _hand_back(self, invocation: Invocation, kept: KeptWork) -> bool:
+        if invocation.handle in self.open:
+            return False
+        # First: `detach` lets go of the memory that came with it.
+        mirror = self.mirrors.resolve(invocation) if invocation.memory_version else None
+        result = kept.hand_back(invocation)
+        if result is None:
+            return False
+        if mirror is not None and result.changes is not None:
+            self.mirrors.commit(mirror, result.changes)
+        self.settled((result,))
+        return True
+
     def _is_new(self, invocation: Invocation) -> bool:
         handle = invocation.handle
-        if handle in self.open:
+        found = self.open.get(handle)
+        if found is not None:
+            if isinstance(found, Attempt) and found.context.calls is not None:
+                found.context.calls.send_again()
             return False
         if self._kept:
             outcome = self._kept.pop(handle, None)
@@ -267,7 +343,10 @@ class Scope:
             del kept[next(iter(kept))]
 
     def end(self) -> None:
-        """Nobody will ask for outcomes any more."""
+        """Nobody will ask for outcomes any more, save the next start for what was computed."""
         self.is_ended = True
+        if self.kept is not None:
+            unsent = [] if self._outbox is None else self._outbox.drain()
+            self.kept.end_start(self, [*unsent, *self._kept.values()])
         self._outbox = None
         self._kept.clear()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from flink_actions.sdk.resources import Resource, ResourceLookup, ResourceType
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from flink_actions.sdk.configuration import ReadableConfiguration
     from flink_actions.sdk.events import Event
     from flink_actions.sdk.memory import MemoryObject
+
+
+T = TypeVar("T")
 
 
 class RunnerContext(ResourceLookup):
@@ -52,6 +55,77 @@ class RunnerContext(ResourceLookup):
 
         Raises:
             ResourceError: It is not declared or cannot be opened.
+        """
+
+    @overload
+    async def durable_execute_async(
+        self,
+        func: Callable[..., Awaitable[T]],
+        *args: Any,
+        reconciler: Callable[[], Any] | None = None,
+        durable_id: str | None = None,
+        **kwargs: Any,
+    ) -> T: ...
+    @overload
+    async def durable_execute_async(
+        self,
+        func: Callable[..., T],
+        *args: Any,
+        reconciler: Callable[[], Any] | None = None,
+        durable_id: str | None = None,
+        **kwargs: Any,
+    ) -> T: ...
+    @abstractmethod
+    async def durable_execute_async(
+        self,
+        func: Callable[..., Any],
+        *args: Any,
+        reconciler: Callable[[], Any] | None = None,
+        durable_id: str | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Call a function and record what it came to: when the action is repeated, because its worker died or it
+        failed later on, the record answers and the function is not called again.
+
+        Calls are told apart by the task that makes them, their order in it, the function and its arguments, so
+        `asyncio.gather` and task groups may make several at once. Exceptions are recorded too and raised again at the
+        same place, save for one that ends the attempt: the next attempt calls again. What a process had called and not
+        yet recorded when it died is called again as well: give `current_call().idempotency_key` to whoever can tell
+        repeated requests.
+
+        Args:
+            func: `async def`, awaited in the calling task; or `def`, which runs in a thread.
+            args: JSON values and the other types that events may hold: they identify the call.
+            reconciler: Asked instead of `func` when an earlier attempt began this call and nobody knows how it ended.
+                It takes nothing and gives back the call's value, or raises.
+            durable_id: Names the call instead of `func`'s module and name, so that those may change.
+            kwargs: As `args`.
+
+        Returns:
+            The value as a record gives it back: the return annotation's type, or plain JSON values where there is none.
+
+        Raises:
+            NotEncodableError: An argument or the value has no wire form; names the path to it.
+            ReplayMismatchError: The records of an earlier attempt say that another call stood here.
+            Exception: Whatever the function raised, now or in the attempt that recorded it.
+
+        Example:
+            >>> answer = await ctx.durable_execute_async(ask_model, prompt)  # doctest: +SKIP
+        """
+
+    @abstractmethod
+    def durable_execute(
+        self,
+        func: Callable[..., T],
+        *args: Any,
+        reconciler: Callable[[], Any] | None = None,
+        durable_id: str | None = None,
+        **kwargs: Any,
+    ) -> T:
+        """`durable_execute_async` for `def` actions and other threads: the function is called in the calling thread.
+
+        Raises:
+            DurableCallError: It was used on the event loop, which it would block.
         """
 
     @property

@@ -13,6 +13,8 @@
     ├── MemoryPathError              a memory path is malformed or meets a value on its way
     ├── ContextEndedError            `ctx` or its memory was used after the action had ended
     ├── ResourceError                a resource is unknown or could not be opened
+    ├── DurableCallError             a durable call cannot be made so, or its recorded exception has no class any more
+    ├── ReplayMismatchError          the action made another durable call than its record says
     ├── RetryableError               authors raise it: trying again may help
     └── TerminalError                authors raise it: no retry helps
 
@@ -92,6 +94,7 @@ class NotEncodableError(FlinkActionsError):
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
         self.path = path
+        self.reason = reason
 
 
 class NotDecodableError(FlinkActionsError):
@@ -117,6 +120,25 @@ class ContextEndedError(FlinkActionsError):
 
 class ResourceError(FlinkActionsError):
     """A resource is not declared, or could not be made or opened."""
+
+
+class DurableCallError(FlinkActionsError):
+    """A durable call cannot be made as it was asked for; or it failed in an earlier attempt with an exception whose
+    class is not there any more, and this stands for it.
+
+    Args:
+        message: What went wrong and what to do instead; for a recorded failure its own text.
+        exception: "package.module.Class" of the recorded exception; empty if this is not about one.
+    """
+
+    def __init__(self, message: str, exception: str = "") -> None:
+        super().__init__(f"{exception}: {message}" if exception else message)
+        self.exception = exception
+
+
+class ReplayMismatchError(FlinkActionsError):
+    """The code makes other durable calls than the records of an earlier attempt say. Catching it does not help: the
+    attempt has failed."""
 
 
 class RetryableError(FlinkActionsError):

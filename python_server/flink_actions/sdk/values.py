@@ -60,6 +60,17 @@ def encode(value: Any, where: str) -> bytes:
     return encoded
 
 
+def encode_canonical(value: Any, where: str) -> bytes:
+    """As `encode`, with objects' keys sorted: equal values have one text."""
+    try:
+        encoded = _dumps(value, _json_form, _OPTIONS | orjson.OPT_SORT_KEYS)
+    except TypeError as error:
+        raise _explain(value, where, error) from error
+    if encoded.find(b"null") >= 0:
+        _refuse_not_finite(value, where)
+    return encoded
+
+
 def decode(encoded: bytes, declared: Any, where: str) -> Any:
     """The value of a JSON text, as the declared type.
 

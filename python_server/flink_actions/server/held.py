@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable
 
-from flink_actions.engine.invocation import Failed, Outcome, Succeeded
+from flink_actions.engine.invocation import CallNote, Failed, Outcome, Succeeded
 from flink_actions.engine.outbox import Outbox
 
 __all__ = ["HeldOutcomes", "HoldingOutbox"]
@@ -30,6 +30,11 @@ class HeldOutcomes:
         """Hold what an action came to. What undid an Invoke is not worth holding: sent again, it is looked at anew."""
         if self._is_holding:
             self._outcomes.update((one.handle, one) for one in outcomes if isinstance(one, (Succeeded, Failed)))
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """What is held."""
+        return list(self._outcomes.values())
 
     def take(self, handle: int) -> Outcome | None:
         """The outcome of an Invoke that was sent again; it leaves with the session that asked."""
@@ -70,3 +75,8 @@ class HoldingOutbox(Outbox):
         self._held.add(others)
         if claimed:
             super().put(claimed)
+
+    def put_note(self, note: CallNote) -> None:
+        """Queue what is said of an Invoke that came with this session; of others it is said again when they come."""
+        if note.handle in self._claimed:
+            super().put_note(note)

@@ -88,6 +88,9 @@ class OperatorStart:
             return
         self.has_ended = True
         self._outgoing = None
+        if self.scope.kept is not None:
+            # Computed and never sent: the next start may ask for it.
+            self.scope.kept.end_start(self.scope, self.held.outcomes)
         self.held.end()
         if self._timer is not None:
             self._timer.cancel()

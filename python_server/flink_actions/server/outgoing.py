@@ -7,15 +7,15 @@ grow by themselves while the stream is busy with the one before.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import chain
 from typing import TypeAlias
 
-from flink_actions.engine.invocation import Outcome
+from flink_actions.engine.invocation import CallNote, Outcome
 from flink_actions.engine.outbox import Outbox
 from flink_actions.server.credit import Credit, FrameWindow
 from flink_actions.server.undelivered import UndeliveredOutcomes
-from flink_actions.wire.codec import encode_outcomes
+from flink_actions.wire.codec import encode_notes, encode_outcomes
 from flink_actions.wire.v1 import session_pb2
 
 __all__ = ["Outgoing", "Write"]
@@ -24,13 +24,33 @@ Write: TypeAlias = Callable[[bytes], Awaitable[None]]
 
 # Encoding this many outcomes takes the event loop for about a millisecond; more would be felt by running actions.
 _OUTCOMES_AT_ONCE = 1024
+# Notes of durable calls up to this size ride in the frame of the outcomes that come after them: a frame costs as much
+# as some fifty of either.
+_NOTES_WITH_OUTCOMES_BYTES = 16 * 1024
 
 
 class Outgoing:
-    """What is queued for one session, and the task that writes it. Used on the event loop only."""
+    """What is queued for one session, and the task that writes it. Used on the event loop only.
 
-    def __init__(self, credit: Credit, window: FrameWindow, *, max_frame_bytes: int, undelivered_bytes: int) -> None:
+    Args:
+        credit: What the job may have open.
+        window: Which of its frames have arrived.
+        max_frame_bytes: Largest frame that it takes.
+        undelivered_bytes: Most bytes of outcomes remembered while it may not have them.
+        on_sent: Called when outcomes leave, with the number of the last frame and their size.
+    """
+
+    def __init__(
+        self,
+        credit: Credit,
+        window: FrameWindow,
+        *,
+        max_frame_bytes: int,
+        undelivered_bytes: int,
+        on_sent: Callable[[int, Sequence[Outcome], int], None] | None = None,
+    ) -> None:
         self._wake = asyncio.Event()
+        self._on_sent = on_sent
         self.credit = credit
         self._window = window
         self._max_frame_bytes = max_frame_bytes
@@ -44,6 +64,7 @@ class Outgoing:
         self.outbox = Outbox(self.wake)
         self._undelivered = UndeliveredOutcomes(undelivered_bytes)
         self._being_written: list[Outcome] = []
+        self._notes_frame: session_pb2.WorkerFrame | None = None
 
     def wake(self) -> None:
         """There is something to write."""
@@ -97,7 +118,11 @@ class Outgoing:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            # Notes before the outcomes of the same moment: a failure may drop what a note has recorded.
+            notes = self.outbox.drain_notes()
             self._being_written = self.outbox.drain()
+            if notes:
+                await self._write_notes(write, notes)
             while self._being_written:
                 await self._write_outcomes(write)
             is_last = self._bye is not None and len(self.outbox) == 0
@@ -106,13 +131,31 @@ class Outgoing:
             if is_last:
                 return
 
+    async def _write_notes(self, write: Write, notes: list[CallNote]) -> None:
+        # What is lost here with the stream is said again on the next one: the attempt knows what is unacknowledged.
+        frames = encode_notes(notes, self._max_frame_bytes)
+        if self._being_written:
+            # The last of them rides with the first outcomes if both fit.
+            self._notes_frame = frames.pop() if frames[-1].ByteSize() < _NOTES_WITH_OUTCOMES_BYTES else None
+        for frame in frames:
+            await write(self._finish(frame))
+
     async def _write_outcomes(self, write: Write) -> None:
         outcomes = self._being_written[:_OUTCOMES_AT_ONCE]
         self.credit.give_back(outcomes)
-        serialized = [self._finish(frame) for frame in encode_outcomes(outcomes, self._max_frame_bytes)]
+        frames = encode_outcomes(outcomes, self._max_frame_bytes)
+        notes, self._notes_frame = self._notes_frame, None
+        if notes is not None:
+            if frames[0].ByteSize() + _NOTES_WITH_OUTCOMES_BYTES < self._max_frame_bytes:
+                frames[0].MergeFrom(notes)
+            else:
+                frames.insert(0, notes)
+        serialized = [self._finish(frame) for frame in frames]
         # Before the first write: a stream that breaks in the middle of it has delivered nothing for sure.
         size = sum([len(data) for data in serialized])
         self._undelivered.add(self._sequence, self._said_invocations, size, outcomes)
+        if self._on_sent is not None:
+            self._on_sent(self._sequence, outcomes, size)
         self._being_written = self._being_written[_OUTCOMES_AT_ONCE:]
         for data in serialized:
             await write(data)

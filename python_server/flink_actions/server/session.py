@@ -13,21 +13,22 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 
 import grpc.aio
 
 from flink_actions.engine.dispatcher import Dispatcher
-from flink_actions.engine.invocation import Bounced, BounceReason, CancelReason, Invocation
+from flink_actions.engine.invocation import Bounced, BounceReason, CallRecord, CancelReason, Invocation, Outcome
 from flink_actions.server.credit import Credit, FrameWindow, Grant
 from flink_actions.server.errors import ProtocolError
 from flink_actions.server.loop_lag import LoopLag
 from flink_actions.server.operator_start import OperatorStart
 from flink_actions.server.outgoing import Outgoing
 from flink_actions.server.pickles import open_pickles
-from flink_actions.wire.codec import decode_invocations
+from flink_actions.wire.codec import decode_call, decode_invocations, decode_places
+from flink_actions.wire.invocations import WireInvocation
 from flink_actions.wire.v1 import session_pb2
 
 __all__ = ["Ending", "Session", "SessionLimits"]
@@ -36,6 +37,8 @@ _log = logging.getLogger(__name__)
 
 # Longest wait for a peer that does not read what is still to be said when a session ends.
 _LAST_WORDS_SECONDS = 5.0
+# Call records of one invocation; the operator's own limit is far below.
+_MOST_CALL_BYTES = 256 << 20
 
 _CANCEL_REASONS = {
     session_pb2.Cancel.REASON_UNSPECIFIED: CancelReason.SUPERSEDED,
@@ -72,6 +75,15 @@ class SessionLimits:
     allows_pickle: bool = False
 
 
+@dataclass(slots=True)
+class _Incomplete:
+    """An invocation whose call records are still on their way."""
+
+    invocation: Invocation
+    calls: list[CallRecord] = field(default_factory=list)
+    size: int = 0
+
+
 class Session:
     """One stream. `run` returns when it is over; everything happens on the event loop.
 
@@ -99,8 +111,15 @@ class Session:
         self._credit = Credit(limits.grant, limits.max_received_bytes)
         self._window = FrameWindow(limits.frame_window)
         self._outgoing = Outgoing(
-            self._credit, self._window, max_frame_bytes=limits.max_sent_bytes, undelivered_bytes=limits.grant.bytes
+            self._credit,
+            self._window,
+            max_frame_bytes=limits.max_sent_bytes,
+            undelivered_bytes=limits.grant.bytes,
+            on_sent=self._on_sent,
         )
+        start.scope.max_frame_bytes = limits.max_sent_bytes
+        # Invocations whose call records are still on their way.
+        self._incomplete: dict[int, _Incomplete] = {}
         self._ending = Ending.LOST
         self._is_draining = False
         self._silent_checks = 0
@@ -170,6 +189,8 @@ class Session:
         if self._is_draining:
             self.give_back([invocation.handle for invocation in batch])
             batch = []
+        if any(message.more_calls for message in frame.invokes if message.attempt > 1):
+            batch = self._set_aside(batch, {message.handle for message in frame.invokes if message.more_calls})
         if batch:
             self._dispatcher.submit(batch, self.start.scope, on_stepped)
         else:
@@ -181,6 +202,36 @@ class Session:
         except Exception as error:  # whatever it is that a frame can be made to trip over
             raise ProtocolError(f"the Invokes of frame {frame.sequence} cannot be read: {error!r}") from error
 
+    def _set_aside(self, batch: list[Invocation], incomplete: set[int]) -> list[Invocation]:
+        """Keep back the invocations whose records follow; give back the others."""
+        for invocation in batch:
+            if invocation.handle in incomplete:
+                self._incomplete[invocation.handle] = _Incomplete(invocation)
+        return [invocation for invocation in batch if invocation.handle not in incomplete]
+
+    def _take_calls(self, messages: Iterable[session_pb2.CallRecord]) -> None:
+        """Records of invocations that were set aside."""
+        for message in messages:
+            waiting = self._incomplete.get(message.handle)
+            if waiting is None:
+                continue  # cancelled meanwhile
+            waiting.calls.append(decode_call(message))
+            waiting.size += message.ByteSize()
+            if waiting.size > _MOST_CALL_BYTES:
+                raise ProtocolError(
+                    f"the call records of one invocation exceed {_MOST_CALL_BYTES >> 20} MiB: it makes too many calls, "
+                    "or their values are too large"
+                )
+            if message.is_last:
+                del self._incomplete[message.handle]
+                invocation = waiting.invocation
+                assert isinstance(invocation, WireInvocation)
+                invocation.add_calls(waiting.calls)
+                self._dispatcher.submit([invocation], self.start.scope, _nobody_waits)
+
+    def _on_sent(self, sequence: int, outcomes: Sequence[Outcome], size: int) -> None:
+        self.start.scope.keep_sent(self, sequence, outcomes, size + sum([outcome.cost_bytes for outcome in outcomes]))
+
     def _answer_from_held(self, invocation: Invocation) -> bool:
         outcome = self.start.held.take(invocation.handle)
         if outcome is not None:
@@ -191,13 +242,21 @@ class Session:
         """What frames say besides Invokes; none of it needs credit or window."""
         for cancel in frame.cancels:
             reason = _CANCEL_REASONS.get(cancel.reason, CancelReason.SUPERSEDED)
+            for handle in cancel.handles:
+                if self._incomplete.pop(handle, None) is not None:
+                    self.give_back([handle])
             self._dispatcher.cancel(self.start.scope, cancel.handles, reason)
+        for recorded in frame.calls_recorded:
+            self.start.scope.calls_recorded(recorded.handle, decode_places(recorded))
+        if frame.call_records:
+            self._take_calls(frame.call_records)
         if frame.forget_keys:
             self.start.scope.forget_keys(frame.forget_keys)
         if frame.HasField("ping"):
             self._outgoing.pong(frame.ping.id, self._lag.microseconds)
         if frame.HasField("checkpoint_completed"):
             self._outgoing.on_cut(frame.checkpoint_completed.cut)
+            self.start.scope.on_cut(self, frame.checkpoint_completed.cut)
         if frame.HasField("hello"):
             raise ProtocolError("Hello came a second time: it opens a session and is never repeated")
         if frame.HasField("bye"):
@@ -239,6 +298,10 @@ class Session:
             _log.warning("nothing was heard from %s, not even an answer to Ping", self.start.operator)
             self.start.end(CancelReason.ORPHANED)
             self.close(session_pb2.Bye.PROTOCOL_ERROR, "no frame came, not even an answer to Ping")
+
+
+def _nobody_waits() -> None:
+    """The frame of an invocation that waited for its records was acknowledged with the others of its frame."""
 
 
 def _is_of_broken_stream(error: BaseException) -> bool:

@@ -141,6 +141,7 @@ class Sessions:
             namespace=hello.namespace,
             operator_uid=hello.operator_uid,
             config=accepted.config,
+            keeps_work=hello.has_checkpoints,
         )
         start = OperatorStart(
             accepted.operator,

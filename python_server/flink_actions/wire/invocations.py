@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flink_actions.engine.invocation import Invocation, MemoryForm
+from flink_actions.engine.invocation import CallRecord, Invocation, MemoryForm
 from flink_actions.sdk.errors import NotDecodableError
+from flink_actions.wire.calls import decode_call
 from flink_actions.wire.v1 import session_pb2
 
 _FORMS = (MemoryForm.AS_YOU_HAVE_IT, MemoryForm.FULL, MemoryForm.DELTA)
@@ -31,6 +32,7 @@ class _Copy:
     watermark: int | None
     remaining_ms: int
     traceparent: str
+    calls: Sequence[CallRecord]
 
     # Memory was taken over by a mirror in the first step.
     memory_from: bytes = b""
@@ -50,6 +52,7 @@ class WireInvocation:
     __slots__ = (
         "_content_type",
         "_message",
+        "_more_calls",
         "action",
         "attempt",
         "cost_bytes",
@@ -68,6 +71,7 @@ class WireInvocation:
         self.memory_version = message.memory_version
         self.payload = message.payload
         self._content_type = message.content_type
+        self._more_calls: Sequence[CallRecord] = ()
         self.cost_bytes = message.ByteSize()
 
     def detach(self) -> None:
@@ -90,6 +94,7 @@ class WireInvocation:
             watermark=self.watermark,
             remaining_ms=message.remaining_ms,
             traceparent=message.traceparent,
+            calls=self.calls,
         )
 
     @property
@@ -170,6 +175,19 @@ class WireInvocation:
     @property
     def traceparent(self) -> str:
         return self._message.traceparent
+
+    @property
+    def calls(self) -> Sequence[CallRecord]:
+        message = self._message
+        if isinstance(message, _Copy):
+            return message.calls
+        # Whatever began has an attempt; the first one has nothing to replay, and asking the message costs.
+        own = [decode_call(call) for call in message.calls] if self.attempt > 1 else []
+        return (*own, *self._more_calls)
+
+    def add_calls(self, calls: Sequence[CallRecord]) -> None:
+        """Records that did not fit into the frame of the Invoke. Before the invocation is submitted."""
+        self._more_calls = calls
 
     @property
     def memory_from(self) -> bytes:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flink_actions.engine.invocation import Bounced, Failed, FailureKind, NeedsMemory, Outcome, Succeeded
+from flink_actions.engine.invocation import (
+    Bounced,
+    Failed,
+    FailureKind,
+    HandedBack,
+    NeedsMemory,
+    Outcome,
+    Succeeded,
+)
+from flink_actions.wire.calls import encode_places
 from flink_actions.wire.v1 import session_pb2
 
 # What a result, an event and a memory change take beside their text and bytes: lengths, counts, versions. Rather too
@@ -32,7 +41,7 @@ def encode_outcomes(outcomes: Sequence[Outcome], max_frame_bytes: int) -> list[s
         if columns.size:
             frames.append(columns.frame())
             columns = _Columns()
-        if added > limit and type(outcome) is Succeeded:
+        if added > limit and isinstance(outcome, Succeeded):
             outcome = _too_large(outcome, added, max_frame_bytes)
         columns.add(outcome)
     if columns.size:
@@ -66,6 +75,7 @@ class _Columns:
         "event_payloads",
         "event_types",
         "failures",
+        "handed_back",
         "handles",
         "has_raw_events",
         "memory_bases",
@@ -94,6 +104,7 @@ class _Columns:
         self.memory_versions: list[bytes] = []
         self.memory_paths: list[str] = []
         self.memory_values: list[bytes] = []
+        self.handed_back: list[int] = []
         self.failures: list[session_pb2.Failure] = []
         self.bounces: list[session_pb2.Bounce] = []
         self.need_memory: list[int] = []
@@ -102,10 +113,14 @@ class _Columns:
         """Add an outcome; gives back by how much the frame grew."""
         if type(outcome) is Succeeded:
             added = self._add_result(outcome)
+        elif isinstance(outcome, HandedBack):
+            added = self._add_result(outcome)
+            self.handed_back.append(outcome.handle)
         else:
             added = _RESULT_BYTES
             if isinstance(outcome, Failed):
                 added += 3 * (len(outcome.stack) + len(outcome.message) + len(outcome.exception))
+                added += sum(_ENTRY_BYTES + len(place.task) for place in outcome.drop_calls)
                 self.failures.append(_failure_message(outcome))
             elif isinstance(outcome, NeedsMemory):
                 self.need_memory.append(outcome.handle)
@@ -126,6 +141,8 @@ class _Columns:
             self.bounces.pop()
         else:
             self._take_back_result(outcome)
+            if isinstance(outcome, HandedBack):
+                self.handed_back.pop()
 
     def _add_result(self, result: Succeeded) -> int:
         size = _RESULT_BYTES
@@ -186,6 +203,7 @@ class _Columns:
         if self.handles:
             results = frame.results
             results.handle.extend(self.handles)
+            results.handed_back.extend(self.handed_back)
             results.event_count.extend(self.event_counts)
             results.event_type.extend(self.event_types)
             results.event_payload.extend(self.event_payloads)
@@ -208,4 +226,5 @@ def _failure_message(failed: Failed) -> session_pb2.Failure:
         message=failed.message,
         stack=failed.stack,
         retry_after_ms=failed.retry_after_ms,
+        drop_calls=encode_places(failed.drop_calls),
     )

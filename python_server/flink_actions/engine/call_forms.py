@@ -1,0 +1,113 @@
+"""Forms of a durable call's parts: how its function is named, its arguments digested, its value and exception kept."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from flink_actions.engine.failures import message_of, name_of
+from flink_actions.engine.identity import arguments_digest
+from flink_actions.engine.invocation import CallFailure
+from flink_actions.sdk import values
+from flink_actions.sdk.errors import DurableCallError, NotEncodableError, TerminalError
+
+
+def function_id_of(function: Callable[..., Any]) -> str:
+    """ "module:qualname"; a partial's is that of its function, an object's that of its class."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    named: Any = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}:{named.__qualname__}"
+
+
+def arguments_text(
+    function: Callable[..., Any], arguments: Sequence[Any], named: Mapping[str, Any], function_id: str
+) -> bytes:
+    """Canonical JSON of a call's arguments, those that a partial has bound among them.
+
+    Raises:
+        NotEncodableError: Names the path to the argument, and the way out.
+    """
+    positional, keywords = list(arguments), dict(named)
+    while isinstance(function, functools.partial):
+        positional = [*function.args, *positional]
+        keywords = {**function.keywords, **keywords}
+        function = function.func
+    try:
+        return values.encode_canonical({"args": positional, "kwargs": keywords}, "arguments")
+    except NotEncodableError as error:
+        path = error.path.removeprefix("arguments['args']").removeprefix("arguments['kwargs']")
+        raise NotEncodableError(
+            f"argument {path} of the durable call of {function_id}",
+            f"{error.reason}; what has no such form (a client, a connection) is not an argument: let the function take "
+            "it from a closure, from its object (a method), or from a resource",
+        ) from error
+
+
+def digest_of(text: bytes) -> bytes:
+    """What tells calls of one function apart."""
+    return arguments_digest(text)
+
+
+def declared_value(function: Callable[..., Any]) -> Any:
+    """The return annotation; None if there is none that can be read."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    annotations = getattr(function, "__annotations__", None)
+    if not annotations or "return" not in annotations:
+        return None
+    declared = annotations["return"]
+    if isinstance(declared, type):
+        return declared
+    try:
+        return typing.get_type_hints(getattr(function, "__func__", function)).get("return")
+    except Exception:  # an annotation that only a type checker can resolve
+        return None
+
+
+def failure_record(error: Exception) -> CallFailure:
+    """An exception as it is recorded."""
+    try:
+        arguments = values.encode(list(error.args), "arguments")
+    except NotEncodableError:
+        arguments = b""
+    return CallFailure(name_of(type(error)), message_of(error), isinstance(error, TerminalError), arguments)
+
+
+def recorded_exception(failure: CallFailure) -> Exception:
+    """An exception of the class that was recorded, so that the author's `except` finds it again.
+
+    Only classes that are loaded already are looked at: a record must not be able to import anything.
+    """
+    cls = _loaded_class(failure.exception)
+    if cls is None:
+        if failure.is_terminal:
+            return TerminalError(f"{failure.exception}: {failure.message}")
+        return DurableCallError(failure.message, failure.exception)
+    arguments = values.decode(failure.arguments, None, "arguments") if failure.arguments else [failure.message]
+    try:
+        error = cls(*arguments)
+    except Exception:
+        # Its constructor wants more than `args`. The class and the text are what an `except` looks at.
+        error = cls.__new__(cls)
+        error.args = (failure.message,)
+    if not failure.arguments and message_of(error) != failure.message:
+        error.args = (failure.message,)
+    return error
+
+
+def _loaded_class(name: str) -> type[Exception] | None:
+    parts = name.split(".")
+    found: Any = None
+    for split in range(len(parts) - 1, -1, -1):
+        module = sys.modules.get(".".join(parts[:split]) if split else "builtins")
+        if module is None:
+            continue
+        found = module
+        for part in parts[split:]:
+            found = getattr(found, part, None)
+        break
+    return found if isinstance(found, type) and issubclass(found, Exception) else None

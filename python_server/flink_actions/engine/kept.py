@@ -1,0 +1,262 @@
+"""Work that is kept after it has left: Results, and records of durable calls, until a completed checkpoint covers them.
+
+When a TaskManager dies and the worker lives, the job asks once more for all that came after its last checkpoint. What
+it asks for is named by digests of its input, and a Result is given only to an invocation that starts from the memory it
+was computed on: so nothing kept can ever answer something else (CORRECTNESS.md, rules 1, 2 and 7).
+
+A Result is kept under the frame that carried it; while its start lives nobody looks for it, so it is not looked into.
+When a start has ended its frames are taken apart, and its Results are found by invocation id. Kept work goes
+
+- under a cut: a frame of the same start at or below it, or of an earlier session of that start;
+- of an ended start, when a cut covers a later or equal run of the same key;
+- when it is too much or too old: that is counted.
+
+Used on the event loop's thread.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from flink_actions.engine.invocation import (
+    CallPlace,
+    CallRecord,
+    HandedBack,
+    Invocation,
+    MemoryChanges,
+    Outcome,
+    SentEvent,
+    Succeeded,
+)
+
+# What a result and a call record take in this process beside their text, about.
+_RESULT_BYTES = 700
+_CALL_BYTES = 400
+
+
+class _Frame:
+    """Results that left together."""
+
+    __slots__ = ("at", "outcomes", "sequence", "session", "size")
+
+    def __init__(self, session: object, sequence: int, outcomes: Sequence[Outcome], size: int, at: float) -> None:
+        self.session = session
+        self.sequence = sequence
+        self.outcomes = outcomes
+        self.size = size
+        self.at = at
+
+
+@dataclass(slots=True)
+class _Result:
+    """A Result of a start that has ended."""
+
+    key: bytes
+    run_number: int
+    base: bytes
+    events: list[SentEvent]
+    changes: MemoryChanges | None
+    size: int
+    at: float
+
+
+@dataclass(slots=True)
+class _Calls:
+    """Call records of an invocation that has no covered Result."""
+
+    records: dict[CallPlace, CallRecord]
+    size: int
+    at: float
+
+
+class KeptWork:
+    """What one operator of one job may ask for again.
+
+    Args:
+        limit_bytes: Most bytes kept; the oldest goes first.
+        limit_seconds: Longest time that something is kept.
+        now: The event loop's clock.
+    """
+
+    def __init__(self, limit_bytes: int, limit_seconds: float, now: Callable[[], float]) -> None:
+        self._limit_bytes = limit_bytes
+        self._limit_seconds = limit_seconds
+        self._now = now
+        self._frames: dict[object, deque[_Frame]] = {}
+        self._results: dict[bytes, _Result] = {}
+        self._ids_of_key: dict[bytes, set[bytes]] = {}
+        self._calls: dict[bytes, _Calls] = {}
+        self.size = 0
+        # Results that answered an invocation; that could not, because the memory was another one; Results and
+        # invocations' records that were dropped before a checkpoint covered them.
+        self.handed_back = 0
+        self.missed = 0
+        self.dropped = 0
+
+    @property
+    def has_results_of_ended_starts(self) -> bool:
+        """Whether an invocation may be answered from here."""
+        return bool(self._results)
+
+    @property
+    def has_calls(self) -> bool:
+        """Whether an attempt may find calls of earlier ones here."""
+        return bool(self._calls)
+
+    # ---- results ----
+
+    def add_sent(self, start: object, session: object, sequence: int, outcomes: Sequence[Outcome], size: int) -> None:
+        """Outcomes of a start have left, with a session's frames up to this one.
+
+        Args:
+            start: Whose they are.
+            session: Numbers frames.
+            sequence: Of the last frame.
+            outcomes: In it and those before.
+            size: Bytes that they took on the wire, their Invokes included.
+        """
+        size += _RESULT_BYTES * len(outcomes)
+        frame = _Frame(session, sequence, outcomes, size, self._now())
+        self._frames.setdefault(start, deque()).append(frame)
+        self.size += size
+        self._limit()
+
+    def on_cut(self, start: object, session: object, sequence: int) -> None:
+        """A checkpoint that has completed covers a session's frames up to this one."""
+        frames = self._frames.get(start)
+        if not frames or not sequence:
+            return
+        covered = [frame for frame in frames if frame.session is not session or frame.sequence <= sequence]
+        self._frames[start] = deque(frame for frame in frames if frame.session is session and frame.sequence > sequence)
+        for frame in covered:
+            self.size -= frame.size
+            if self._results or self._calls:
+                self._forget_covered(frame)
+
+    def _forget_covered(self, frame: _Frame) -> None:
+        for outcome in frame.outcomes:
+            if not isinstance(outcome, Succeeded) or outcome.invocation is None:
+                continue
+            invocation = outcome.invocation
+            self._drop_calls_of(invocation.invocation_id)
+            for older in list(self._ids_of_key.get(invocation.key, ())):
+                if self._results[older].run_number <= invocation.run_number:
+                    self._drop_result(older)
+
+    def end_start(self, start: object, unsent: Iterable[Outcome] = ()) -> None:
+        """A start has ended; the next one may ask for what it had, and for what never left."""
+        now = self._now()
+        for frame in self._frames.pop(start, ()):
+            self.size -= frame.size
+            each = frame.size // max(1, len(frame.outcomes))
+            for outcome in frame.outcomes:
+                self._add_result(outcome, each, frame.at)
+        for outcome in unsent:
+            self._add_result(outcome, _RESULT_BYTES + outcome.cost_bytes, now)
+        self._limit()
+
+    def _add_result(self, outcome: Outcome, size: int, at: float) -> None:
+        if not isinstance(outcome, Succeeded) or outcome.invocation is None:
+            return
+        invocation = outcome.invocation
+        name, key = invocation.invocation_id, invocation.key
+        self._drop_result(name)
+        self._results[name] = _Result(
+            key, invocation.run_number, invocation.memory_version, outcome.events, outcome.changes, size, at
+        )
+        self._ids_of_key.setdefault(key, set()).add(name)
+        self.size += size
+
+    def hand_back(self, invocation: Invocation) -> HandedBack | None:
+        """The Result of this very invocation on this very memory, if it is here. It is kept on when it leaves."""
+        kept = self._results.get(invocation.invocation_id)
+        if kept is None:
+            return None
+        if kept.base != invocation.memory_version:
+            self.missed += 1
+            return None
+        self._drop_result(invocation.invocation_id)
+        self.handed_back += 1
+        invocation.detach()
+        return HandedBack(invocation.handle, kept.events, kept.changes, invocation.cost_bytes, invocation)
+
+    # ---- calls ----
+
+    def add_call(self, invocation_id: bytes, record: CallRecord) -> None:
+        """An attempt has made this call, or begins it."""
+        calls = self._calls.get(invocation_id)
+        if calls is None:
+            calls = self._calls[invocation_id] = _Calls({}, 0, self._now())
+        if calls.records.get(record.place) == record:
+            return
+        calls.records[record.place] = record
+        size = _CALL_BYTES + len(record.value or b"")
+        calls.size += size
+        self.size += size
+        self._limit()
+
+    def calls_of(self, invocation_id: bytes) -> list[CallRecord]:
+        """Calls of earlier attempts, oldest first."""
+        calls = self._calls.get(invocation_id)
+        return [] if calls is None else list(calls.records.values())
+
+    def drop_calls(self, invocation_id: bytes, places: Iterable[CallPlace]) -> None:
+        """The next attempt must not get these."""
+        calls = self._calls.get(invocation_id)
+        if calls is not None:
+            for place in places:
+                calls.records.pop(place, None)
+
+    # ---- limits ----
+
+    def _limit(self) -> None:
+        oldest_allowed = self._now() - self._limit_seconds
+        while self.size > self._limit_bytes and self._drop_oldest():
+            pass
+        while (at := self._oldest_at()) is not None and at < oldest_allowed:
+            self._drop_oldest()
+
+    def _oldest_at(self) -> float | None:
+        ages = [frames[0].at for frames in self._frames.values() if frames]
+        ages += [result.at for result in itertools.islice(self._results.values(), 1)]
+        ages += [calls.at for calls in itertools.islice(self._calls.values(), 1)]
+        return min(ages, default=None)
+
+    def _drop_oldest(self) -> bool:
+        """Drop what is oldest; false if nothing is kept."""
+        at = self._oldest_at()
+        if at is None:
+            return False
+        for frames in self._frames.values():
+            if frames and frames[0].at <= at:
+                frame = frames.popleft()
+                self.size -= frame.size
+                self.dropped += sum(isinstance(outcome, Succeeded) for outcome in frame.outcomes)
+                return True
+        if self._results:
+            name, result = next(iter(self._results.items()))
+            if result.at <= at:
+                self._drop_result(name)
+                self.dropped += 1
+                return True
+        self._drop_calls_of(next(iter(self._calls)))
+        self.dropped += 1
+        return True
+
+    def _drop_result(self, name: bytes) -> None:
+        result = self._results.pop(name, None)
+        if result is None:
+            return
+        self.size -= result.size
+        names = self._ids_of_key[result.key]
+        names.discard(name)
+        if not names:
+            del self._ids_of_key[result.key]
+
+    def _drop_calls_of(self, name: bytes) -> None:
+        calls = self._calls.pop(name, None)
+        if calls is not None:
+            self.size -= calls.size

@@ -1,0 +1,814 @@
+"""Durable calls: recorded, replayed, matched, refused."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from flink_actions import Agent, OutputEvent, RetryableError, TerminalError, action, current_call
+from flink_actions.engine.dispatcher import Dispatcher, EngineSettings
+from flink_actions.engine.invocation import (
+    CallPlace,
+    CallRecord,
+    CancelReason,
+    Failed,
+    FailureKind,
+    HandedBack,
+    LocalInvocation,
+    Outcome,
+    Succeeded,
+)
+
+from tests.unit.engine.worker import LIMIT_SECONDS, Worker, sent_by
+
+ON_INPUT = "_input_event"
+ID = b"the invocation's"
+
+
+class Ledger:
+    """What functions were really called with, across attempts."""
+
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+        self.keys: list[str] = []
+
+    def note(self, what: Any) -> None:
+        self.calls.append(what)
+        self.keys.append(current_call().idempotency_key)
+
+
+class Job:
+    """An operator's side for one invocation: acknowledges records and gives them to the next attempt."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+        self.records: dict[CallPlace, CallRecord] = {}
+        self.started: list[CallPlace] = []
+        self.acknowledges = True
+        self.attempt = 0
+        self.failures = 0
+
+    async def run(self, name: str, value: Any = None, *, until: Callable[[], bool] | None = None) -> Outcome | None:
+        """An attempt: to its outcome, or until something holds; then it is cancelled, as by a dead worker."""
+        self.attempt += 1
+        worker = self.worker
+        invocation = worker.invocation(
+            name,
+            value,
+            invocation_id=ID,
+            attempt=self.attempt,
+            failures=self.failures,
+            calls=list(self.records.values()),
+        )
+        worker.submit(invocation)
+        async with asyncio.timeout(LIMIT_SECONDS):
+            while True:
+                worker.woken.clear()
+                for note in worker.outbox.drain_notes():
+                    if note.handle == invocation.handle:
+                        self._on_note(invocation, note.record)
+                outcomes = [one for one in worker.outbox.drain() if one.handle == invocation.handle]
+                if outcomes:
+                    outcome = outcomes[0]
+                    if isinstance(outcome, Failed):
+                        self.failures += 1
+                        for place in outcome.drop_calls:
+                            self.records.pop(place, None)
+                    return outcome
+                if until is not None and until():
+                    worker.dispatcher.cancel(worker.scope, [invocation.handle], CancelReason.SUPERSEDED)
+                    await asyncio.sleep(0)
+                    worker.outbox.drain_notes()
+                    worker.outbox.drain()
+                    return None
+                try:
+                    await asyncio.wait_for(worker.woken.wait(), 0.01 if until is not None else LIMIT_SECONDS)
+                except asyncio.TimeoutError:
+                    continue
+
+    def _on_note(self, invocation: LocalInvocation, record: CallRecord) -> None:
+        if not record.is_complete:
+            self.started.append(record.place)
+        self.records[record.place] = record
+        if self.acknowledges:
+            self.worker.scope.calls_recorded(invocation.handle, [record.place])
+
+
+def output(outcome: Outcome | None) -> Any:
+    assert isinstance(outcome, Succeeded), outcome
+    (value,) = sent_by([outcome])
+    return value
+
+
+def failure(outcome: Outcome | None) -> Failed:
+    assert isinstance(outcome, Failed), outcome
+    return outcome
+
+
+@dataclass
+class Order:
+    name: str
+    cents: int
+
+
+class Refused(Exception):
+    def __init__(self, why: str, *, code: int) -> None:
+        super().__init__(why)
+        self.code = code
+
+
+def agent_of(function: Callable[..., Awaitable[None]], **policies: Any) -> Agent:
+    return Agent().add_action("act", [ON_INPUT], function, **policies)
+
+
+async def test_a_recorded_call_is_answered_without_being_made() -> None:
+    ledger, dies = Ledger(), asyncio.Event()
+
+    async def price(name: str) -> int:
+        ledger.note(name)
+        return len(name)
+
+    async def act(event: Any, ctx: Any) -> None:
+        first = await ctx.durable_execute_async(price, "apple")
+        second = await ctx.durable_execute_async(price, name="pear")
+        if not dies.is_set():
+            dies.set()
+            await asyncio.sleep(60)
+        ctx.send_event(OutputEvent(output=[first, second]))
+
+    async with Worker(agent_of(act)) as worker:
+        job = Job(worker)
+        assert await job.run("act", until=dies.is_set) is None
+        assert ledger.calls == ["apple", "pear"]
+        assert output(await job.run("act")) == [5, 4]
+        assert ledger.calls == ["apple", "pear"]
+        assert list(job.records) == [CallPlace("", 0), CallPlace("", 1)]
+
+
+async def test_a_call_waits_until_the_record_before_it_is_acknowledged() -> None:
+    ledger = Ledger()
+
+    async def step(number: int) -> None:
+        ledger.note(number)
+
+    async def act(event: Any, ctx: Any) -> None:
+        await ctx.durable_execute_async(step, 1)
+        await ctx.durable_execute_async(step, 2)
+
+    async with Worker(agent_of(act)) as worker:
+        job = Job(worker)
+        job.acknowledges = False
+        invocation = worker.invocation("act", invocation_id=ID)
+        worker.submit(invocation)
+        await asyncio.sleep(0.02)
+        assert ledger.calls == [1]
+        worker.scope.calls_recorded(invocation.handle, [CallPlace("", 0)])
+        (outcome,) = await worker.outcomes(1)
+        assert isinstance(outcome, Succeeded)
+        assert ledger.calls == [1, 2]
+
+
+async def test_a_repeated_call_has_the_same_idempotency_key_and_others_have_others() -> None:
+    ledger, dies = Ledger(), asyncio.Event()
+
+    async def charge(cents: int) -> int:
+        ledger.note(cents)
+        if not dies.is_set():
+            dies.set()
+            await asyncio.sleep(60)
+        return cents
+
+    async def act(event: Any, ctx: Any) -> None:
+        await ctx.durable_execute_async(charge, 1)
+        await ctx.durable_execute_async(charge, 1)
+        await ctx.durable_execute_async(charge, 2)
+
+    async with Worker(agent_of(act)) as worker:
+        job = Job(worker)
+        await job.run("act", until=dies.is_set)
+        await job.run("act")
+    assert ledger.calls == [1, 1, 1, 2]
+    assert ledger.keys[0] == ledger.keys[1]
+    assert len(set(ledger.keys)) == 3
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0], [1, 2, 0]])
+async def test_gathered_calls_replay_whatever_the_order_they_are_issued_and_end_in(order: list[int]) -> None:
+    ledger, dies, is_replay = Ledger(), asyncio.Event(), False
+
+    async def ask(number: int) -> int:
+        ledger.note(number)
+        await asyncio.sleep(0.001 * number)
+        return number * 10
+
+    async def act(event: Any, ctx: Any) -> None:
+        async def one(number: int) -> int:
+            delay = order.index(number) if is_replay else number
+            await asyncio.sleep(0.002 * delay)
+            return await ctx.durable_execute_async(ask, number)
+
+        found = await asyncio.gather(*[one(number) for number in range(3)])
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(number)) for number in range(3)]
+        if not dies.is_set():
+            dies.set()
+            await asyncio.sleep(60)
+        ctx.send_event(OutputEvent(output=[*found, *[task.result() for task in tasks]]))
+
+    async with Worker(agent_of(act)) as worker:
+        job = Job(worker)
+        await job.run("act", until=dies.is_set)
+        is_replay = True
+        assert output(await job.run("act")) == [0, 10, 20, 0, 10, 20]
+    assert len(ledger.calls) == 6
+    assert sorted(place.task for place in job.records) == ["0", "1", "2", "3", "4", "5"]
+
+
+async def test_tasks_made_in_the_first_step_are_numbered_under_the_action() -> None:
+    places: list[CallPlace] = []
+
+    async def nothing() -> None: ...
+
+    async def act(event: Any, ctx: Any) -> None:
+        async def inner() -> None:
+            await asyncio.gather(ctx.durable_execute_async(nothing), ctx.durable_execute_async(nothing))
+
+        await asyncio.gather(inner(), ctx.durable_execute_async(nothing))
+
+    async with Worker(agent_of(act)) as worker:
+        job = Job(worker)
+        assert isinstance(await job.run("act"), Succeeded)
+        places = list(job.records)
+    assert sorted(place.task for place in places) == ["0.0", "0.1", "1"]
+
+
+async def test_many_actions_stepped_together_keep_their_tasks_apart() -> None:
+    async def nothing() -> None: ...
+
+    async def act(event: Any, ctx: Any) -> None:
+        await asyncio.gather(ctx.durable_execute_async(nothing), ctx.durable_execute_async(nothing))
+
+    async with Worker(agent_of(act)) as worker:
+        invocations = [worker.invocation("act") for _ in range(50)]
+        worker.submit(*invocations)
+        outcomes = await worker.outcomes(50)
+        notes = worker.outbox.drain_notes()
+        assert all(isinstance(one, Succeeded) for one in outcomes)
+        assert sorted({note.record.place.task for note in notes}) == ["0", "1"]
+        assert len(notes) == 100
+
+
+async def test_values_come_back_as_the_declared_type_at_once_and_in_replays() -> None:
+    dies = asyncio.Event()
+
+    async def load(name: str) -> Order:
+        return Order(name, 5)
+
+    def untyped():  # type: ignore[no-untyped-def]
+        return (1, 2)
+
+    seen: list[Any] = []
+
+    async def act(event: Any, ctx: Any) -> None:
+        seen.append([await ctx.durable_execute_async(load, "x"), await ctx.durable_execute_async(untyped)])
+        if not dies.is_set():
+            dies.set()
+            await asyncio.sleep(60)
+
+    async with Worker(agent_of(act)) as worker:
+        job = Job(worker)
+        await job.run("act", until=dies.is_set)
+        await job.run("act")
+    assert seen == [[Order("x", 5), [1, 2]]] * 2
+
+
+async def test_an_exception_that_the_action_caught_is_raised_again_in_the_replay() -> None:
+    ledger, dies = Ledger(), asyncio.Event()
+
+    async def ask() -> None:
+        ledger.note("ask")
+        raise Refused("no", code=7)
+
+    async def act(event: Any, ctx: Any) -> None:
+        try:
+            await ctx.durable_execute_async(ask)
+        except Refused as error:
+            caught = str(error)
+        if not dies.is_set():
+            dies.set()
+            await asyncio.sleep(60)
+        ctx.send_event(OutputEvent(output=caught))
+
+    async with Worker(agent_of(act)) as worker:
+        job = Job(worker)
+        await job.run("act", until=dies.is_set)
+        # Its class cannot be made of `args` alone, and a local one cannot be found by name: see the next test.
+        globals()["Refused"] = Refused
+        assert output(await job.run("act")) == "no"
+    assert ledger.calls == ["ask"]
+
+
+@pytest.mark.parametrize("how", ["raised", "cause", "context", "group"])
+async def test_the_exception_that_ended_the_attempt_is_not_replayed(how: str) -> None:
+    ledger = Ledger()
+
+    async def ask() -> str:
+        ledger.note("ask")
+        if len(ledger.calls) == 1:
+            raise ValueError("rate limit")
+        return "answer"
+
+    async def act(event: Any, ctx: Any) -> None:
+        try:
+            answer = await ctx.durable_execute_async(ask)
+        except ValueError as error:
+            if how == "raised":
+                raise
+            if how == "cause":
+                raise RetryableError("later", after=2) from error
+            if how == "context":
+                raise RetryableError("later")  # noqa: B904
+            raise ExceptionGroup("several", [error])  # noqa: B904, F821
+        ctx.send_event(OutputEvent(output=answer))
+
+    async with Worker(agent_of(act)) as worker:
+        job = Job(worker)
+        failed = failure(await job.run("act"))
+        assert failed.drop_calls == [CallPlace("", 0)]
+        assert output(await job.run("act")) == "answer"
+
+
+async def test_a_terminal_error_of_a_call_stays_recorded() -> None:
+    ledger = Ledger()
+
+    async def ask() -> None:
+        ledger.note("ask")
+        raise TerminalError("account closed")
+
+    async def act(event: Any, ctx: Any) -> None:
+        await ctx.durable_execute_async(ask)
+
+    async with Worker(agent_of(act)) as worker:
+        job = Job(worker)
+        for _ in range(2):
+            failed = failure(await job.run("act"))
+            assert failed.kind is FailureKind.TERMINAL
+            assert failed.drop_calls == []
+    assert ledger.calls == ["ask"]
+
+
+async def test_a_retry_may_take_another_path_than_the_attempt_that_failed() -> None:
+    """The failed call's record is dropped, the clean-up's behind it is not: it is no mismatch when it is not needed."""
+    ledger = Ledger()
+
+    async def ask() -> str:
+        ledger.note("ask")
+        if ledger.calls.count("ask") == 1:
+            raise ValueError("rate limit")
+        return "answer"
+
+    async def clean_up() -> None:
+        ledger.note("clean up")
+
+    async def use(answer: str) -> None:
+        ledger.note("use")
+
+    async def act(event: Any, ctx: Any) -> None:
+        try:
+            answer = await ctx.durable_execute_async(ask)
+        except ValueError:
+            await ctx.durable_execute_async(clean_up)
+            raise
+        await ctx.durable_execute_async(use, answer)
+
+    async with Worker(agent_of(act)) as worker:
+        job = Job(worker)
+        failure(await job.run("act"))
+        assert isinstance(await job.run("act"), Succeeded)
+    assert ledger.calls == ["ask", "clean up", "ask", "use"]
+
+
+async def changed(worker: Worker, catches: bool) -> Outcome | None:
+    """An attempt whose records say another call than its code makes."""
+    job = Job(worker)
+    job.records[CallPlace("", 0)] = CallRecord(CallPlace("", 0), "shop:reserve", b"d" * 16, b"1")
+    job.attempt = 1
+    return await job.run("act", catches)
+
+
+async def charge(cents: int) -> int:
+    return cents
+
+
+async def swallowing(event: Any, ctx: Any) -> None:
+    try:
+        await ctx.durable_execute_async(charge, 3)
+    except Exception:
+        if not event.input:
+            raise
+
+
+@pytest.mark.parametrize("catches", [False, True])
+async def test_another_call_than_the_recorded_one_fails_the_attempt_side_by_side(catches: bool) -> None:
+    async with Worker(agent_of(swallowing)) as worker:
+        failed = failure(await changed(worker, catches))
+        assert failed.kind is FailureKind.REPLAY_MISMATCH
+        assert "shop:reserve" in failed.message
+        assert "test_durable:charge" in failed.message
+        assert '{"args":[3],"kwargs":{}}' in failed.message
+        assert "on_mismatch='truncate'" in failed.message
+
+
+async def test_with_truncate_the_records_from_the_difference_on_are_dropped_and_reported(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with Worker(agent_of(swallowing, on_mismatch="truncate")) as worker:
+        assert isinstance(await changed(worker, False), Succeeded)
+    assert "shop:reserve" in caplog.text
+
+
+async def test_records_that_the_code_did_not_ask_for_fail_the_attempt_at_its_end() -> None:
+    async def act(event: Any, ctx: Any) -> None: ...
+
+    async with Worker(agent_of(act)) as worker:
+        failed = failure(await changed(worker, False))
+        assert failed.kind is FailureKind.REPLAY_MISMATCH
+        assert "the action has returned" in failed.message
+
+
+async def test_a_reconciler_decides_a_call_that_started_and_never_ended() -> None:
+    ledger, dies = Ledger(), asyncio.Event()
+
+    async def pay(cents: int) -> str:
+        ledger.note("pay")
+        dies.set()
+        await asyncio.sleep(60)
+        return "paid now"
+
+    async def look() -> str:
+        ledger.note("look")
+        return "was paid"
+
+    async def act(event: Any, ctx: Any) -> None:
+        ctx.send_event(OutputEvent(output=await ctx.durable_execute_async(pay, 5, reconciler=look)))
+
+    async with Worker(agent_of(act)) as worker:
+        job = Job(worker)
+        await job.run("act", until=dies.is_set)
+        assert job.started == [CallPlace("", 0)]
+        assert output(await job.run("act")) == "was paid"
+    assert ledger.calls == ["pay", "look"]
+    assert len(set(ledger.keys)) == 1
+
+
+async def test_a_call_with_a_reconciler_does_not_start_before_its_start_is_acknowledged() -> None:
+    ledger = Ledger()
+
+    async def pay() -> None:
+        ledger.note("pay")
+
+    async def act(event: Any, ctx: Any) -> None:
+        await ctx.durable_execute_async(pay, reconciler=lambda: None)
+
+    async with Worker(agent_of(act)) as worker:
+        invocation = worker.invocation("act", invocation_id=ID)
+        worker.submit(invocation)
+        await asyncio.sleep(0.02)
+        (note,) = worker.outbox.drain_notes()
+        assert not note.record.is_complete
+        assert ledger.calls == []
+        worker.scope.calls_recorded(invocation.handle, [note.record.place])
+        await worker.outcomes(1)
+        assert ledger.calls == ["pay"]
+
+
+async def test_an_argument_without_a_form_and_a_value_without_one_are_named() -> None:
+    async def give(thing: Any) -> Any:
+        return object() if thing == "object" else thing
+
+    errors: list[str] = []
+
+    async def act(event: Any, ctx: Any) -> None:
+        for argument in ({"client": object()}, "object"):
+            try:
+                await ctx.durable_execute_async(give, argument)
+            except Exception as error:
+                errors.append(str(error))
+
+    async with Worker(agent_of(act)) as worker:
+        assert isinstance(await Job(worker).run("act"), Succeeded)
+    assert "argument [0]['client'] of the durable call of" in errors[0]
+    assert "closure" in errors[0]
+    assert errors[1].startswith("value of the durable call of")
+
+
+async def test_def_actions_call_durably_from_their_threads() -> None:
+    ledger, release = Ledger(), threading.Event()
+
+    def fetch(number: int) -> int:
+        ledger.note(number)
+        return number * 2
+
+    dies = asyncio.Event()
+
+    def act(event: Any, ctx: Any) -> None:
+        found = [ctx.durable_execute(fetch, number) for number in range(3)]
+        if not dies.is_set():
+            dies.set()
+            release.wait(LIMIT_SECONDS)
+        ctx.send_event(OutputEvent(output=found))
+
+    async with Worker(Agent().add_action("act", [ON_INPUT], act)) as worker:
+        job = Job(worker)
+        await job.run("act", until=dies.is_set)
+        release.set()
+        assert output(await job.run("act")) == [0, 2, 4]
+    assert ledger.calls == [0, 1, 2]
+    assert [place.index for place in job.records] == [0, 1, 2]
+
+
+async def test_a_def_is_called_in_a_thread_and_knows_its_call() -> None:
+    threads: list[int] = []
+
+    def fetch() -> str:
+        threads.append(threading.get_ident())
+        return current_call().idempotency_key
+
+    async def act(event: Any, ctx: Any) -> None:
+        ctx.send_event(OutputEvent(output=await ctx.durable_execute_async(fetch)))
+
+    async with Worker(agent_of(act)) as worker:
+        assert len(output(await Job(worker).run("act"))) == 32
+    assert threads != [threading.get_ident()]
+
+
+async def test_blocking_and_nested_calls_are_refused_with_the_way_out() -> None:
+    errors: list[str] = []
+
+    async def inner() -> None: ...
+
+    async def act(event: Any, ctx: Any) -> None:
+        async def outer() -> None:
+            await ctx.durable_execute_async(inner)
+
+        try:
+            ctx.durable_execute(inner)
+        except Exception as error:
+            errors.append(str(error))
+        try:
+            await ctx.durable_execute_async(outer)
+        except Exception as error:
+            errors.append(str(error))
+
+    async with Worker(agent_of(act)) as worker:
+        assert isinstance(await Job(worker).run("act"), Succeeded)
+    assert "durable_execute_async" in errors[0]
+    assert "inside that of" in errors[1]
+
+
+async def test_level_none_records_nothing() -> None:
+    async def give() -> int:
+        return 1
+
+    async def act(event: Any, ctx: Any) -> None:
+        await ctx.durable_execute_async(give)
+        ctx.send_event(OutputEvent(output=await ctx.durable_execute_async(give)))
+
+    async with Worker(agent_of(act, durability="none")) as worker:
+        job = Job(worker)
+        job.acknowledges = False
+        assert output(await job.run("act")) == 1
+        assert job.records == {}
+
+
+async def test_level_synchronous_returns_when_the_record_is_safe() -> None:
+    async def give() -> int:
+        return 1
+
+    returned: list[int] = []
+
+    async def act(event: Any, ctx: Any) -> None:
+        returned.append(await ctx.durable_execute_async(give))
+
+    async with Worker(agent_of(act, durability="synchronous")) as worker:
+        invocation = worker.invocation("act")
+        worker.submit(invocation)
+        await asyncio.sleep(0.02)
+        assert returned == []
+        worker.scope.calls_recorded(invocation.handle, [CallPlace("", 0)])
+        await worker.outcomes(1)
+        assert returned == [1]
+
+
+async def test_what_is_unacknowledged_is_said_again_on_the_next_session() -> None:
+    async def give() -> int:
+        return 1
+
+    async def act(event: Any, ctx: Any) -> None:
+        await ctx.durable_execute_async(give)
+        await ctx.durable_execute_async(give)
+
+    async with Worker(agent_of(act)) as worker:
+        invocation = worker.invocation("act")
+        worker.submit(invocation)
+        await asyncio.sleep(0.02)
+        broken = worker.outbox
+        (first,) = broken.drain_notes()
+        worker.scope.detach(broken)
+        worker.outbox = worker.new_outbox()
+        worker.scope.attach(worker.outbox)
+        worker.submit(invocation)
+        assert worker.outbox.drain_notes() == [first]
+        worker.scope.calls_recorded(invocation.handle, [first.record.place])
+        assert len(await worker.outcomes(1)) == 1
+
+
+async def test_calls_that_the_operator_lost_are_answered_by_this_worker_and_told_to_it() -> None:
+    """The TaskManager died with the records; the worker lives."""
+    ledger, dies = Ledger(), asyncio.Event()
+
+    async def give(number: int) -> int:
+        ledger.note(number)
+        return number
+
+    async def act(event: Any, ctx: Any) -> None:
+        found = [await ctx.durable_execute_async(give, number) for number in range(3)]
+        if not dies.is_set():
+            dies.set()
+            await asyncio.sleep(60)
+        ctx.send_event(OutputEvent(output=found))
+
+    async with Worker(agent_of(act)) as worker:
+        worker.scope = worker.dispatcher.open_scope(worker.plan, namespace="n", operator_uid="o", keeps_work=True)
+        worker.scope.attach(worker.outbox)
+        await Job(worker).run("act", until=dies.is_set)
+        worker.dispatcher.end_scope(worker.scope, CancelReason.SUPERSEDED)
+        worker.scope = worker.dispatcher.open_scope(worker.plan, namespace="n", operator_uid="o", keeps_work=True)
+        worker.scope.attach(worker.outbox)
+        restored = Job(worker)
+        restored.attempt = 1
+        assert output(await restored.run("act")) == [0, 1, 2]
+        assert len(restored.records) == 3
+    assert ledger.calls == [0, 1, 2]
+
+
+class Remembering(Agent):
+    """Counts in memory what it really ran."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ran: list[Any] = []
+
+    @action(ON_INPUT)
+    async def add(self, event: Any, ctx: Any) -> None:
+        self.ran.append(event.input)
+        total = ctx.short_term_memory.get("total", default=0) + event.input
+        ctx.short_term_memory.set("total", total)
+        ctx.send_event(OutputEvent(output=total))
+
+
+class Restarted:
+    """A worker that sees starts of one operator come and go."""
+
+    def __init__(self, agent: Agent, **settings: Any) -> None:
+        self.worker = Worker(agent)
+        self.worker._settings = EngineSettings(**settings)
+        self.session = object()
+        self.sequence = 0
+
+    async def __aenter__(self) -> Restarted:
+        await self.worker.__aenter__()
+        self.begin()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.worker.__aexit__()
+
+    def begin(self) -> None:
+        worker = self.worker
+        worker.scope = worker.dispatcher.open_scope(worker.plan, namespace="n", operator_uid="o", keeps_work=True)
+        worker.outbox = worker.new_outbox()
+        worker.scope.attach(worker.outbox)
+        self.session, self.sequence = object(), 0
+
+    def restart(self) -> None:
+        self.worker.dispatcher.end_scope(self.worker.scope, CancelReason.SUPERSEDED)
+        self.begin()
+
+    async def run(self, value: int, *, run_number: int, version: bytes = b"", name: bytes | None = None) -> Succeeded:
+        invocation = self.worker.invocation(
+            "add", value, run_number=run_number, memory_version=version, invocation_id=name or b"%016d" % run_number
+        )
+        (outcome,) = await self.worker.run(invocation)
+        assert isinstance(outcome, Succeeded), outcome
+        self.sequence += 1
+        self.worker.scope.keep_sent(self.session, self.sequence, [outcome], 100)
+        return outcome
+
+    @property
+    def kept(self) -> Any:
+        return self.worker.scope.kept
+
+
+async def test_a_result_is_handed_back_to_the_same_work_on_the_same_memory() -> None:
+    agent = Remembering()
+    async with Restarted(agent) as job:
+        first = await job.run(5, run_number=1)
+        assert first.changes is not None
+        second = await job.run(6, run_number=2, version=first.changes.version)
+        job.restart()
+        again = await job.run(5, run_number=1)
+        assert isinstance(again, HandedBack)
+        assert (again.events, again.changes) == (first.events, first.changes)
+        chained = await job.run(6, run_number=2, version=first.changes.version)
+        assert isinstance(chained, HandedBack)
+        # And once more: the start that was answered may die before its checkpoint, too.
+        job.restart()
+        assert isinstance(await job.run(5, run_number=1), HandedBack)
+        assert agent.ran == [5, 6]
+        assert sent_by([second]) == [11]
+
+
+async def test_other_memory_or_another_input_is_never_answered_from_kept_work() -> None:
+    agent = Remembering()
+    async with Restarted(agent) as job:
+        await job.run(5, run_number=1)
+        job.restart()
+        assert not isinstance(await job.run(5, run_number=1, name=b"another input's"), HandedBack)
+        job.restart()
+        invocation = job.worker.invocation("add", 5, invocation_id=b"%016d" % 1, memory_version=b"otherone")
+        (outcome,) = await job.worker.run(invocation)
+        assert not isinstance(outcome, HandedBack)
+        assert job.kept.missed == 1
+
+
+async def test_a_cut_drops_what_it_covers_and_nothing_else() -> None:
+    agent = Remembering()
+    async with Restarted(agent) as job:
+        for run_number in (1, 2, 3):
+            await job.run(1, run_number=run_number)
+        job.worker.scope.on_cut(job.session, 2)
+        job.restart()
+        assert not isinstance(await job.run(1, run_number=2), HandedBack)
+        assert isinstance(await job.run(1, run_number=3), HandedBack)
+
+
+async def test_a_cut_of_zero_drops_nothing_of_an_earlier_session() -> None:
+    async with Restarted(Remembering()) as job:
+        await job.run(1, run_number=1)
+        job.worker.scope.on_cut(object(), 0)
+        job.restart()
+        assert isinstance(await job.run(1, run_number=1), HandedBack)
+
+
+async def test_work_of_an_ended_start_goes_when_a_later_run_of_its_key_is_covered() -> None:
+    async with Restarted(Remembering()) as job:
+        for run_number in (1, 2, 3):
+            await job.run(1, run_number=run_number)
+        job.restart()
+        await job.run(7, run_number=2, name=b"another input's!")
+        job.worker.scope.on_cut(job.session, 1)
+        assert not isinstance(await job.run(1, run_number=1), HandedBack)
+        assert isinstance(await job.run(1, run_number=3), HandedBack)
+        assert job.kept.dropped == 0
+
+
+async def test_kept_work_is_bounded_and_what_is_dropped_is_counted() -> None:
+    async with Restarted(Remembering(), kept_bytes=10_000) as job:
+        for run_number in range(1, 51):
+            await job.run(1, run_number=run_number)
+        assert job.kept.size <= 10_000
+        dropped = job.kept.dropped
+        assert 30 < dropped < 50
+        job.restart()
+        assert not isinstance(await job.run(1, run_number=1), HandedBack)
+        assert isinstance(await job.run(1, run_number=50), HandedBack)
+
+
+async def test_without_checkpoints_nothing_is_kept() -> None:
+    async with Worker(Remembering()) as worker:
+        assert worker.scope.kept is None
+
+
+async def test_a_result_that_never_left_is_handed_back_too() -> None:
+    agent = Remembering()
+    async with Restarted(agent) as job:
+        worker = job.worker
+        worker.scope.detach(worker.outbox)
+        worker.submit(worker.invocation("add", 5, run_number=1, invocation_id=b"%016d" % 1))
+        await asyncio.sleep(0.02)
+        job.restart()
+        assert isinstance(await job.run(5, run_number=1), HandedBack)
+        assert agent.ran == [5]
+
+
+async def test_the_loops_task_factory_is_given_back() -> None:
+    loop = asyncio.get_running_loop()
+    before = loop.get_task_factory()
+    dispatcher = Dispatcher()
+    await dispatcher.close()
+    assert loop.get_task_factory() is before
