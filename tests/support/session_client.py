@@ -166,6 +166,10 @@ class SessionClient:
         self.duplicates: list[int] = []
         self.has_ended = False
         self.answers_pings = True
+        # Handle → the records of its calls, by place; a start without an end among them.
+        self.calls: dict[int, dict[tuple[str, int], session_pb2.CallRecord]] = {}
+        self.handed_back: list[int] = []
+        self.acknowledges_calls = True
 
     # ---- life ----
 
@@ -272,6 +276,13 @@ class SessionClient:
                 self._take(frame)
                 if frame.HasField("ping") and self.answers_pings:
                     await self.send(pong=session_pb2.Pong(id=frame.ping.id))
+                if self.acknowledges_calls and (frame.calls_started or frame.calls_completed):
+                    noted = [*frame.calls_started, *frame.calls_completed]
+                    await self.send(
+                        calls_recorded=[
+                            session_pb2.CallsRecorded(handle=one.handle, places=[one.place]) for one in noted
+                        ]
+                    )
                 async with self._arrived:
                     self._arrived.notify_all()
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
@@ -290,6 +301,18 @@ class SessionClient:
             if result.handle in self.results:
                 self.duplicates.append(result.handle)
             self.results[result.handle] = result
+        self.handed_back.extend(frame.results.handed_back)
+        for started in frame.calls_started:
+            record = session_pb2.CallRecord(
+                handle=started.handle,
+                place=started.place,
+                function_id=started.function_id,
+                arguments_digest=started.arguments_digest,
+                started_only=True,
+            )
+            self.calls.setdefault(started.handle, {})[record.place.task, record.place.index] = record
+        for record in frame.calls_completed:
+            self.calls.setdefault(record.handle, {})[record.place.task, record.place.index] = record
         self.failures.update({failure.handle: failure for failure in frame.failures})
         self.bounces.update({bounce.handle: bounce for bounce in frame.bounces})
         self.need_memory.extend(frame.need_memory)

@@ -333,7 +333,7 @@ class Dispatcher:
     ) -> tuple[Attempt, Coroutine[Any, Any, None], contextvars.Context, Any] | None:
         scope, received_at = batch.scope, batch.received_at
         open_, actions, settle = scope.open, scope.actions, scope.settle
-        kept = scope.kept
+        older_calls = scope.kept.calls_of_ended_starts if scope.kept is not None else None
         running, mint, base_context = self._running, self._mint, self._base_context
         is_cancelling = cancelling_of(me)
         for invocation in batch.rest:
@@ -355,7 +355,7 @@ class Dispatcher:
                     settle(NeedsMemory(handle, invocation.cost_bytes))
                     continue
             ctx = InvocationContext(invocation, state, scope, mirror, received_at)
-            if invocation.attempt > 1 or (kept is not None and kept.has_calls):
+            if invocation.attempt > 1 or (older_calls and invocation.invocation_id in older_calls):
                 # There may be records that the code has to account for, even if it makes no call.
                 ctx.durable_calls()
             if not state.is_coroutine:

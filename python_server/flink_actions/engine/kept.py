@@ -89,6 +89,8 @@ class KeptWork:
         self._results: dict[bytes, _Result] = {}
         self._ids_of_key: dict[bytes, set[bytes]] = {}
         self._calls: dict[bytes, _Calls] = {}
+        # Invocations of which a start that has ended left calls: a first attempt of a later one may find them.
+        self.calls_of_ended_starts: set[bytes] = set()
         self.size = 0
         # Results that answered an invocation; that could not, because the memory was another one; Results and
         # invocations' records that were dropped before a checkpoint covered them.
@@ -100,11 +102,6 @@ class KeptWork:
     def has_results_of_ended_starts(self) -> bool:
         """Whether an invocation may be answered from here."""
         return bool(self._results)
-
-    @property
-    def has_calls(self) -> bool:
-        """Whether an attempt may find calls of earlier ones here."""
-        return bool(self._calls)
 
     # ---- results ----
 
@@ -154,6 +151,7 @@ class KeptWork:
             each = frame.size // max(1, len(frame.outcomes))
             for outcome in frame.outcomes:
                 self._add_result(outcome, each, frame.at)
+        self.calls_of_ended_starts.update(self._calls)
         for outcome in unsent:
             self._add_result(outcome, _RESULT_BYTES + outcome.cost_bytes, now)
         self._limit()
@@ -257,6 +255,7 @@ class KeptWork:
             del self._ids_of_key[result.key]
 
     def _drop_calls_of(self, name: bytes) -> None:
+        self.calls_of_ended_starts.discard(name)
         calls = self._calls.pop(name, None)
         if calls is not None:
             self.size -= calls.size

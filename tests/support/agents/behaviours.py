@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from flink_actions import Agent, InputEvent, OutputEvent, RunnerContext, action
+from flink_actions import Agent, InputEvent, OutputEvent, RunnerContext, action, current_call
 
 ON_INPUT = "_input_event"
 
@@ -107,8 +107,45 @@ class Behaviours(Agent):
         ctx.send_event(OutputEvent(output=[answer.text for answer in answers]))
 
     @action(ON_INPUT)
+    async def pay_in_steps(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
+        """Durable calls, one after the other, each of which leaves a line with its idempotency key in a file."""
+        paid = [
+            await ctx.durable_execute_async(_pay, event.input["ledger"], event.input["name"], step)
+            for step in range(event.input["steps"])
+        ]
+        ctx.send_event(OutputEvent(output=paid))
+
+    @action(ON_INPUT)
+    async def pay_at_once(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
+        """The same, all at once."""
+        steps = range(event.input["steps"])
+        calls = [ctx.durable_execute_async(_pay, event.input["ledger"], event.input["name"], step) for step in steps]
+        ctx.send_event(OutputEvent(output=await asyncio.gather(*calls)))
+
+    @action(ON_INPUT)
+    def pay_in_thread(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
+        """The same, from a `def`."""
+        paid = [
+            ctx.durable_execute(_pay_blocking, event.input["ledger"], event.input["name"], step)
+            for step in range(event.input["steps"])
+        ]
+        ctx.send_event(OutputEvent(output=paid))
+
+    @action(ON_INPUT)
     async def tell_process(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
         ctx.send_event(OutputEvent(output=os.getpid()))
+
+
+async def _pay(ledger: str, name: str, step: int) -> int:
+    write_down(Path(ledger), f"{name} {step} {current_call().idempotency_key}")
+    await asyncio.sleep(0.02)
+    return step
+
+
+def _pay_blocking(ledger: str, name: str, step: int) -> int:
+    write_down(Path(ledger), f"{name} {step} {current_call().idempotency_key}")
+    time.sleep(0.02)
+    return step
 
 
 agent = Behaviours(name="behaviours")
