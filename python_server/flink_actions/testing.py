@@ -2,8 +2,9 @@
 
 What the Flink operator does to order and state is done here by a small stand-in with the same rules: inputs of a key
 one after the other, each a run; the invocations of a run in the order their events were sent; a result applied whole or
-not at all; sensory memory gone at the end of the run. So a test of an agent tells how the agent will behave in a job,
-save for what needs Flink (checkpoints, event time, failure policies).
+not at all; sensory memory gone at the end of the run; a failed action tried again as its policies say (without the
+waits), its recorded durable calls replayed. So a test of an agent tells how the agent will behave in a job, save for
+what needs Flink (checkpoints, event time).
 
     def test_a_verdict_comes_after_three_bad_reviews() -> None:
         reviews = [Review("shop", stars) for stars in (1, 2, 1)]
@@ -15,6 +16,7 @@ save for what needs Flink (checkpoints, event time, failure policies).
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -26,8 +28,12 @@ from flink_actions.engine.dispatcher import Dispatcher, EngineSettings
 from flink_actions.engine.identity import event_digest, invocation_id, run_id
 from flink_actions.engine.invocation import (
     Bounced,
+    CallNote,
+    CallPlace,
+    CallRecord,
     CancelReason,
     Failed,
+    FailureKind,
     LocalInvocation,
     MemoryChanges,
     MemoryForm,
@@ -43,11 +49,18 @@ from flink_actions.sdk import values
 from flink_actions.sdk.agent import Agent
 from flink_actions.sdk.errors import FlinkActionsError
 from flink_actions.sdk.events import INPUT_EVENT, OUTPUT_EVENT, event_id
+from flink_actions.sdk.policies import OnFailure
 
 __all__ = ["ActionFailedError", "AgentResult", "AgentRunner", "SeenEvent", "run_agent"]
 
 _NAMESPACE = "local"
 _DEFAULT_LIMIT_SECONDS = 60.0
+_NEVER_RETRIED = (
+    FailureKind.TERMINAL,
+    FailureKind.REPLAY_MISMATCH,
+    FailureKind.UNKNOWN_ACTION,
+    FailureKind.TOO_LARGE,
+)
 
 
 class ActionFailedError(FlinkActionsError):
@@ -96,10 +109,12 @@ class AgentResult:
     Args:
         events: All events, inputs and outputs among them: in order within a key, across keys as they happened.
         memories: Key (as JSON text) → short-term memory, nested dicts of plain values.
+        dead_letters: Failures of actions that are declared with on_failure="dead_letter", after their last attempt.
     """
 
     events: list[SeenEvent]
     memories: Mapping[bytes, dict[str, Any]]
+    dead_letters: list[ActionFailedError] = field(default_factory=list)
 
     @property
     def outputs(self) -> list[Any]:
@@ -175,6 +190,8 @@ class _Lane:
     inputs: deque[tuple[bytes, bool, int | None]] = field(default_factory=deque)
     pending: deque[_Pending] = field(default_factory=deque)
     current: tuple[_Pending, LocalInvocation] | None = None
+    # Of the current invocation.
+    calls: dict[CallPlace, CallRecord] = field(default_factory=dict)
     run_number: int = -1
     run_id: bytes = b""
     ordinal: int = 0
@@ -209,6 +226,7 @@ class AgentRunner:
             agent = agent()
         self.plan = agent if isinstance(agent, Plan) else compile_plan(agent, type(agent).__name__)
         self.events: list[SeenEvent] = []
+        self.dead_letters: list[ActionFailedError] = []
         self._config = dict(config or {})
         self._hop_limit = hop_limit
         self._random_bytes = random_bytes
@@ -276,6 +294,8 @@ class AgentRunner:
                 running = sorted({lane.current[0].action.name for lane in self._lane_of.values() if lane.current})
                 raise TimeoutError(f"after {limit_seconds:g} s these actions still run: {', '.join(running)}") from None
             self._woken.clear()
+            for note in self._outbox.drain_notes():
+                self._on_call(note)
             for outcome in self._outbox.drain():
                 self._on_outcome(outcome)
         raise self._failure
@@ -283,7 +303,7 @@ class AgentRunner:
     def result(self) -> AgentResult:
         """What has happened so far."""
         memories = {lane.encoded_key: _nested(lane.short_term) for lane in self._lanes.values() if lane.short_term}
-        return AgentResult(list(self.events), memories)
+        return AgentResult(list(self.events), memories, list(self.dead_letters))
 
     # ---- what the operator does ----
 
@@ -351,9 +371,45 @@ class AgentRunner:
             invocation.clear_sensory, lane.clear_sensory = True, False
         lane.sent_version = lane.version
         lane.ordinal += 1
+        lane.calls = {}
         lane.current = (pending, invocation)
         self._lane_of[invocation.handle] = lane
         self._ready.append(invocation)
+
+    def _on_call(self, note: CallNote) -> None:
+        lane = self._lane_of.get(note.handle)
+        if lane is not None:
+            lane.calls[note.record.place] = note.record
+            self._scope.calls_recorded(note.handle, [note.record.place])
+
+    def _on_failure(self, lane: _Lane, pending: _Pending, invocation: LocalInvocation, failed: Failed) -> None:
+        """Try again, or do what the action's policy says when no attempt is left."""
+        for place in failed.drop_calls:
+            lane.calls.pop(place, None)
+        policy = pending.action.failure_policy
+        if failed.kind not in _NEVER_RETRIED and invocation.failures + 1 < policy.max_attempts:
+            self._last_handle += 1
+            again = dataclasses.replace(
+                invocation,
+                handle=self._last_handle,
+                attempt=invocation.attempt + 1,
+                failures=invocation.failures + 1,
+                calls=tuple(lane.calls.values()),
+            )
+            if again.memory_form is MemoryForm.DELTA:
+                # The first attempt has brought the change.
+                again.memory_form, again.clear_sensory = MemoryForm.AS_YOU_HAVE_IT, False
+            lane.current = (pending, again)
+            self._lane_of[again.handle] = lane
+            self._ready.append(again)
+            return
+        error = ActionFailedError(failed, pending.action.name, lane.key)
+        if policy.on_failure is OnFailure.FAIL:
+            self._failure = self._failure or error
+            return
+        if policy.on_failure is OnFailure.DEAD_LETTER:
+            self.dead_letters.append(error)
+        self._advance(lane)
 
     def _on_outcome(self, outcome: Outcome) -> None:
         lane = self._lane_of.pop(outcome.handle)
@@ -369,7 +425,7 @@ class AgentRunner:
             return
         lane.current = None
         if isinstance(outcome, Failed):
-            self._failure = self._failure or ActionFailedError(outcome, pending.action.name, lane.key)
+            self._on_failure(lane, pending, invocation, outcome)
         elif isinstance(outcome, Bounced):
             self._failure = FlinkActionsError(f"action {pending.action.name!r} was given back: {outcome.reason.name}")
         elif isinstance(outcome, Succeeded):

@@ -168,3 +168,41 @@ def test_events_of_repeated_work_have_the_same_ids() -> None:
     assert first == second
     assert len({tuple(output) for output in first}) == 4
     assert first[1][1] == first[0][0]
+
+
+def test_a_failed_action_is_tried_again_and_its_durable_calls_are_replayed() -> None:
+    class Flaky(Agent):
+        def __init__(self) -> None:
+            super().__init__()
+            self.paid: list[int] = []
+
+        @action(EventType.InputEvent, max_attempts=3)
+        async def act(self, event: InputEvent[int], ctx: RunnerContext) -> None:
+            first = await ctx.durable_execute_async(self.pay, event.input)
+            second = await ctx.durable_execute_async(self.pay, event.input + 1)
+            if ctx.attempt < 3:
+                raise ValueError("not yet")
+            ctx.send_event(OutputEvent([first, second]))
+
+        async def pay(self, cents: int) -> int:
+            self.paid.append(cents)
+            return cents
+
+    agent = Flaky()
+    assert run_agent(agent, [1, 10]).outputs == [[1, 2], [10, 11]]
+    assert agent.paid == [1, 2, 10, 11]
+
+
+@pytest.mark.parametrize("on_failure", ["dead_letter", "ignore"])
+def test_without_an_attempt_left_the_policy_decides_and_the_key_goes_on(on_failure: str) -> None:
+    class Failing(Agent):
+        @action(EventType.InputEvent, max_attempts=2, on_failure=on_failure)
+        def act(self, event: InputEvent[int], ctx: RunnerContext) -> None:
+            if event.input == 2:
+                raise ValueError(f"attempt {ctx.attempt}")
+            ctx.send_event(OutputEvent(event.input))
+
+    result = run_agent(Failing(), [1, 2, 3])
+    assert result.outputs == [1, 3]
+    letters = [letter.failure.message for letter in result.dead_letters]
+    assert letters == (["attempt 2"] if on_failure == "dead_letter" else [])

@@ -17,6 +17,7 @@ Used on the event loop's thread.
 from __future__ import annotations
 
 import itertools
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ from flink_actions.engine.invocation import (
     SentEvent,
     Succeeded,
 )
+
+_log = logging.getLogger(__name__)
 
 # What a result and a call record take in this process beside their text, about.
 _RESULT_BYTES = 700
@@ -228,6 +231,13 @@ class KeptWork:
         at = self._oldest_at()
         if at is None:
             return False
+        if not self.dropped:
+            _log.warning(
+                "finished work is dropped before a checkpoint covers it (limits: %d bytes, %g s): if the job's "
+                "TaskManager dies it is done again; take checkpoints more often, or raise --kept-work-bytes or --kept-work-seconds",
+                self._limit_bytes,
+                self._limit_seconds,
+            )
         for frames in self._frames.values():
             if frames and frames[0].at <= at:
                 frame = frames.popleft()

@@ -69,6 +69,12 @@ class ServerSettings:
     memory_mirror_bytes: int = 256 * _MIB
     """How much memory of keys one worker may keep between invocations, for each job."""
 
+    kept_work_bytes: int = 64 * _MIB
+    """How much finished work one worker keeps until a checkpoint covers it, for each job whose TaskManager may die."""
+
+    kept_work_seconds: float = 3600.0
+    """How long such work is kept at most."""
+
     blocked_after_seconds: float = 5.0
     """A worker whose event loop has not moved for this long is not ready."""
 
@@ -172,6 +178,8 @@ _TYPES: dict[str, type] = {
     "credit_bytes": int,
     "threads": int,
     "memory_mirror_bytes": int,
+    "kept_work_bytes": int,
+    "kept_work_seconds": float,
     "blocked_after_seconds": float,
     "allow_pickle": bool,
     "log_level": str,
@@ -188,6 +196,8 @@ _LEAST: dict[str, float] = {
     "credit_bytes": 64 * _KIB,
     "threads": 1,
     "memory_mirror_bytes": 0,
+    "kept_work_bytes": 0,
+    "kept_work_seconds": 0,
     "blocked_after_seconds": 0.1,
 }
 

@@ -7,6 +7,7 @@ import asyncio
 __all__ = ["LoopLag"]
 
 _INTERVAL_SECONDS = 0.25
+_BLOCKED_SECONDS = 0.5
 
 
 class LoopLag:
@@ -33,6 +34,11 @@ class LoopLag:
         """How late the last timer ran, or the one that is overdue now, if that is later."""
         overdue = self._loop.time() - self._due
         return int(max(self._lag_seconds, overdue, 0.0) * 1e6)
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether an action holds up all others so long that no more work should come."""
+        return self.microseconds > _BLOCKED_SECONDS * 1e6
 
     def _on_timer(self) -> None:
         self._lag_seconds = self._loop.time() - self._due

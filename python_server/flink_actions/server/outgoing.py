@@ -24,6 +24,7 @@ Write: TypeAlias = Callable[[bytes], Awaitable[None]]
 
 # Encoding this many outcomes takes the event loop for about a millisecond; more would be felt by running actions.
 _OUTCOMES_AT_ONCE = 1024
+_LOOK_AGAIN_SECONDS = 0.3
 # Notes of durable calls up to this size ride in the frame of the outcomes that come after them: a frame costs as much
 # as some fifty of either.
 _NOTES_WITH_OUTCOMES_BYTES = 16 * 1024
@@ -38,6 +39,7 @@ class Outgoing:
         max_frame_bytes: Largest frame that it takes.
         undelivered_bytes: Most bytes of outcomes remembered while it may not have them.
         on_sent: Called when outcomes leave, with the number of the last frame and their size.
+        is_blocked: Tells whether the event loop is held up: then no credit is given, until it moves again.
     """
 
     def __init__(
@@ -48,7 +50,10 @@ class Outgoing:
         max_frame_bytes: int,
         undelivered_bytes: int,
         on_sent: Callable[[int, Sequence[Outcome], int], None] | None = None,
+        is_blocked: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._is_blocked = is_blocked
+        self._looks_again: asyncio.TimerHandle | None = None
         self._wake = asyncio.Event()
         self._on_sent = on_sent
         self.credit = credit
@@ -163,11 +168,21 @@ class Outgoing:
     def _has_more_to_say(self) -> bool:
         return (
             self._window.acknowledged != self._said_acknowledged
-            or self.credit.granted_invocations != self._said_invocations
+            or self._has_credit_to_give()
             or self._ping is not None
             or self._pong is not None
             or self._drain is not None
         )
+
+    def _has_credit_to_give(self) -> bool:
+        if self.credit.granted_invocations == self._said_invocations:
+            return False
+        if not self._is_blocked():
+            return True
+        # Whatever blocked the loop would meet more of its kind. Looked at again when the lag was measured anew.
+        if self._looks_again is None or self._looks_again.when() <= asyncio.get_running_loop().time():
+            self._looks_again = asyncio.get_running_loop().call_later(_LOOK_AGAIN_SECONDS, self.wake)
+        return False
 
     def _finish(self, frame: session_pb2.WorkerFrame) -> bytes:
         """Number the frame and let ride along whatever else there is to say."""
@@ -175,7 +190,7 @@ class Outgoing:
         frame.sequence = self._sequence
         if self._window.acknowledged != self._said_acknowledged:
             frame.ack = self._said_acknowledged = self._window.acknowledged
-        if self.credit.granted_invocations != self._said_invocations:
+        if self._has_credit_to_give():
             frame.credit.invocations = self._said_invocations = self.credit.granted_invocations
             frame.credit.bytes = self.credit.granted_bytes
         if self._ping or self._pong or self._drain:

@@ -116,6 +116,7 @@ class Session:
             max_frame_bytes=limits.max_sent_bytes,
             undelivered_bytes=limits.grant.bytes,
             on_sent=self._on_sent,
+            is_blocked=lambda: lag.is_blocked,
         )
         start.scope.max_frame_bytes = limits.max_sent_bytes
         # Invocations whose call records are still on their way.

@@ -120,7 +120,13 @@ async def _serve(
     lag = LoopLag()
     lag.start()
     dispatcher = Dispatcher(
-        EngineSettings(threads=settings.threads, mirror_bytes=settings.memory_mirror_bytes, config=settings.config)
+        EngineSettings(
+            threads=settings.threads,
+            mirror_bytes=settings.memory_mirror_bytes,
+            kept_bytes=settings.kept_work_bytes,
+            kept_seconds=settings.kept_work_seconds,
+            config=settings.config,
+        )
     )
     identity = WorkerIdentity(start.worker, start.incarnation, admitted.generation)
     sessions = Sessions(identity, offers, dispatcher, settings, lag)

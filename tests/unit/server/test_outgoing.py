@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from flink_actions.engine.invocation import LocalInvocation, Outcome, Succeeded
+from flink_actions.engine.invocation import CallNote, CallPlace, CallRecord, LocalInvocation, Outcome, Succeeded
 from flink_actions.server.credit import Credit, FrameWindow, Grant
 from flink_actions.server.outgoing import Outgoing
+from flink_actions.wire.codec import decode_call
 from flink_actions.wire.v1 import session_pb2
 
 from tests.support.fake_clock import run_with_fake_clock
@@ -38,7 +39,14 @@ class Rig:
     def __init__(self, max_frame_bytes: int = 64 * 1024) -> None:
         self.credit = Credit(Grant(100_000, 1 << 30), bytes_slack=0)
         self.window = FrameWindow(2)
-        self.outgoing = Outgoing(self.credit, self.window, max_frame_bytes=max_frame_bytes, undelivered_bytes=1 << 30)
+        self.is_blocked = False
+        self.outgoing = Outgoing(
+            self.credit,
+            self.window,
+            max_frame_bytes=max_frame_bytes,
+            undelivered_bytes=1 << 30,
+            is_blocked=lambda: self.is_blocked,
+        )
         self.wire = Wire()
         self.writer = asyncio.create_task(self.outgoing.write_all(self.wire.write))
 
@@ -159,6 +167,43 @@ def test_many_pings_are_answered_by_the_youngest_pong() -> None:
         rig.wire.is_open.set()
         await rig.until(lambda: bool(rig.wire.frames) and rig.wire.frames[-1].pong.id == 999)
         assert len(rig.wire.frames) <= 2
+        rig.writer.cancel()
+
+    run_with_fake_clock(scenario())
+
+
+def test_while_the_event_loop_is_blocked_outcomes_leave_without_new_credit_which_follows_when_it_moves() -> None:
+    async def scenario() -> None:
+        rig = Rig()
+        rig.is_blocked = True
+        rig.put(1, 2)
+        await rig.until(lambda: rig.wire.handles == [1, 2])
+        await asyncio.sleep(5)
+        assert not any(frame.HasField("credit") for frame in rig.wire.frames)
+        rig.is_blocked = False
+        await asyncio.sleep(1)
+        assert rig.wire.frames[-1].credit.invocations == 100_002
+        rig.writer.cancel()
+
+    run_with_fake_clock(scenario())
+
+
+def test_notes_of_calls_leave_in_the_frame_of_the_outcomes_that_come_after_them() -> None:
+    async def scenario() -> None:
+        rig = Rig()
+        record = CallRecord(CallPlace("0.2", 3), "shop:pay", b"d" * 16, b"7")
+        rig.outgoing.outbox.put_note(CallNote(1, record))
+        rig.outgoing.outbox.put_note(CallNote(2, record._replace(value=None)))
+        rig.put(1)
+        await rig.until(lambda: rig.wire.handles == [1])
+        (frame,) = rig.wire.frames
+        assert [decode_call(call) for call in frame.calls_completed] == [record]
+        assert [started.handle for started in frame.calls_started] == [2]
+        # Large ones travel by themselves, and before.
+        rig.outgoing.outbox.put_note(CallNote(3, record._replace(value=b"1" * 60_000)))
+        rig.put(3, size=60_000)
+        await rig.until(lambda: rig.wire.handles == [1, 3])
+        assert [len(frame.calls_completed) for frame in rig.wire.frames] == [1, 1, 0]
         rig.writer.cancel()
 
     run_with_fake_clock(scenario())
