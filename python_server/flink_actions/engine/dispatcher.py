@@ -51,7 +51,7 @@ from flink_actions.engine.mirrors import Mirrors, VersionMint
 from flink_actions.engine.plan import Plan
 from flink_actions.engine.resources import ResourceRegistry
 from flink_actions.engine.scope import ActionState, Scope
-from flink_actions.engine.task_paths import running_node, running_task
+from flink_actions.engine.task_paths import TaskNumbering, running_task
 from flink_actions.engine.threads import ThreadPool
 
 _log = logging.getLogger(__name__)
@@ -123,10 +123,7 @@ class Dispatcher:
         self._base_context = contextvars.copy_context()
         self._mirrors: dict[tuple[str, str], Mirrors] = {}
         self._kept: dict[tuple[str, str], KeptWork] = {}
-        # The attempt that is taking its first step; tasks that are made now are its.
-        self._stepping: InvocationContext | None = None
-        self._earlier_factory = self._loop.get_task_factory()
-        self._loop.set_task_factory(self._make_task)
+        self._numbering = TaskNumbering.of(self._loop)
         self._actions: dict[int, tuple[Plan, list[ActionState]]] = {}
         self._registries: list[ResourceRegistry] = []
         self._scopes: list[Scope] = []
@@ -250,7 +247,7 @@ class Dispatcher:
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=_CLOSE_LIMIT_SECONDS)
         self._pool.close()
-        self._loop.set_task_factory(self._earlier_factory)
+        self._numbering.release(self._loop)
         for registry in reversed(self._registries):
             await registry.close()
 
@@ -323,7 +320,7 @@ class Dispatcher:
         try:
             return self._step_until_suspended(batch, me, succeeded)
         finally:
-            self._stepping = None
+            self._numbering.stepping = None
             # All at once: handing each over by itself costs as much as a small action.
             if succeeded:
                 batch.scope.settled(succeeded)
@@ -335,6 +332,7 @@ class Dispatcher:
         open_, actions, settle = scope.open, scope.actions, scope.settle
         older_calls = scope.kept.calls_of_ended_starts if scope.kept is not None else None
         running, mint, base_context = self._running, self._mint, self._base_context
+        numbering = self._numbering
         is_cancelling = cancelling_of(me)
         for invocation in batch.rest:
             handle = invocation.handle
@@ -366,7 +364,7 @@ class Dispatcher:
                 self._begin_in_task(invocation, state, scope, ctx)
                 continue
             context = base_context.copy()
-            self._stepping = ctx
+            numbering.stepping = ctx
             try:
                 coroutine = state.function(state.event_of(invocation), ctx)
                 awaited = context.run(coroutine.send, None)
@@ -612,25 +610,6 @@ class Dispatcher:
         return await done
 
     # ---- bookkeeping ----
-
-    def _make_task(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
-        """The loop's task factory: a task that an action makes gets its number."""
-        node = running_node()
-        if node is None and self._stepping is not None:
-            node = self._stepping.task_root()
-        if self._earlier_factory is not None:
-            make: Callable[..., Any] = functools.partial(self._earlier_factory, loop, coroutine)
-        else:
-            make = functools.partial(asyncio.Task, coroutine, loop=loop)
-        if node is None or options.get("context") is not None:
-            # A context that was chosen on purpose is left as it is: calls made there count as the parent's.
-            return make(**options)  # type: ignore[no-any-return]
-        # A task takes a copy of the context that it is made in.
-        token = running_task.set(node.child())
-        try:
-            return make(**options)  # type: ignore[no-any-return]
-        finally:
-            running_task.reset(token)
 
     def _kept_work(self, namespace: str, operator_uid: str) -> KeptWork:
         kept = self._kept.get((namespace, operator_uid))

@@ -234,7 +234,8 @@ class KeptWork:
         if not self.dropped:
             _log.warning(
                 "finished work is dropped before a checkpoint covers it (limits: %d bytes, %g s): if the job's "
-                "TaskManager dies it is done again; take checkpoints more often, or raise --kept-work-bytes or --kept-work-seconds",
+                "TaskManager dies it is done again; take checkpoints more often, or raise --kept-work-bytes or "
+                "--kept-work-seconds",
                 self._limit_bytes,
                 self._limit_seconds,
             )

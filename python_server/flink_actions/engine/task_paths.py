@@ -1,11 +1,14 @@
 """Which task of an action makes a call: child tasks are numbered, per parent, in the order they are made.
 
 That order is the code's own and repeats, whatever order the tasks then run and finish in. The event loop's task factory
-(see Dispatcher) counts; a context variable carries a task's node to the tasks and threads that it starts.
+counts; a context variable carries a task's node to the tasks and threads that it starts.
 """
 
 from __future__ import annotations
 
+import asyncio
+import functools
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -48,3 +51,50 @@ def running_node() -> TaskNode | None:
     """The node of the running task."""
     owner = running_task.get()
     return owner if owner is None or type(owner) is TaskNode else owner.task_root()
+
+
+class TaskNumbering:
+    """The task factory of an event loop: a task that an action makes gets its number. One per loop, however many
+    dispatchers there are."""
+
+    def __init__(self, earlier: Callable[..., Any] | None) -> None:
+        self._earlier = earlier
+        self._users = 0
+        # The context of the attempt that takes its first step; tasks that are made now are its. Nothing is looked up
+        # for the many actions that make none.
+        self.stepping: Any = None
+
+    @classmethod
+    def of(cls, loop: asyncio.AbstractEventLoop) -> TaskNumbering:
+        """The loop's, installed if need be, until it is released as often."""
+        factory: Any = loop.get_task_factory()
+        if not isinstance(factory, TaskNumbering):
+            factory = cls(factory)
+            loop.set_task_factory(factory)
+        factory._users += 1
+        return factory
+
+    def release(self, loop: asyncio.AbstractEventLoop) -> None:
+        """One user less; without any the loop gets back the factory that it had."""
+        self._users -= 1
+        if not self._users and loop.get_task_factory() is self:
+            loop.set_task_factory(self._earlier)
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+        node = running_node()
+        if node is None and self.stepping is not None:
+            node = self.stepping.task_root()
+        make = functools.partial(self._earlier or _make_task, loop, coroutine)
+        if node is None or options.get("context") is not None:
+            # A context that was chosen on purpose is left as it is: calls made there count as the parent's.
+            return make(**options)
+        # A task takes a copy of the context that it is made in.
+        token = running_task.set(node.child())
+        try:
+            return make(**options)
+        finally:
+            running_task.reset(token)
+
+
+def _make_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+    return asyncio.Task(coroutine, loop=loop, **options)
