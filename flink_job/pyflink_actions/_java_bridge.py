@@ -14,8 +14,10 @@ from pyflink_actions._operator_jar import find_operator_jar
 from pyflink_actions.job_errors import typed_error
 
 
-def apply(stream: DataStream, call: dict[str, Any], output_type: TypeInformation | None) -> DataStream:
-    """Put an action operator behind `stream`, by Bridge's rules for `call`; returns its outputs.
+def apply(
+    stream: DataStream, call: dict[str, Any], output_type: TypeInformation | None
+) -> tuple[DataStream, DataStream]:
+    """Put an action operator behind `stream`, by Bridge's rules for `call`; returns its outputs and its dead letters.
 
     Raises:
         ActionJobError: What Java said, as the class of this package that it is.
@@ -33,7 +35,7 @@ def apply(stream: DataStream, call: dict[str, Any], output_type: TypeInformation
         if typed is None:
             raise
         raise typed from error
-    return DataStream(j_streams.outputs())
+    return DataStream(j_streams.outputs()), DataStream(j_streams.deadLetters())
 
 
 def java_causes(error: BaseException) -> list[tuple[str, str]]:

@@ -27,6 +27,10 @@ class AgentStreams:
     outputs: DataStream
     """What its actions sent as `OutputEvent`; also the operator itself, for `set_parallelism` and the like."""
 
+    dead_letters: DataStream
+    """Invocations that an action with `on_failure="dead_letter"` gave up, as JSON text: agent, action, key, run,
+    invocation_id, input, event, error (kind, class, message, stack), attempts and where the last one ran."""
+
 
 @dataclass(frozen=True)
 class Agent:
@@ -86,7 +90,8 @@ class Agent:
             "name": name,
         }
         given = {key: value for key, value in call.items() if value is not None}
-        return AgentStreams(outputs=_java_bridge.apply(stream, given, declared))
+        outputs, dead_letters = _java_bridge.apply(stream, given, declared)
+        return AgentStreams(outputs, dead_letters)
 
 
 class ActionServer:
@@ -106,6 +111,8 @@ class ActionServer:
         waiting_inputs: Bytes of waiting inputs per subtask from which on upstream is held back, and which not even a
             pending checkpoint may exceed (16 MiB, 256 MiB).
         drain_limit: How long the end of the input waits for open runs (for ever).
+        run_timeout: How long the actions of one run may take together; waits for retries, workers and restarts do not
+            count (no limit).
         plan_digest: The plan that the job insists on, as `flink-actions describe` prints it (any).
         short_term_memory_ttl: Time to live of short-term memory (for ever).
         hop_limit: How many events deep one input may chain, where the agent names no limit (1,000).
@@ -128,6 +135,7 @@ class ActionServer:
         max_runs_in_flight: int | None = None,
         waiting_inputs: tuple[int, int] | None = None,
         drain_limit: Duration | None = None,
+        run_timeout: Duration | None = None,
         plan_digest: str | None = None,
         short_term_memory_ttl: timedelta | float | None = None,
         hop_limit: int | None = None,
@@ -147,6 +155,7 @@ class ActionServer:
             "waiting-inputs.soft-limit": None if soft_limit is None else f"{soft_limit} b",
             "waiting-inputs.hard-limit": None if hard_limit is None else f"{hard_limit} b",
             "drain-limit": _duration("drain_limit", drain_limit),
+            "run-timeout": _duration("run_timeout", run_timeout),
             "plan-digest": plan_digest,
             "short-term-memory.state-ttl.ms": None if ttl is None else _milliseconds("short_term_memory_ttl", ttl),
             "hop-limit": hop_limit,

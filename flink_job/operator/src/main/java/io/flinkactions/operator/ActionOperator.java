@@ -195,7 +195,9 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
             waiting,
             memory,
             !settings.shortTermMemoryTtl().isZero(),
+            settings.runTimeout().toMillis(),
             watermarks,
+            deadlines,
             runIdentity,
             new Outputs<>(outputCodec, output),
             actionMetrics,
@@ -205,6 +207,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
         runs::begunCount,
         runs.invokes()::sentCount,
         runs.invokes()::readyCount,
+        runs::waitingForRetryCount,
         waiting::waitingCount,
         waiting::waitingBytes,
         lanes::activeCount,
@@ -253,7 +256,8 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
     if (!settings.drainLimit().isZero()) {
       deadlines.in(settings.drainLimit().toMillis(), () -> isDrainLate = true);
     }
-    while (lanes.activeCount() > 0) {
+    // A stop that comes meanwhile has everything in its savepoint.
+    while (lanes.activeCount() > 0 && !isFrozen) {
       if (isDrainLate) {
         throw new DrainLimitException(settings.drainLimit(), lanes.activeCount());
       }
@@ -400,6 +404,9 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
       runs.onResult(session, frame.results());
     }
     WorkerFrame rest = frame.frame();
+    // Before failures, which say what of it is not to be kept.
+    runs.onCalls(session, rest);
+    actionMetrics.onHandedBack(rest.getResults().getHandedBackCount());
     for (int i = 0; i < rest.getNeedMemoryCount(); i++) {
       actionMetrics.onNeedMemory();
       runs.invokes().onNeedMemory(session, rest.getNeedMemory(i));
@@ -501,6 +508,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
   public void snapshotState(StateSnapshotContext context) throws Exception {
     super.snapshotState(context);
     valve.onOver(context.getCheckpointId());
+    runs.invokes().noteUsedTime(lanes::markDirty);
     lanes.writeDirty();
     startStore.snapshot(identity.epoch());
     cuts.onSnapshot(context.getCheckpointId(), sessions.openSessions());

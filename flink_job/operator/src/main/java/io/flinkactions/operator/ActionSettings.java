@@ -27,6 +27,7 @@ public final class ActionSettings implements Serializable {
   private final int residentKeys;
   private final Duration reconnectTimeout;
   private final Duration drainLimit;
+  private final Duration runTimeout;
   private final Duration valveDelay;
   private final byte[] pinnedPlanDigest;
   private final Duration shortTermMemoryTtl;
@@ -46,6 +47,7 @@ public final class ActionSettings implements Serializable {
     this.residentKeys = builder.residentKeys;
     this.reconnectTimeout = builder.reconnectTimeout;
     this.drainLimit = builder.drainLimit;
+    this.runTimeout = builder.runTimeout;
     this.valveDelay = builder.valveDelay;
     this.pinnedPlanDigest = builder.pinnedPlanDigest;
     this.shortTermMemoryTtl = builder.shortTermMemoryTtl;
@@ -120,6 +122,14 @@ public final class ActionSettings implements Serializable {
   }
 
   /**
+   * How long the actions of one run may take together, waits for retries, workers and restarts not
+   * counted; zero: no limit.
+   */
+  public Duration runTimeout() {
+    return runTimeout;
+  }
+
+  /**
    * How long after a checkpoint's announcement records are let in without limit, if its barrier has
    * not come.
    */
@@ -174,6 +184,7 @@ public final class ActionSettings implements Serializable {
     private int residentKeys = 65_536;
     private Duration reconnectTimeout = Duration.ofMinutes(5);
     private Duration drainLimit = Duration.ZERO;
+    private Duration runTimeout = Duration.ZERO;
     private Duration valveDelay = Duration.ofMillis(200);
     private byte[] pinnedPlanDigest = new byte[0];
     private Duration shortTermMemoryTtl = Duration.ZERO;
@@ -239,6 +250,12 @@ public final class ActionSettings implements Serializable {
     /** Sets how long the end of the input waits; by default for ever. */
     public Builder drainLimit(Duration value) {
       drainLimit = notNegative(value, "drain limit");
+      return this;
+    }
+
+    /** Sets the time limit of a run; by default none. */
+    public Builder runTimeout(Duration value) {
+      runTimeout = notNegative(value, "run-timeout");
       return this;
     }
 

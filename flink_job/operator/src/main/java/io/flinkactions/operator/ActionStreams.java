@@ -3,6 +3,7 @@ package io.flinkactions.operator;
 import io.flinkactions.operator.codec.CodecException;
 import io.flinkactions.operator.codec.KeyedInput;
 import io.flinkactions.operator.codec.TypedOutput;
+import io.flinkactions.operator.failure.DeadLetter;
 import io.flinkactions.wire.v1.ContentType;
 import org.apache.flink.api.common.typeinfo.Types;
 import org.apache.flink.streaming.api.datastream.DataStream;
@@ -56,6 +57,16 @@ public final class ActionStreams<OUT> {
    */
   public SingleOutputStreamOperator<OUT> outputs() {
     return outputs;
+  }
+
+  /**
+   * Invocations that were given up by an action whose policy is {@code dead_letter}, each a JSON
+   * object: {@code agent}, {@code action}, {@code key}, {@code run}, {@code invocation_id}, {@code
+   * input}, {@code event}, {@code error} (kind, class, message, stack), {@code attempts} and where
+   * the last one ran.
+   */
+  public DataStream<String> deadLetters() {
+    return outputs.getSideOutput(DeadLetter.TAG);
   }
 
   private static void refusePickles(String what, boolean arePickles) {

@@ -81,6 +81,13 @@ final class JobOptions {
           .defaultValue(Duration.ZERO)
           .withDescription("How long the end of the input waits for open runs; 0: for ever.");
 
+  static final ConfigOption<Duration> RUN_TIMEOUT =
+      ConfigOptions.key("agent.run-timeout")
+          .durationType()
+          .defaultValue(Duration.ZERO)
+          .withDescription(
+              "How long the actions of one run may take together, waits not counted; 0: no limit.");
+
   static final ConfigOption<String> PLAN_DIGEST =
       ConfigOptions.key("agent.plan-digest")
           .stringType()
@@ -135,6 +142,7 @@ final class JobOptions {
           WAITING_HARD_LIMIT,
           RESIDENT_KEYS,
           DRAIN_LIMIT,
+          RUN_TIMEOUT,
           PLAN_DIGEST,
           SHORT_TERM_TTL_MS,
           HOP_LIMIT,
@@ -197,6 +205,7 @@ final class JobOptions {
         .waitingBytes(get(WAITING_SOFT_LIMIT).getBytes(), get(WAITING_HARD_LIMIT).getBytes())
         .residentKeys(get(RESIDENT_KEYS))
         .drainLimit(get(DRAIN_LIMIT))
+        .runTimeout(get(RUN_TIMEOUT))
         .pinnedPlanDigest(planDigest())
         .shortTermMemoryTtl(Duration.ofMillis(get(SHORT_TERM_TTL_MS)))
         .hopLimit(get(HOP_LIMIT))

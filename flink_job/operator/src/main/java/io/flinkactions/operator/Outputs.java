@@ -2,6 +2,7 @@ package io.flinkactions.operator;
 
 import com.google.protobuf.ByteString;
 import io.flinkactions.operator.codec.OutputCodec;
+import io.flinkactions.operator.failure.DeadLetter;
 import io.flinkactions.operator.lane.Input;
 import io.flinkactions.wire.v1.ContentType;
 import java.util.ArrayList;
@@ -34,18 +35,27 @@ public final class Outputs<OUT> {
     prepared.clear();
   }
 
+  /** Emits an invocation that was given up, with the time of the input that caused it. */
+  public void emit(DeadLetter letter, Input cause) {
+    output.collect(DeadLetter.TAG, record(letter.toJson(), cause));
+  }
+
   /** Emits what was prepared, with the time of the input that caused it. */
   public int emit(Input cause) {
     int count = prepared.size();
     for (int i = 0; i < count; i++) {
-      // Always a new record: chained operators may keep it.
-      StreamRecord<OUT> outgoing = new StreamRecord<>(prepared.get(i));
-      if (cause.hasTimestamp()) {
-        outgoing.setTimestamp(cause.timestamp());
-      }
-      output.collect(outgoing);
+      output.collect(record(prepared.get(i), cause));
     }
     prepared.clear();
     return count;
+  }
+
+  /** Always a new one: chained operators may keep it. */
+  private static <T> StreamRecord<T> record(T value, Input cause) {
+    StreamRecord<T> outgoing = new StreamRecord<>(value);
+    if (cause.hasTimestamp()) {
+      outgoing.setTimestamp(cause.timestamp());
+    }
+    return outgoing;
   }
 }

@@ -1,9 +1,13 @@
 package io.flinkactions.operator.lane;
 
 import com.google.protobuf.ByteString;
+import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.UnsafeByteOperations;
 import io.flinkactions.operator.session.WorkerSession;
+import io.flinkactions.wire.v1.CallRecord;
 import io.flinkactions.wire.v1.ContentType;
+import java.util.Collection;
+import java.util.List;
 
 /** One action on one event of a run. */
 public final class Invocation {
@@ -27,12 +31,19 @@ public final class Invocation {
   private int attempt;
   private int failures;
   private int deaths;
+  private int loneDeaths;
+  // Of its next attempt, wall clock; 0: it does not wait.
+  private long dueMillis;
   // Where it is; null and 0 while it is at no worker.
   private WorkerSession session;
   private long handle;
   private byte[] id;
   private ByteString idBytes;
   private long sentNanos;
+  // When its worker should have answered long ago.
+  private boolean hasLimit;
+  private long overdueNanos;
+  private CallRecords calls;
 
   /**
    * An invocation that was never handed out.
@@ -49,10 +60,12 @@ public final class Invocation {
   }
 
   /** Takes over the counts of an invocation that was restored. */
-  public Invocation restoreCounts(int attempts, int userFailures, int workerDeaths) {
+  public Invocation restoreCounts(
+      int attempts, int userFailures, int workerDeaths, long retryDueMillis) {
     attempt = attempts;
     failures = userFailures;
     deaths = workerDeaths;
+    dueMillis = retryDueMillis;
     return this;
   }
 
@@ -86,6 +99,44 @@ public final class Invocation {
   /** Workers that died under it. */
   public int deaths() {
     return deaths;
+  }
+
+  /** Workers that died while they were stepping this one and no other. */
+  public int loneDeaths() {
+    return loneDeaths;
+  }
+
+  /** Takes over what was restored of the workers that it has killed. */
+  public Invocation restoreLoneDeaths(int count) {
+    loneDeaths = count;
+    return this;
+  }
+
+  /** Its durable calls; to be filled. */
+  CallRecords calls() {
+    if (calls == null) {
+      calls = new CallRecords();
+    }
+    return calls;
+  }
+
+  /** Whether there is any record of its durable calls. */
+  public boolean hasCalls() {
+    return calls != null && !calls.isEmpty();
+  }
+
+  /** The records of its durable calls, oldest first, none if there are none. */
+  public Collection<CallRecord> callRecords() {
+    return calls == null ? List.of() : calls.all();
+  }
+
+  /** Takes over the records of an invocation that was restored. */
+  public Invocation restoreCalls(List<ByteString> serialized)
+      throws InvalidProtocolBufferException {
+    if (!serialized.isEmpty()) {
+      calls = CallRecords.restore(serialized);
+    }
+    return this;
   }
 
   /** Stable over attempts; null until it is first sent. Not to be changed. */
@@ -124,8 +175,47 @@ public final class Invocation {
     attempt++;
   }
 
+  void countFailure() {
+    failures++;
+  }
+
+  /** It has failed, and waits for another attempt. */
+  public boolean isWaiting() {
+    return dueMillis != 0;
+  }
+
+  /** When that may be, by the wall clock; 0 if it does not wait. */
+  public long dueMillis() {
+    return dueMillis;
+  }
+
+  void waitUntil(long wallClockMillis) {
+    dueMillis = wallClockMillis;
+  }
+
+  void endWait() {
+    dueMillis = 0;
+  }
+
   void countDeath() {
     deaths++;
+  }
+
+  void countLoneDeath() {
+    loneDeaths++;
+  }
+
+  void limitTo(long overdueAtNanos) {
+    hasLimit = true;
+    overdueNanos = overdueAtNanos;
+  }
+
+  boolean hasLimit() {
+    return hasLimit;
+  }
+
+  long overdueNanos() {
+    return overdueNanos;
   }
 
   void onSent(WorkerSession worker, long newHandle, long nanos) {
@@ -137,5 +227,6 @@ public final class Invocation {
   void onReturned() {
     session = null;
     handle = 0;
+    hasLimit = false;
   }
 }

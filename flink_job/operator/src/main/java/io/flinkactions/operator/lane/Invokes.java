@@ -11,13 +11,18 @@ import io.flinkactions.operator.plan.Plans;
 import io.flinkactions.operator.session.SessionException;
 import io.flinkactions.operator.session.Sessions;
 import io.flinkactions.operator.session.WorkerSession;
+import io.flinkactions.operator.time.Deadlines;
 import io.flinkactions.wire.v1.Bounce;
+import io.flinkactions.wire.v1.CallRecord;
+import io.flinkactions.wire.v1.Cancel;
 import io.flinkactions.wire.v1.Failure;
 import io.flinkactions.wire.v1.Invoke;
 import io.flinkactions.wire.v1.MemoryForm;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 
 /**
  * Hands invocations to workers, and takes them back when a worker is gone.
@@ -30,12 +35,22 @@ import java.util.Set;
 public final class Invokes {
 
   private static final int ENVELOPE_BYTES = 192;
+  private static final long INLINE_CALL_BYTES = 64 * 1024;
 
-  /** Told of an invocation that cannot be sent. */
-  @FunctionalInterface
-  public interface FailureListener {
+  // Deaths of workers that were stepping one invocation and no other. Once may be chance.
+  private static final int LONE_DEATHS_LIMIT = 3;
+
+  /** Told of what goes wrong with a lane's current invocation on this side. */
+  interface Listener {
+    /** An attempt has failed, or could not be sent. */
     void onFailure(Lane lane, PlannedAction action, ActionFailure failure, Throwable cause)
         throws Exception;
+
+    /** It has killed its worker so often that no other is to meet it. */
+    void onPoison(Lane lane, ActionFailure failure) throws Exception;
+
+    /** This side ends the attempt that has this handle; it may still run at its worker. */
+    void onSuperseded(Lane lane, long handle);
   }
 
   private final Sessions sessions;
@@ -44,9 +59,13 @@ public final class Invokes {
   private final KeyMemory memory;
   private final Identities identities;
   private final boolean memoryExpires;
-  private final FailureListener failures;
+  private final long runLimitMillis;
+  private final Listener failures;
+  private final TimeLimits timeLimits;
   private final ReadyLanes ready = new ReadyLanes();
   private final Invoke.Builder builder = Invoke.newBuilder();
+  // Of the Invoke that is being made: records that do not fit into it.
+  private List<CallRecord> followingCalls = List.of();
   private boolean hasWatermark;
   private long watermark;
   private boolean isFrozen;
@@ -58,14 +77,18 @@ public final class Invokes {
       KeyMemory memory,
       Identities identities,
       boolean memoryExpires,
-      FailureListener failures) {
+      long runLimitMillis,
+      Deadlines deadlines,
+      Listener failures) {
     this.sessions = sessions;
     this.plans = plans;
     this.handles = handles;
     this.memory = memory;
     this.identities = identities;
     this.memoryExpires = memoryExpires;
+    this.runLimitMillis = runLimitMillis;
     this.failures = failures;
+    this.timeLimits = new TimeLimits(deadlines, handles, this::onOverdue);
   }
 
   /** Nothing is sent any more: what is sent after the snapshot of a stop would be done twice. */
@@ -135,9 +158,11 @@ public final class Invokes {
       failures.onFailure(lane, null, actionIsGone(lane, session), null);
       return;
     }
-    if (invocation.id() == null) {
-      invocation.identify(identify(run, invocation));
+    if (isOverTime(run)) {
+      failures.onFailure(lane, action, overTime(lane, session), null);
+      return;
     }
+    identified(lane);
     invocation.onSent(session, handles.open(lane), System.nanoTime());
     queue(lane, action);
   }
@@ -147,10 +172,11 @@ public final class Invokes {
     Invocation invocation = lane.run().current();
     WorkerSession session = invocation.session();
     try {
-      session.queue(invoke(lane, action));
+      Invoke invoke = invoke(lane, action);
+      session.queue(invoke, followingCalls);
       lane.claim().hold(session, lane.memoryVersion());
     } catch (SessionException.MessageTooLarge e) {
-      giveBack(invocation);
+      giveBack(lane);
       failures.onFailure(
           lane,
           action,
@@ -160,9 +186,27 @@ public final class Invokes {
     }
   }
 
-  private void giveBack(Invocation invocation) {
+  private void giveBack(Lane lane) {
+    Invocation invocation = lane.run().current();
+    if (runLimitMillis > 0) {
+      lane.run().addUsed(sentMillis(invocation));
+    }
     handles.close(invocation.handle());
     invocation.onReturned();
+  }
+
+  /** How long the lane's run has been at workers by now, for its time limit. */
+  private static long sentMillis(Invocation invocation) {
+    return (System.nanoTime() - invocation.sentNanos()) / 1_000_000;
+  }
+
+  /** The lane's current invocation, which has an id from now on. */
+  Invocation identified(Lane lane) {
+    Invocation invocation = lane.run().current();
+    if (invocation.id() == null) {
+      invocation.identify(identify(lane.run(), invocation));
+    }
+    return invocation;
   }
 
   private byte[] identify(Run run, Invocation invocation) {
@@ -200,8 +244,9 @@ public final class Invokes {
             .setRunNumber(input.runNumber())
             .setAction(action.index())
             .setAttempt(invocation.attempt())
-            .setFailures(invocation.failures())
-            .setRemainingMs(action.timeoutMillis());
+            .setFailures(invocation.failures());
+    addLimit(invoke, run, action);
+    addCalls(invoke, invocation);
     if (event == null) {
       invoke
           .setEventType(EventTypes.INPUT)
@@ -228,6 +273,41 @@ public final class Invokes {
     return invoke.build();
   }
 
+  /** What is left of the attempt's and the run's time. What is resumed has used some of it. */
+  private void addLimit(Invoke.Builder invoke, Run run, PlannedAction action) {
+    Invocation invocation = run.current();
+    long limit = action.timeoutMillis() > 0 ? action.timeoutMillis() : Long.MAX_VALUE;
+    if (runLimitMillis > 0) {
+      limit = Math.min(limit, runLimitMillis - run.usedMillis());
+    }
+    if (limit == Long.MAX_VALUE) {
+      return;
+    }
+    invoke.setRemainingMs(Math.max(1, limit - sentMillis(invocation)));
+    long patience = TimeUnit.MILLISECONDS.toNanos(limit + TimeLimits.GRACE_MILLIS);
+    invocation.limitTo(invocation.sentNanos() + patience);
+    timeLimits.watch();
+  }
+
+  /** With the Invoke as far as a frame goes well, else all of them behind it. */
+  private void addCalls(Invoke.Builder invoke, Invocation invocation) {
+    followingCalls = List.of();
+    if (!invocation.hasCalls()) {
+      return;
+    }
+    if (invocation.calls().bytes() <= INLINE_CALL_BYTES) {
+      invoke.addAllCalls(invocation.callRecords());
+      return;
+    }
+    List<CallRecord> following = new ArrayList<>(invocation.callRecords().size());
+    for (CallRecord record : invocation.callRecords()) {
+      boolean isLast = following.size() == invocation.callRecords().size() - 1;
+      following.add(record.toBuilder().setHandle(invocation.handle()).setIsLast(isLast).build());
+    }
+    invoke.setMoreCalls(true);
+    followingCalls = following;
+  }
+
   private void addMemory(Invoke.Builder invoke, Lane lane, WorkerSession session) throws Exception {
     ByteString version = lane.memoryVersion();
     invoke.setMemoryVersion(version);
@@ -252,7 +332,7 @@ public final class Invokes {
   public Lane takeAnswered(WorkerSession session, long handle) {
     Lane lane = waitingFor(session, handle);
     if (lane != null) {
-      giveBack(lane.run().current());
+      giveBack(lane);
       session.closed();
     }
     return lane;
@@ -318,15 +398,92 @@ public final class Invokes {
     List<Lane> lanes = sentTo(session);
     for (Lane lane : lanes) {
       Invocation invocation = lane.run().current();
-      giveBack(invocation);
+      giveBack(lane);
       if (isDead && (suspects == null || suspects.contains(invocation.idBytes()))) {
         invocation.countDeath();
+        if (suspects != null && suspects.size() == 1) {
+          invocation.countLoneDeath();
+        }
       }
     }
     for (Lane lane : lanes) {
-      send(lane);
+      // Whoever merely ran beside it is never taken for it.
+      if (lane.run().current().loneDeaths() >= LONE_DEATHS_LIMIT) {
+        failures.onPoison(lane, poison(lane, session));
+      } else {
+        send(lane);
+      }
     }
     return lanes.size();
+  }
+
+  private ActionFailure poison(Lane lane, WorkerSession session) {
+    return failure(
+        lane,
+        session,
+        Failure.Kind.BUG,
+        "WorkerDied",
+        lane.run().current().loneDeaths()
+            + " worker processes died while they were stepping this invocation and no other; the"
+            + " server's log says of what");
+  }
+
+  private void onOverdue(Lane lane) throws Exception {
+    if (isFrozen) {
+      return;
+    }
+    Invocation invocation = lane.run().current();
+    WorkerSession session = invocation.session();
+    PlannedAction action = plans.read(session.plan()).action(invocation.action());
+    ActionFailure failure =
+        failure(
+            lane,
+            session,
+            Failure.Kind.TIMEOUT,
+            "WorkerNotAnswering",
+            "worker "
+                + session.worker()
+                + " has not ended the attempt "
+                + TimeLimits.GRACE_MILLIS
+                + " ms after its time limit: its event loop is blocked, say");
+    failures.onSuperseded(lane, invocation.handle());
+    if (session.isOpen()) {
+      session.cancel(List.of(invocation.handle()), Cancel.Reason.TIMEOUT);
+      session.closed();
+    }
+    giveBack(lane);
+    failures.onFailure(lane, action, failure, null);
+  }
+
+  /** Whether nothing is left of the run's time limit. */
+  boolean isOverTime(Run run) {
+    return runLimitMillis > 0 && run.usedMillis() >= runLimitMillis;
+  }
+
+  private ActionFailure overTime(Lane lane, WorkerSession session) {
+    return failure(
+        lane,
+        session,
+        Failure.Kind.TIMEOUT,
+        "RunOverTime",
+        "the run has used up its time limit of "
+            + runLimitMillis
+            + " ms; time spent waiting is not in it. Raise the job's run-timeout, or make the run"
+            + " shorter");
+  }
+
+  /** Makes what runs have used of their time limits part of the next snapshot. */
+  public void noteUsedTime(Consumer<Lane> changed) {
+    if (runLimitMillis > 0) {
+      handles.forEachOpen(changed);
+    }
+  }
+
+  /** How much of its time limit the run has used, an attempt that is at a worker included. */
+  public static long usedMillis(Run run) {
+    Invocation invocation = run.current();
+    boolean isSent = invocation != null && invocation.isSent();
+    return run.usedMillis() + (isSent ? sentMillis(invocation) : 0);
   }
 
   private List<Lane> sentTo(WorkerSession session) {
@@ -343,18 +500,29 @@ public final class Invokes {
   /** A failure of the lane's current invocation that this side found. */
   public ActionFailure failure(
       Lane lane, WorkerSession session, Failure.Kind kind, String exception, String message) {
+    return failure(
+        lane,
+        session,
+        Failure.newBuilder().setKind(kind).setException(exception).setMessage(message).build());
+  }
+
+  /** The failure of the lane's current invocation that the worker told. */
+  public ActionFailure failure(Lane lane, WorkerSession session, Failure told) {
+    Invocation invocation = lane.run().current();
     return new ActionFailure(
         session.plan().getAgent(),
-        lane.run().current().action(),
+        invocation.action(),
         lane.key(),
         lane.run().input().runNumber(),
-        lane.run().current().attempt(),
+        invocation.attempt(),
+        invocation.failures() + 1,
         session.worker(),
         hex(session.generation()),
-        kind,
-        exception,
-        message,
-        "");
+        told.getKind(),
+        told.getException(),
+        told.getMessage(),
+        told.getStack(),
+        told.getRetryAfterMs());
   }
 
   private ActionFailure actionIsGone(Lane lane, WorkerSession session) {

@@ -18,6 +18,8 @@ public final class Run {
   private final ByteString idBytes;
   private ByteString generation;
   private int nextOrdinal;
+  // Of the run's time limit, by attempts that are over.
+  private long usedMillis;
   private Invocation first;
   private Invocation last;
   private Map<String, ByteString> sensory = Map.of();
@@ -65,6 +67,15 @@ public final class Run {
   /** Its generation is gone: the run goes on with another. */
   public void moveTo(ByteString newGeneration) {
     generation = newGeneration;
+  }
+
+  /** How long its attempts have been at workers, those that are over. */
+  public long usedMillis() {
+    return usedMillis;
+  }
+
+  public void addUsed(long millis) {
+    usedMillis += millis;
   }
 
   public int takeOrdinal() {

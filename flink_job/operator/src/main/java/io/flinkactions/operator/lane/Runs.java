@@ -4,8 +4,10 @@ import com.google.protobuf.ByteString;
 import com.google.protobuf.UnsafeByteOperations;
 import io.flinkactions.operator.Outputs;
 import io.flinkactions.operator.failure.ActionFailure;
+import io.flinkactions.operator.failure.DeadLetter;
 import io.flinkactions.operator.failure.FailurePolicies;
 import io.flinkactions.operator.failure.FailurePolicies.FailJob;
+import io.flinkactions.operator.failure.FailurePolicies.Retry;
 import io.flinkactions.operator.identity.Identities;
 import io.flinkactions.operator.lane.Invocation.SentEvent;
 import io.flinkactions.operator.memory.KeyMemory;
@@ -17,10 +19,16 @@ import io.flinkactions.operator.plan.Plans;
 import io.flinkactions.operator.session.SessionException;
 import io.flinkactions.operator.session.Sessions;
 import io.flinkactions.operator.session.WorkerSession;
+import io.flinkactions.operator.time.Deadlines;
 import io.flinkactions.operator.time.SegmentedWatermarks;
 import io.flinkactions.wire.v1.Failure;
 import io.flinkactions.wire.v1.FailurePolicy;
+import io.flinkactions.wire.v1.WorkerFrame;
 import java.util.ArrayDeque;
+import java.util.HexFormat;
+import java.util.concurrent.ThreadLocalRandom;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * Begins runs, takes them from one invocation to the next by what Results say, and ends them.
@@ -28,10 +36,13 @@ import java.util.ArrayDeque;
  * <p>An input is *waiting*, then *running*, then finished. One run per key at a time, in the order
  * of the inputs; one invocation per run at a time, in the order of the events. An active lane whose
  * run has not begun stands once in the queue of startable lanes; how many may have begun is
- * limited. An input that triggers nothing ends where others begin, in the same loop. Mailbox thread
- * only.
+ * limited. A run whose invocation has failed and waits for another attempt counts as not begun: it
+ * stands with {@link Retries}, and then in that queue again. An input that triggers nothing ends
+ * where others begin, in the same loop. Mailbox thread only.
  */
 public final class Runs {
+
+  private static final Logger LOG = LoggerFactory.getLogger(Runs.class);
 
   private final Sessions sessions;
   private final Plans plans;
@@ -44,8 +55,11 @@ public final class Runs {
   private final RunIdentity runIdentity;
   private final Outputs<?> outputs;
   private final OperatorMetrics metrics;
-  private final FailurePolicies policies = new FailurePolicies();
+  private final FailurePolicies policies =
+      new FailurePolicies(() -> ThreadLocalRandom.current().nextDouble());
   private final Invokes invokes;
+  private final Retries retries;
+  private final CallJournal calls;
   private final int limit;
   private final ArrayDeque<Lane> startable = new ArrayDeque<>();
   private int begun;
@@ -58,7 +72,9 @@ public final class Runs {
       WaitingInputs waiting,
       KeyMemory memory,
       boolean memoryExpires,
+      long runLimitMillis,
       SegmentedWatermarks watermarks,
+      Deadlines deadlines,
       RunIdentity runIdentity,
       Outputs<?> outputs,
       OperatorMetrics metrics,
@@ -76,7 +92,17 @@ public final class Runs {
     this.limit = limit;
     this.invokes =
         new Invokes(
-            sessions, plans, new Handles(limit), memory, identities, memoryExpires, this::onFailed);
+            sessions,
+            plans,
+            new Handles(limit),
+            memory,
+            identities,
+            memoryExpires,
+            runLimitMillis,
+            deadlines,
+            new InvokeListener());
+    this.calls = new CallJournal(invokes, lanes, metrics);
+    this.retries = new Retries(deadlines, new RetryListener());
   }
 
   /** The way of invocations to workers and back. */
@@ -101,7 +127,9 @@ public final class Runs {
     for (Input input = lane.firstInput(); input != null; input = lane.after(input)) {
       waiting.onArrived(input);
     }
-    if (lane.run() != null) {
+    if (lane.run() != null && lane.run().current().isWaiting()) {
+      retries.resume(lane);
+    } else if (lane.run() != null) {
       startable.addFirst(lane);
     } else {
       startable.addLast(lane);
@@ -325,33 +353,111 @@ public final class Runs {
       metrics.onStaleReply();
       return;
     }
+    if (failure.getKind() == Failure.Kind.CANCELLED) {
+      // Not by us, or its handle would be closed: the worker had given this session up.
+      invokes.send(lane);
+      return;
+    }
     Invocation invocation = lane.run().current();
+    failure.getDropCallsList().forEach(place -> invocation.calls().drop(place));
     onFailed(
         lane,
         plans.read(session.plan()).action(invocation.action()),
-        new ActionFailure(
-            session.plan().getAgent(),
-            invocation.action(),
-            lane.key(),
-            lane.run().input().runNumber(),
-            invocation.attempt(),
-            session.worker(),
-            Invokes.hex(session.generation()),
-            failure.getKind(),
-            failure.getException(),
-            failure.getMessage(),
-            failure.getStack()),
+        invokes.failure(lane, session, failure),
         null);
   }
 
   private void onFailed(Lane lane, PlannedAction action, ActionFailure failure, Throwable cause)
       throws Exception {
     metrics.onFailure(action);
+    lane.run().current().countFailure();
+    lanes.markDirty(lane);
     FailurePolicy policy = action == null ? FailurePolicy.getDefaultInstance() : action.onFailure();
+    if (invokes.isOverTime(lane.run())) {
+      policy = policy.toBuilder().setMaxAttempts(1).build();
+    }
     FailurePolicies.Decision decision = policies.decide(policy, failure, cause);
     if (decision instanceof FailJob failJob) {
       throw failJob.exception();
+    } else if (decision instanceof Retry retry) {
+      metrics.onRetry();
+      waitForRetry(lane, retry.delayMillis());
+    } else if (decision instanceof FailurePolicies.DeadLetter) {
+      giveUp(lane, failure);
+    } else {
+      metrics.onIgnored();
+      LOG.debug("Ignored: {}", failure);
+      onInvocationOver(lane);
     }
+  }
+
+  private void giveUp(Lane lane, ActionFailure failure) throws Exception {
+    metrics.onDeadLetter();
+    outputs.emit(deadLetter(lane, failure), lane.run().input());
+    onInvocationOver(lane);
+  }
+
+  private final class InvokeListener implements Invokes.Listener {
+    @Override
+    public void onFailure(Lane lane, PlannedAction action, ActionFailure failure, Throwable cause)
+        throws Exception {
+      onFailed(lane, action, failure, cause);
+    }
+
+    @Override
+    public void onPoison(Lane lane, ActionFailure failure) throws Exception {
+      LOG.error("Dead-lettered, whatever its policy, for it would kill every worker: {}", failure);
+      giveUp(lane, failure);
+    }
+
+    @Override
+    public void onSuperseded(Lane lane, long handle) {
+      calls.onSuperseded(lane, handle);
+    }
+  }
+
+  /** Writes down what durable calls a frame tells of. */
+  public void onCalls(WorkerSession session, WorkerFrame frame) {
+    calls.apply(session, frame);
+  }
+
+  private void waitForRetry(Lane lane, long delayMillis) throws Exception {
+    retries.waitFor(lane, delayMillis);
+    waiting.onWaitsAgain(lane.firstInput());
+    begun--;
+    begin();
+  }
+
+  private final class RetryListener implements Retries.Listener {
+    @Override
+    public void onDue(Lane lane) {
+      lanes.markDirty(lane);
+      startable.addFirst(lane);
+    }
+
+    @Override
+    public void onAllDue() throws Exception {
+      begin();
+      sessions.flush();
+    }
+  }
+
+  private DeadLetter deadLetter(Lane lane, ActionFailure failure) {
+    Run run = lane.run();
+    Input input = run.input();
+    Invocation invocation = run.current();
+    SentEvent event = invocation.event();
+    return new DeadLetter(
+        failure,
+        HexFormat.of().formatHex(invokes.identified(lane).id()),
+        input.payload(),
+        input.contentType(),
+        input.hasTimestamp() ? input.timestamp() : null,
+        event == null ? EventTypes.INPUT : event.type(),
+        eventId(run, invocation),
+        event == null ? null : event.payload(),
+        event == null ? "" : event.upstreamAction(),
+        invocation.deaths());
   }
 
   private void onInvocationOver(Lane lane) throws Exception {
@@ -388,6 +494,11 @@ public final class Runs {
   /** Runs that have begun and not ended. */
   public int begunCount() {
     return begun;
+  }
+
+  /** Runs whose invocation has failed and waits for another attempt. */
+  public int waitingForRetryCount() {
+    return retries.count();
   }
 
   /** Lanes with an input whose run may not begin yet. */

@@ -33,6 +33,13 @@ public final class WaitingInputs {
     runningBytes += input.bytes();
   }
 
+  /** Its run has begun, and waits to be tried again. */
+  public void onWaitsAgain(Input input) {
+    runningBytes -= input.bytes();
+    waitingBytes += input.bytes();
+    waitingCount++;
+  }
+
   public void onFinished(Input input) {
     runningBytes -= input.bytes();
   }

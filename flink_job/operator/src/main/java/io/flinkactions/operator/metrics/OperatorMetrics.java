@@ -32,6 +32,11 @@ public final class OperatorMetrics {
   private final Counter outputs;
   private final Counter actions;
   private final Counter failures;
+  private final Counter retries;
+  private final Counter deadLetters;
+  private final Counter ignored;
+  private final Counter callsRecorded;
+  private final Counter handedBack;
   private final Counter staleReplies;
   private final Counter needMemory;
   private final Counter bounces;
@@ -52,6 +57,11 @@ public final class OperatorMetrics {
     actions = group.counter("results");
     group.meter("resultsPerSecond", new MeterView(actions));
     failures = group.counter("failures");
+    retries = group.counter("retries");
+    deadLetters = group.counter("deadLetters");
+    ignored = group.counter("ignoredFailures");
+    callsRecorded = group.counter("callsRecorded");
+    handedBack = group.counter("handedBackResults");
     staleReplies = group.counter("staleReplies");
     needMemory = group.counter("needMemory");
     bounces = group.counter("bounces");
@@ -64,6 +74,7 @@ public final class OperatorMetrics {
       IntSupplier runsInFlight,
       IntSupplier atWorkers,
       IntSupplier ready,
+      IntSupplier waitingForRetry,
       IntSupplier waiting,
       LongSupplier waitingBytes,
       IntSupplier activeLanes,
@@ -71,6 +82,7 @@ public final class OperatorMetrics {
     gauge("runsInFlight", runsInFlight::getAsInt);
     gauge("invocationsAtWorkers", atWorkers::getAsInt);
     gauge("invocationsWaitingForWorkers", ready::getAsInt);
+    gauge("invocationsWaitingForRetry", waitingForRetry::getAsInt);
     gauge("inputsWaiting", waiting::getAsInt);
     gauge("inputsWaitingBytes", waitingBytes::getAsLong);
     gauge("lanesActive", activeLanes::getAsInt);
@@ -140,6 +152,31 @@ public final class OperatorMetrics {
     if (action != null) {
       of(action).failures.inc();
     }
+  }
+
+  /** A failed invocation waits for another attempt. */
+  public void onRetry() {
+    retries.inc();
+  }
+
+  /** An invocation was given up and kept as a dead letter. */
+  public void onDeadLetter() {
+    deadLetters.inc();
+  }
+
+  /** An invocation was given up and dropped. */
+  public void onIgnored() {
+    ignored.inc();
+  }
+
+  /** The record of a durable call is in its lane. */
+  public void onCallRecorded() {
+    callsRecorded.inc();
+  }
+
+  /** Results that workers had kept, and did not compute again. */
+  public void onHandedBack(int count) {
+    handedBack.inc(count);
   }
 
   /** A reply came to an attempt that nobody waits for. */

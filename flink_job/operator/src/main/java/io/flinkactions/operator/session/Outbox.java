@@ -4,6 +4,7 @@ import com.google.protobuf.ByteString;
 import com.google.protobuf.CodedOutputStream;
 import com.google.protobuf.MessageLite;
 import io.flinkactions.wire.v1.Bye;
+import io.flinkactions.wire.v1.CallRecord;
 import io.flinkactions.wire.v1.CallsRecorded;
 import io.flinkactions.wire.v1.Cancel;
 import io.flinkactions.wire.v1.CheckpointCompleted;
@@ -14,8 +15,11 @@ import io.flinkactions.wire.v1.Ping;
 import io.flinkactions.wire.v1.Pong;
 import java.util.ArrayDeque;
 import java.util.Collection;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.Iterator;
+import java.util.List;
+import java.util.Map;
 import java.util.Set;
 
 /**
@@ -47,6 +51,9 @@ final class Outbox {
   private long acknowledged;
 
   private final ArrayDeque<MessageLite> control = new ArrayDeque<>();
+  // Records of Invokes that wait here, and then of those that have gone.
+  private final Map<Long, List<CallRecord>> callsOfQueued = new HashMap<>();
+  private final ArrayDeque<CallRecord> followingCalls = new ArrayDeque<>();
   private final ArrayDeque<ByteString> forgetKeys = new ArrayDeque<>();
   private CheckpointCompleted checkpointCompleted;
   private Ping ping;
@@ -78,8 +85,16 @@ final class Outbox {
   }
 
   synchronized void queue(Invoke invoke) {
+    queue(invoke, List.of());
+  }
+
+  /** Records in {@code following} go right behind the frame that carries the Invoke. */
+  synchronized void queue(Invoke invoke, List<CallRecord> following) {
     if (bye != null) {
       return;
+    }
+    if (!following.isEmpty()) {
+      callsOfQueued.put(invoke.getHandle(), following);
     }
     invokes.add(invoke);
     queuedBytes += invoke.getSerializedSize();
@@ -103,6 +118,7 @@ final class Outbox {
       if (wanted.remove(invoke.getHandle())) {
         queuedBytes -= invoke.getSerializedSize();
         i.remove();
+        callsOfQueued.remove(invoke.getHandle());
       }
     }
     if (!wanted.isEmpty()) {
@@ -186,6 +202,7 @@ final class Outbox {
 
   private boolean hasControl() {
     return !control.isEmpty()
+        || !followingCalls.isEmpty()
         || !forgetKeys.isEmpty()
         || checkpointCompleted != null
         || ping != null
@@ -220,6 +237,14 @@ final class Outbox {
       } else {
         frame.addCallsRecorded((CallsRecorded) message);
       }
+    }
+    while (!followingCalls.isEmpty()) {
+      int size = sizeInFrame(followingCalls.peek());
+      if (bytes > 0 && bytes + size > limit) {
+        return bytes;
+      }
+      bytes += size;
+      frame.addCallRecords(followingCalls.poll());
     }
     while (!forgetKeys.isEmpty()) {
       int size = forgetKeys.peek().size() + 6;
@@ -269,6 +294,9 @@ final class Outbox {
       sentBytes += invoke.getSerializedSize();
       invokeBytes += size;
       frame.addInvokes(invoke);
+      if (invoke.getMoreCalls()) {
+        followingCalls.addAll(callsOfQueued.remove(invoke.getHandle()));
+      }
     }
     if (frame.getInvokesCount() > 0) {
       frame.setSequence(++sequence);

@@ -2,12 +2,14 @@ package io.flinkactions.operator.session;
 
 import com.google.protobuf.ByteString;
 import io.flinkactions.operator.session.SessionException.MessageTooLarge;
+import io.flinkactions.wire.v1.CallRecord;
 import io.flinkactions.wire.v1.CallsRecorded;
 import io.flinkactions.wire.v1.Cancel;
 import io.flinkactions.wire.v1.Invoke;
 import io.flinkactions.wire.v1.Plan;
 import io.flinkactions.wire.v1.WorkerFrame;
 import java.util.Collection;
+import java.util.List;
 
 /**
  * One welcomed stream to one incarnation of one worker. A reconnect makes another one. Public
@@ -79,7 +81,19 @@ public final class WorkerSession {
    * @throws MessageTooLarge if no frame may hold it. Nothing is sent and the session goes on
    */
   public void queue(Invoke invoke) {
+    queue(invoke, List.of());
+  }
+
+  /**
+   * The same, with call records that are too many for the Invoke.
+   *
+   * @param following what {@link Invoke#getMoreCalls} promises, the last one marked as such
+   */
+  public void queue(Invoke invoke, List<CallRecord> following) {
     int size = invoke.getSerializedSize();
+    for (CallRecord record : following) {
+      size = Math.max(size, record.getSerializedSize());
+    }
     if (size > outbox.maxInvokeBytes()) {
       int action = invoke.getAction();
       throw new MessageTooLarge(
@@ -90,7 +104,7 @@ public final class WorkerSession {
           size,
           outbox.maxInvokeBytes());
     }
-    outbox.queue(invoke);
+    outbox.queue(invoke, following);
   }
 
   /** Largest Invoke that {@link #queue} takes, in bytes. */

@@ -1,9 +1,11 @@
 package io.flinkactions.operator.state;
 
 import com.google.protobuf.ByteString;
+import com.google.protobuf.InvalidProtocolBufferException;
 import io.flinkactions.operator.lane.Input;
 import io.flinkactions.operator.lane.Invocation;
 import io.flinkactions.operator.lane.Invocation.SentEvent;
+import io.flinkactions.operator.lane.Invokes;
 import io.flinkactions.operator.lane.Lane;
 import io.flinkactions.operator.lane.LaneStore;
 import io.flinkactions.operator.lane.Run;
@@ -154,7 +156,8 @@ public final class StateLaneStore implements LaneStore {
         RunState.newBuilder()
             .setNamespace(run.namespace())
             .setGeneration(run.generation())
-            .setNextOrdinal(run.nextOrdinal());
+            .setNextOrdinal(run.nextOrdinal())
+            .setUsedMs(Invokes.usedMillis(run));
     for (Invocation invocation = run.current();
         invocation != null;
         invocation = run.after(invocation)) {
@@ -164,11 +167,13 @@ public final class StateLaneStore implements LaneStore {
     return state.build();
   }
 
-  private static Run decode(Lane lane, RunState state, RunIds runIds) {
+  private static Run decode(Lane lane, RunState state, RunIds runIds)
+      throws InvalidProtocolBufferException {
     Input input = lane.firstInput();
     byte[] id = runIds.runId(state.getNamespace(), lane, input);
     Run run =
         new Run(input, state.getNamespace(), id, state.getGeneration(), state.getNextOrdinal());
+    run.addUsed(state.getUsedMs());
     for (InvocationState invocation : state.getInvocationsList()) {
       run.add(decode(invocation));
     }
@@ -185,7 +190,10 @@ public final class StateLaneStore implements LaneStore {
             .setAttempt(invocation.attempt())
             .setFailures(invocation.failures())
             .setDeaths(invocation.deaths())
-            .setHops(invocation.hops());
+            .setHops(invocation.hops())
+            .setRetryDueMs(invocation.dueMillis())
+            .setLoneDeaths(invocation.loneDeaths());
+    invocation.callRecords().forEach(call -> state.addCalls(call.toByteString()));
     SentEvent event = invocation.event();
     if (event != null) {
       state.setEvent(
@@ -201,7 +209,7 @@ public final class StateLaneStore implements LaneStore {
     return state.build();
   }
 
-  private static Invocation decode(InvocationState state) {
+  private static Invocation decode(InvocationState state) throws InvalidProtocolBufferException {
     SentEvent event = null;
     if (state.hasEvent()) {
       EventState sent = state.getEvent();
@@ -216,7 +224,10 @@ public final class StateLaneStore implements LaneStore {
               sent.getUpstreamEventId());
     }
     return new Invocation(state.getAction(), state.getOrdinal(), state.getHops(), event)
-        .restoreCounts(state.getAttempt(), state.getFailures(), state.getDeaths());
+        .restoreCounts(
+            state.getAttempt(), state.getFailures(), state.getDeaths(), state.getRetryDueMs())
+        .restoreLoneDeaths(state.getLoneDeaths())
+        .restoreCalls(state.getCallsList());
   }
 
   private static ContentType contentType(int number) {

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.google.protobuf.ByteString;
 import io.flinkactions.wire.v1.Bye;
+import io.flinkactions.wire.v1.CallRecord;
 import io.flinkactions.wire.v1.CallsRecorded;
 import io.flinkactions.wire.v1.Cancel;
 import io.flinkactions.wire.v1.Credit;
@@ -70,6 +71,35 @@ class OutboxTest {
     assertThat(cancel.getCancels(0).getHandlesList()).containsExactly(1L);
     outbox.acknowledge(1);
     assertThat(handles(outbox.next())).containsExactly(3L);
+  }
+
+  @Test
+  void
+      call_records_follow_their_invoke_over_as_many_frames_as_they_need_and_nothing_overtakes_it() {
+    Outbox outbox = new Outbox(100_000, 1, PLENTY);
+    outbox.queue(invoke(1, 10));
+    outbox.next();
+    List<CallRecord> following = new ArrayList<>();
+    for (int i = 0; i < 5; i++) {
+      following.add(
+          CallRecord.newBuilder()
+              .setHandle(2)
+              .setValue(ByteString.copyFrom(new byte[40_000]))
+              .setIsLast(i == 4)
+              .build());
+    }
+    outbox.queue(invoke(2, 10).toBuilder().setMoreCalls(true).build(), following);
+    // Its Invoke waits for the window, and they with it.
+    assertThat(outbox.next()).isNull();
+    outbox.acknowledge(1);
+    assertThat(handles(outbox.next())).containsExactly(2L);
+    List<CallRecord> sent = new ArrayList<>();
+    for (OperatorFrame frame; (frame = outbox.next()) != null; ) {
+      assertThat(frame.getSerializedSize()).isLessThanOrEqualTo(100_000);
+      assertThat(frame.getSequence()).isZero();
+      sent.addAll(frame.getCallRecordsList());
+    }
+    assertThat(sent).isEqualTo(following);
   }
 
   @Test

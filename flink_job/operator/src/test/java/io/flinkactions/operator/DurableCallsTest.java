@@ -1,0 +1,239 @@
+package io.flinkactions.operator;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Counts what calls have really done, in a ledger outside of job and worker. */
+class DurableCallsTest {
+
+  @TempDir Path folder;
+
+  /**
+   * Three calls one after the other, each of which writes a line when it begins and when it is
+   * done.
+   */
+  private static String paying(String options) {
+    return """
+    import asyncio, os
+    from flink_actions import Agent, OutputEvent, RetryableError, action
+
+    ledger = os.open("ledger", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    def write(*words):
+        os.write(ledger, (" ".join(str(word) for word in words) + "\\n").encode())
+
+    async def pay(k, i, step):
+        write("begin", k, i, step)
+        await asyncio.sleep(0.15)
+        write("done", k, i, step)
+        return {"of": [k, i, step]}
+
+    class Paying(Agent):
+        @action("_input_event"%s)
+        async def work(self, event, ctx):
+            k, i = event.input["k"], event.input["i"]
+            for step in range(3):
+                paid = await ctx.durable_execute_async(pay, k, i, step)
+                if paid != {"of": [k, i, step]}:
+                    write("wrong", k, i, step)
+            ctx.send_event(OutputEvent(output={"k": k, "i": i, "attempt": ctx.attempt}))
+
+    agent = Paying()
+    """
+        .formatted(options);
+  }
+
+  private static List<String> ledger(ActionServerProcess server) throws Exception {
+    Path file = server.folder().resolve("ledger");
+    return Files.exists(file) ? Files.readAllLines(file) : List.of();
+  }
+
+  private static Map<String, Integer> count(List<String> ledger, String word) {
+    Map<String, Integer> counts = new HashMap<>();
+    for (String line : ledger) {
+      if (line.startsWith(word + " ")) {
+        counts.merge(line.substring(word.length() + 1), 1, Integer::sum);
+      }
+    }
+    return counts;
+  }
+
+  /** Calls that have begun more than once, by the invocation that made them. */
+  private static Map<String, List<String>> repeated(List<String> ledger) {
+    Map<String, List<String>> byInvocation = new HashMap<>();
+    count(ledger, "begin")
+        .forEach(
+            (call, times) -> {
+              if (times > 1) {
+                byInvocation
+                    .computeIfAbsent(
+                        call.substring(0, call.lastIndexOf(' ')), i -> new ArrayList<>())
+                    .add(call);
+              }
+            });
+    return byInvocation;
+  }
+
+  @Test
+  void a_killed_worker_repeats_the_last_call_of_each_action_at_most_and_restarts_no_job()
+      throws Exception {
+    try (ActionServerProcess server = ActionServerProcess.serving(paying(""))) {
+      TestJob job = TestJob.at(server, "kill-worker").inputs(2_000, 1_000).start();
+      job.await(
+          Duration.ofSeconds(30),
+          () -> ledgerLines(server, "begin") >= 1_500,
+          "1,000 actions are in the middle of their calls");
+      server.killWorkers();
+      List<String> outputs = job.awaitFinished();
+      assertThat(job.restarts()).isZero();
+      OrderTest.assertComplete(outputs, 1_000, 2);
+      List<String> ledger = ledger(server);
+      assertThat(count(ledger, "wrong")).isEmpty();
+      assertThat(count(ledger, "done")).hasSize(6_000);
+      Map<String, List<String>> repeated = repeated(ledger);
+      long again =
+          outputs.stream().filter(text -> OrderTest.number(text, "\"attempt\":") > 1).count();
+      System.out.println(
+          "worker killed with " + again + " in flight: calls repeated: " + repeated.size());
+      assertThat(again).isEqualTo(1_000);
+      assertThat(repeated.values()).allMatch(calls -> calls.size() == 1);
+      assertThat(count(ledger, "begin").values()).allMatch(times -> times <= 2);
+    }
+  }
+
+  private static long ledgerLines(ActionServerProcess server, String word) {
+    try {
+      return ledger(server).stream().filter(line -> line.startsWith(word)).count();
+    } catch (Exception e) {
+      throw new IllegalStateException(e);
+    }
+  }
+
+  private static final AtomicInteger PASSED = new AtomicInteger();
+
+  @Test
+  void a_job_that_fails_while_its_worker_lives_makes_no_recorded_call_again() throws Exception {
+    PASSED.set(0);
+    try (ActionServerProcess server = ActionServerProcess.serving(paying(""))) {
+      TestJob job =
+          TestJob.at(server, "task-fails")
+              .inputs(2_000, 500)
+              .checkpoints(folder, 200, false)
+              .restarts(3)
+              .afterwards(
+                  outputs ->
+                      outputs.map(
+                          text -> {
+                            if (PASSED.incrementAndGet() == 700) {
+                              throw new IllegalStateException("the task fails");
+                            }
+                            return text;
+                          }))
+              .start();
+      List<String> outputs = job.awaitFinished();
+      assertThat(job.restarts()).isEqualTo(1);
+      Set<String> seen = new HashSet<>();
+      for (String output : outputs) {
+        seen.add(OrderTest.number(output, "\"k\":") + " " + OrderTest.number(output, "\"i\":"));
+      }
+      // The sink has no transactions, so what it had since the checkpoint is there twice.
+      assertThat(seen).hasSize(2_000);
+      List<String> ledger = ledger(server);
+      assertThat(count(ledger, "wrong")).isEmpty();
+      Map<String, Integer> done = count(ledger, "done");
+      assertThat(done).hasSize(6_000);
+      long doneTwice = done.values().stream().filter(times -> times > 1).count();
+      Map<String, List<String>> repeated = repeated(ledger);
+      System.out.println(
+          "task failed: outputs repeated: "
+              + (outputs.size() - 2_000)
+              + ", calls begun again: "
+              + repeated.size()
+              + ", done again: "
+              + doneTwice);
+      assertThat(doneTwice).isZero();
+      assertThat(repeated.values()).allMatch(calls -> calls.size() == 1);
+    }
+  }
+
+  @Test
+  void records_of_many_bytes_come_back_over_several_frames() throws Exception {
+    String large =
+        """
+        import asyncio, os
+        from flink_actions import Agent, OutputEvent, RetryableError, action
+
+        made = []
+
+        async def make(n):
+            made.append(n)
+            return "x" * 100_000
+
+        class Large(Agent):
+            @action("_input_event", max_attempts=2, backoff=0.01)
+            async def work(self, event, ctx):
+                length = 0
+                for n in range(60):
+                    length += len(await ctx.durable_execute_async(make, n))
+                if ctx.attempt == 1:
+                    raise RetryableError("once")
+                ctx.send_event(OutputEvent(output={"k": 0, "i": 0, "made": len(made), "length": length}))
+
+        agent = Large()
+        """;
+    try (ActionServerProcess server = ActionServerProcess.serving(large)) {
+      List<String> outputs =
+          TestJob.at(server, "large-records").inputs(1, 1).start().awaitFinished();
+      assertThat(outputs).hasSize(1);
+      assertThat(OrderTest.number(outputs.get(0), "\"made\":")).isEqualTo(60);
+      assertThat(OrderTest.number(outputs.get(0), "\"length\":")).isEqualTo(6_000_000);
+    }
+  }
+
+  @Test
+  void what_ended_an_attempt_is_called_again_and_what_went_well_is_not() throws Exception {
+    String limited =
+        """
+        from flink_actions import Agent, OutputEvent, RetryableError, action
+
+        calls = {"fine": 0, "limited": 0}
+
+        async def fine(k):
+            calls["fine"] += 1
+            return k
+
+        async def limited(k):
+            calls["limited"] += 1
+            if calls["limited"] < 3:
+                raise RetryableError("429", after=0.05)
+            return k
+
+        class Limited(Agent):
+            @action("_input_event", max_attempts=5, backoff=0.01)
+            async def work(self, event, ctx):
+                await ctx.durable_execute_async(fine, 1)
+                await ctx.durable_execute_async(limited, 1)
+                ctx.send_event(OutputEvent(output={"k": 0, "i": 0, **calls}))
+
+        agent = Limited()
+        """;
+    try (ActionServerProcess server = ActionServerProcess.serving(limited)) {
+      List<String> outputs =
+          TestJob.at(server, "called-again").inputs(1, 1).start().awaitFinished();
+      assertThat(OrderTest.number(outputs.get(0), "\"fine\":")).isEqualTo(1);
+      assertThat(OrderTest.number(outputs.get(0), "\"limited\":")).isEqualTo(3);
+    }
+  }
+}

@@ -1,0 +1,219 @@
+package io.flinkactions.operator;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.flinkactions.operator.failure.DeadLetter;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import org.apache.flink.streaming.api.datastream.DataStream;
+import org.apache.flink.streaming.api.datastream.SingleOutputStreamOperator;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class FailuresTest {
+
+  @TempDir Path folder;
+
+  private static String agent(String options, String body) {
+    return """
+    import asyncio, pathlib, time
+    from flink_actions import Agent, Backoff, Event, OutputEvent, RetryableError, TerminalError, action
+
+    seen = {}
+
+    class Failing(Agent):
+        @action("_input_event", %s)
+        async def work(self, event, ctx):
+            k, i = event.input["k"], event.input["i"]
+            first = seen.setdefault((k, i), time.time())
+            tries = seen[k, i, "tries"] = seen.get((k, i, "tries"), 0) + 1
+    %s
+            ctx.send_event(OutputEvent(output={
+                "k": k, "i": i, "tries": tries, "waited": int((time.time() - first) * 1000)}))
+
+    agent = Failing()
+    """
+        .formatted(options, body.indent(8));
+  }
+
+  /** Dead letters come out where outputs do, and are told by their shape. */
+  private static DataStream<String> withDeadLetters(DataStream<String> outputs) {
+    return outputs.union(
+        ((SingleOutputStreamOperator<String>) outputs).getSideOutput(DeadLetter.TAG));
+  }
+
+  private static boolean isDeadLetter(String text) {
+    return text.startsWith("{\"agent\"");
+  }
+
+  private static List<String> lettersOf(List<String> outputs) {
+    return outputs.stream().filter(FailuresTest::isDeadLetter).toList();
+  }
+
+  private static List<String> answersOf(List<String> outputs) {
+    return outputs.stream().filter(text -> !isDeadLetter(text)).toList();
+  }
+
+  @Test
+  void a_thousand_that_wait_for_a_retry_hold_no_worker_no_place_and_no_checkpoint()
+      throws Exception {
+    String limited =
+        agent(
+            "max_attempts=2",
+            """
+            if k < 1000 and tries == 1:
+                raise RetryableError("429", after=2.0)
+            """);
+    try (ActionServerProcess server = ActionServerProcess.serving(limited)) {
+      TestJob job =
+          TestJob.at(server, "rate-limited")
+              .inputs(2_000, 2_000)
+              .settings(settings -> settings.maxRunsInFlight(50))
+              .start();
+      // All others are answered while the first thousand wait, though no more than 50 may run.
+      job.awaitOutputs(1_000);
+      long began = System.nanoTime();
+      job.savepoint(folder);
+      long savepointMillis = (System.nanoTime() - began) / 1_000_000;
+      List<String> meanwhile = job.outputs();
+      assertThat(meanwhile).allMatch(output -> OrderTest.number(output, "\"k\":") >= 1_000);
+      List<String> outputs = job.awaitFinished();
+      System.out.println("savepoint while 1,000 wait: " + savepointMillis + " ms");
+      assertThat(savepointMillis).isLessThan(1_500);
+      assertThat(job.restarts()).isZero();
+      OrderTest.assertComplete(outputs, 2_000, 1);
+      for (String output : outputs) {
+        boolean isLimited = OrderTest.number(output, "\"k\":") < 1_000;
+        assertThat(OrderTest.number(output, "\"tries\":")).isEqualTo(isLimited ? 2 : 1);
+        if (isLimited) {
+          assertThat(OrderTest.number(output, "\"waited\":")).isBetween(1_990L, 10_000L);
+        }
+      }
+    }
+  }
+
+  @Test
+  void one_that_waits_over_a_savepoint_is_tried_again_once_and_not_before_it_is_due()
+      throws Exception {
+    String waiting =
+        agent(
+            "max_attempts=3, backoff=Backoff(3.0, jitter=0)",
+            """
+            pathlib.Path(f"try-{k}-{tries}-{time.time()}").touch()
+            if tries == 1:
+                raise ValueError("once")
+            """);
+    try (ActionServerProcess server = ActionServerProcess.serving(waiting)) {
+      TestJob first = TestJob.at(server, "waits").inputs(20, 20).start();
+      first.await(Duration.ofSeconds(20), () -> server.fileCount("try-") == 20, "20 tries");
+      Thread.sleep(200);
+      String savepoint = first.stopWithSavepoint(folder, false);
+      assertThat(first.outputs()).isEmpty();
+      List<String> outputs =
+          TestJob.at(server, "waits").inputs(20, 20).from(savepoint).start().awaitFinished();
+      OrderTest.assertComplete(outputs, 20, 1);
+      for (String output : outputs) {
+        assertThat(OrderTest.number(output, "\"tries\":")).isEqualTo(2);
+        assertThat(OrderTest.number(output, "\"waited\":")).isBetween(2_990L, 10_000L);
+      }
+      assertThat(server.fileCount("try-")).isEqualTo(40);
+    }
+  }
+
+  @Test
+  void what_fails_to_the_last_attempt_is_dead_lettered_and_its_key_goes_on() throws Exception {
+    String poison =
+        agent(
+            "max_attempts=3, backoff=0.01, on_failure='dead_letter'",
+            """
+            if i % 10 == 3:
+                raise ValueError(f"no {i}")
+            if i % 10 == 7:
+                raise TerminalError("never")
+            """);
+    try (ActionServerProcess server = ActionServerProcess.serving(poison)) {
+      TestJob job =
+          TestJob.at(server, "dead-letters")
+              .inputs(200, 10)
+              .afterwards(FailuresTest::withDeadLetters)
+              .start();
+      List<String> all = job.awaitFinished();
+      assertThat(job.restarts()).isZero();
+      assertThat(answersOf(all)).hasSize(160);
+      List<String> letters = lettersOf(all);
+      assertThat(letters).hasSize(40);
+      for (String letter : letters) {
+        boolean isTerminal = OrderTest.number(letter, "\"i\":") % 10 == 7;
+        assertThat(letter)
+            .contains(isTerminal ? "\"kind\":\"TERMINAL\"" : "\"class\":\"ValueError\"")
+            .contains("\"attempts\":" + (isTerminal ? 1 : 3))
+            .contains("\"action\":\"work\"")
+            .contains("in work");
+      }
+    }
+  }
+
+  @Test
+  void what_is_ignored_leaves_nothing_and_the_rest_of_its_run_goes_on() throws Exception {
+    String ignoring =
+        """
+        from flink_actions import Agent, OutputEvent, action
+
+        class Ignoring(Agent):
+            @action("_input_event", on_failure="ignore")
+            async def broken(self, event, ctx):
+                ctx.send_event(OutputEvent(output={"never": "seen"}))
+                ctx.sensory_memory.set("never", "seen")
+                raise ValueError("ignored")
+
+            @action("_input_event")
+            async def works(self, event, ctx):
+                assert not ctx.sensory_memory.is_exist("never")
+                ctx.send_event(OutputEvent(output=event.input))
+
+        agent = Ignoring()
+        """;
+    try (ActionServerProcess server = ActionServerProcess.serving(ignoring)) {
+      List<String> outputs = TestJob.at(server, "ignored").inputs(100, 5).start().awaitFinished();
+      OrderTest.assertComplete(outputs, 5, 20);
+    }
+  }
+
+  @Test
+  void the_last_attempt_of_a_failing_action_fails_the_job_and_says_which_it_was() throws Exception {
+    String failing = agent("max_attempts=3, backoff=0.01", "raise ValueError(f'try {tries}')");
+    try (ActionServerProcess server = ActionServerProcess.serving(failing)) {
+      assertThat(TestJob.at(server, "last-attempt").inputs(1, 1).start().awaitFailure())
+          .hasStackTraceContaining("ValueError: try 3")
+          .hasStackTraceContaining("attempt 3");
+    }
+  }
+
+  @Test
+  void batch_waits_for_retries_too() throws Exception {
+    String once =
+        agent(
+            "max_attempts=2, backoff=0.5",
+            """
+            if tries == 1:
+                raise ValueError("once")
+            """);
+    try (ActionServerProcess server = ActionServerProcess.serving(once)) {
+      List<String> outputs =
+          TestJob.at(server, "batch-retries")
+              .inputs(100, 50)
+              .batch()
+              .settings(settings -> settings.unsortedBatchInput(true))
+              .start()
+              .awaitFinished();
+      OrderTest.assertComplete(outputs, 50, 2);
+      assertThat(outputs)
+          .allSatisfy(
+              output -> {
+                assertThat(OrderTest.number(output, "\"tries\":")).isEqualTo(2);
+                assertThat(OrderTest.number(output, "\"waited\":")).isGreaterThanOrEqualTo(440);
+              });
+    }
+  }
+}

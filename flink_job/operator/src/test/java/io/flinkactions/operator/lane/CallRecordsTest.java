@@ -1,0 +1,96 @@
+package io.flinkactions.operator.lane;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.google.protobuf.ByteString;
+import io.flinkactions.wire.v1.CallPlace;
+import io.flinkactions.wire.v1.CallRecord;
+import io.flinkactions.wire.v1.CallStarted;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+class CallRecordsTest {
+
+  private final CallRecords records = new CallRecords();
+
+  private static CallPlace place(int index) {
+    return CallPlace.newBuilder().setTask("0.1").setIndex(index).build();
+  }
+
+  private static CallStarted started(int index) {
+    return CallStarted.newBuilder()
+        .setHandle(7)
+        .setPlace(place(index))
+        .setFunctionId("m:f")
+        .build();
+  }
+
+  private static CallRecord completed(int index, String value) {
+    return CallRecord.newBuilder()
+        .setHandle(7)
+        .setPlace(place(index))
+        .setFunctionId("m:f")
+        .setValue(ByteString.copyFromUtf8(value))
+        .setIsLast(true)
+        .build();
+  }
+
+  private List<String> values() {
+    return records.all().stream()
+        .map(record -> record.getStartedOnly() ? "started" : record.getValue().toStringUtf8())
+        .toList();
+  }
+
+  @Test
+  void an_end_follows_its_start_in_the_same_place_and_order_stays() {
+    records.onStarted(started(0));
+    records.onStarted(started(1));
+    records.onCompleted(completed(1, "b"), true);
+    records.onCompleted(completed(0, "a"), true);
+    assertThat(values()).containsExactly("a", "b");
+    assertThat(records.all()).allMatch(record -> record.getHandle() == 0 && !record.getIsLast());
+  }
+
+  @Test
+  void what_comes_twice_is_there_once_and_a_late_start_does_not_undo_an_end() {
+    records.onCompleted(completed(0, "a"), true);
+    records.onStarted(started(0));
+    records.onCompleted(completed(0, "a"), true);
+    assertThat(values()).containsExactly("a");
+  }
+
+  @Test
+  void a_superseded_attempt_fills_gaps_and_changes_nothing() {
+    records.onCompleted(completed(0, "second attempt"), true);
+    records.onStarted(started(1));
+    records.onCompleted(completed(0, "first attempt"), false);
+    records.onCompleted(completed(1, "first attempt"), false);
+    records.onCompleted(completed(2, "first attempt"), false);
+    assertThat(values()).containsExactly("second attempt", "first attempt", "first attempt");
+  }
+
+  @Test
+  void what_is_dropped_is_gone_and_bytes_say_what_is_left() throws Exception {
+    records.onCompleted(completed(0, "a".repeat(1_000)), true);
+    long one = records.bytes();
+    assertThat(one).isGreaterThan(1_000);
+    records.onCompleted(completed(1, "b"), true);
+    records.drop(place(0));
+    records.drop(place(5));
+    assertThat(values()).containsExactly("b");
+    assertThat(records.bytes()).isLessThan(100);
+    records.drop(place(1));
+    assertThat(records.bytes()).isZero();
+    assertThat(records.isEmpty()).isTrue();
+  }
+
+  @Test
+  void state_brings_them_back() throws Exception {
+    records.onCompleted(completed(1, "b"), true);
+    records.onStarted(started(0));
+    CallRecords restored =
+        CallRecords.restore(records.all().stream().map(CallRecord::toByteString).toList());
+    assertThat(restored.all()).containsExactlyElementsOf(records.all());
+    assertThat(restored.bytes()).isEqualTo(records.bytes());
+  }
+}
