@@ -14,7 +14,7 @@ Rules of the house, all on the event loop's thread:
 - Each attempt has its own contextvars.Context, and is entered in the scope's `open` until it is settled.
 - An attempt at work whose earlier attempt still runs begins when that has ended.
 
-Nothing here reads a clock save the event loop's, and randomness is given: a simulation can drive all of it.
+Time is the event loop's or given, as randomness is: a simulation can drive all of it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import functools
 import inspect
 import logging
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -104,11 +105,18 @@ class Dispatcher:
     Args:
         settings: See EngineSettings.
         random_bytes: Source of memory versions.
+        clock: Seconds, read in the pool's threads to tell whether a `def` action blocks. The event loop's own time is not for
+            them: uvloop keeps it still between its turns.
     """
 
     def __init__(
-        self, settings: EngineSettings | None = None, *, random_bytes: Callable[[int], bytes] = os.urandom
+        self,
+        settings: EngineSettings | None = None,
+        *,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
         self._settings = settings or EngineSettings()
         self._loop = asyncio.get_running_loop()
         self._mint = VersionMint(random_bytes)
@@ -465,7 +473,7 @@ class Dispatcher:
 
     def _work_in_thread(self, attempts: list[Attempt]) -> None:
         """A job of the pool: run `def` actions one after the other. In the pool's thread."""
-        now = self._loop.time
+        now = self._clock
         done: list[tuple[Attempt, BaseException | None]] = []
         began = now()
         for index, attempt in enumerate(attempts):
