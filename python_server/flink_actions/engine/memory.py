@@ -11,6 +11,7 @@ from typing import Any
 
 from flink_actions.engine.mirrors import GONE, OBJECT, Entries
 from flink_actions.sdk import values
+from flink_actions.sdk.declared import converter_to
 from flink_actions.sdk.errors import ContextEndedError, MemoryPathError
 from flink_actions.sdk.memory import MemoryObject, MemoryRef
 
@@ -129,7 +130,7 @@ class MemoryNode(MemoryObject):
             return values.decode(encoded, as_, path)
         if as_ is None:
             return MemoryNode(memory, path)
-        convert = values.converter_to(as_)
+        convert = converter_to(as_)
         plain = memory.plain(path)
         return plain if convert is None else convert(plain, path)
 

@@ -15,7 +15,8 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from flink_actions.engine.plan import Plan, ResourceKey, references_of
+from flink_actions.engine.plan import Plan
+from flink_actions.engine.references import ResourceKey, references_of
 from flink_actions.sdk.errors import FlinkActionsError, ResourceError
 from flink_actions.sdk.resources import Resource, ResourceDeclaration, ResourceDescriptor, ResourceLookup, ResourceType
 

@@ -6,7 +6,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from flink_actions.engine.invocation import Failed, Invocation, Outcome, Succeeded
+from flink_actions.engine.invocation import Invocation, Outcome
 from flink_actions.engine.mirrors import Mirrors
 from flink_actions.engine.outbox import Outbox
 from flink_actions.engine.plan import Action, Plan
@@ -21,8 +21,6 @@ if typing.TYPE_CHECKING:
 # How an action's share of suspended invocations decides how it is begun; see ActionState.
 _SAMPLE = 16
 _FORGET_AT = 512
-
-_KEPT_LIMIT = 16_384
 
 
 class ActionState:
@@ -157,11 +155,11 @@ class Scope:
     """What one start of an operator subtask has in a worker: its memory mirrors and its open handles.
 
     It outlives sessions: a session attaches its outbox, and when the stream breaks the invocations go on, their
-    outcomes kept, until the same start attaches again or the session layer ends the scope (after `linger`). Made by
+    outcomes into the last outbox, until the same start attaches another or the session layer ends the scope. Made by
     `Dispatcher.open_scope`; used on the event loop's thread.
     """
 
-    __slots__ = ("_kept", "_on_empty", "_outbox", "actions", "config", "is_ended", "mirrors", "open", "plan")
+    __slots__ = ("_on_empty", "_outbox", "actions", "config", "is_ended", "mirrors", "open", "plan")
 
     def __init__(
         self,
@@ -179,8 +177,6 @@ class Scope:
         self.open: dict[int, Invocation | Attempt] = {}
         self.is_ended = False
         self._outbox: Outbox | None = None
-        # Outcomes that no session could take. Never more than were open when the session was lost.
-        self._kept: dict[int, Outcome] = {}
         self._on_empty = on_empty
 
     @property
@@ -188,28 +184,9 @@ class Scope:
         """Invocations that were submitted and have no outcome yet."""
         return len(self.open)
 
-    @property
-    def is_attached(self) -> bool:
-        """A session is attached."""
-        return self._outbox is not None
-
     def attach(self, outbox: Outbox) -> None:
-        """Send outcomes to this outbox from now on, instead of any earlier one."""
-        before = self._outbox
+        """Send outcomes to this outbox from now on, instead of any earlier one. Before the first they are dropped."""
         self._outbox = outbox
-        if before is not None and before is not outbox:
-            self._keep(before.drain())
-
-    def detach(self, outbox: Outbox, undelivered: Iterable[Outcome] = ()) -> None:
-        """The session of this outbox is over; nothing happens if another one has attached since.
-
-        Outcomes that are still in the outbox, those in `undelivered`, and those to come are kept: when the same handle
-        is submitted again it is answered from them.
-        """
-        if self._outbox is outbox:
-            self._outbox = None
-            self._keep(undelivered)
-            self._keep(outbox.drain())
 
     def forget_keys(self, keys: Iterable[bytes]) -> None:
         """Hint: the operator has no use for the mirrors of these keys."""
@@ -218,27 +195,13 @@ class Scope:
     # ---- for the dispatcher ----
 
     def admit(self, batch: Sequence[Invocation]) -> Sequence[Invocation]:
-        """Enter those that are new here, and give them back.
-
-        One that is open goes on as it is; one whose outcome was kept is answered.
-        """
+        """Enter those that are new here, and give them back. One that is open already goes on as it is."""
         fresh = {invocation.handle: invocation for invocation in batch}
-        if not self._kept and len(fresh) == len(batch) and self.open.keys().isdisjoint(fresh):
-            self.open.update(fresh)
-            return batch
-        return [invocation for invocation in batch if self._is_new(invocation)]
-
-    def _is_new(self, invocation: Invocation) -> bool:
-        handle = invocation.handle
-        if handle in self.open:
-            return False
-        if self._kept:
-            outcome = self._kept.pop(handle, None)
-            if outcome is not None:
-                self.settled((outcome,))
-                return False
-        self.open[handle] = invocation
-        return True
+        if len(fresh) != len(batch) or not self.open.keys().isdisjoint(fresh):
+            fresh = {handle: invocation for handle, invocation in fresh.items() if handle not in self.open}
+            batch = list(fresh.values())
+        self.open.update(fresh)
+        return batch
 
     def settle(self, outcome: Outcome) -> None:
         """An open invocation has come to this."""
@@ -249,25 +212,10 @@ class Scope:
         """Invocations that are no longer open have come to these."""
         if self._outbox is not None:
             self._outbox.put(outcomes)
-        else:
-            self._keep(outcomes)
         if not self.open:
             self._on_empty(self)
-
-    def _keep(self, outcomes: Iterable[Outcome]) -> None:
-        if self.is_ended:
-            return
-        kept = self._kept
-        for outcome in outcomes:
-            # The other kinds say that nothing was done; that is decided anew when the invocation comes again.
-            if isinstance(outcome, (Succeeded, Failed)):
-                kept[outcome.handle] = outcome
-        while len(kept) > _KEPT_LIMIT:
-            # An operator that no longer wants some of them never asks; those must not pile up over many reconnects.
-            del kept[next(iter(kept))]
 
     def end(self) -> None:
         """Nobody will ask for outcomes any more."""
         self.is_ended = True
         self._outbox = None
-        self._kept.clear()
