@@ -1,8 +1,8 @@
 """Running `def` actions in the pool's threads.
 
 Those of one frame share a job while they are quick: handing over costs more than a small action takes. A job that has
-run for 2 ms gives its rest to other threads, one each, and an action that was seen to take that long has jobs of its own
-from then on.
+run for 2 ms gives its rest to other threads, one each, and an action that was seen to take that long has jobs of its
+own from then on.
 """
 
 from __future__ import annotations
