@@ -69,7 +69,6 @@ def rows_come_back_as_rows(server: str) -> Any:
     fields = {
         "text": (Types.STRING(), "é😀"),
         "long": (Types.LONG(), 2**62),
-        "huge": (Types.BIG_INT(), 10**30),
         "decimal": (Types.BIG_DEC(), Decimal("12.50")),
         "bytes": (Types.PRIMITIVE_ARRAY(Types.BYTE()), b"\x00\xff"),
         "instant": (Types.INSTANT(), Instant.of_epoch_milli(1_709_197_687_006)),
