@@ -2,7 +2,9 @@
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from py4j.java_gateway import JavaPackage
 from py4j.protocol import Py4JJavaError
@@ -55,21 +57,21 @@ def java_causes(error: BaseException) -> list[tuple[str, str]]:
 def _bridge(env: StreamExecutionEnvironment) -> Any:
     """The Java class; from Flink's class path if somebody put the jar there, else with our jar added to the job."""
     bridge = get_gateway().jvm.io.flinkactions.operator.Bridge
-    if isinstance(bridge, JavaPackage):  # Py4J's word for "no such class"
-        env.add_jars(find_operator_jar().as_uri())
-        bridge = get_gateway().jvm.io.flinkactions.operator.Bridge
-    else:
-        _ship_known_jar(env)
-    return bridge
+    is_missing = isinstance(bridge, JavaPackage)  # Py4J's word for "no such class"
+    if is_missing or _was_added_by_us():
+        # For every environment of this process: each job ships its own jars.
+        jar = find_operator_jar().as_uri()
+        if jar not in (env._j_stream_execution_environment.getConfiguration().toMap().get("pipeline.jars") or ""):
+            env.add_jars(jar)
+    return get_gateway().jvm.io.flinkactions.operator.Bridge if is_missing else bridge
 
 
-def _ship_known_jar(env: StreamExecutionEnvironment) -> None:
-    """A second environment of this process sees the class that the first one loaded, but its job has no jar yet."""
+def _was_added_by_us() -> bool:
+    """The class was found in the very jar that we would add."""
     loader = get_gateway().jvm.Thread.currentThread().getContextClassLoader()
     resource = loader.getResource("io/flinkactions/operator/Bridge.class")
-    jar = str(resource.getPath()).rpartition("!")[0] if resource is not None else ""
-    if jar == find_operator_jar().as_uri():
-        env.add_jars(jar)
+    path = unquote(urlsplit(str(resource.getPath()).partition("!")[0]).path)
+    return Path(path) == find_operator_jar()
 
 
 def _use_this_python_locally(env: StreamExecutionEnvironment) -> None:

@@ -63,7 +63,8 @@ class Agent:
                 `allow_pickle` on both sides.
             output_type: What an output becomes: `"json"` (JSON text; the default), `"string"`, `"bytes"`, or a Flink
                 type such as `Types.ROW_NAMED(["id", "score"], [Types.STRING(), Types.DOUBLE()])`, into which it is
-                read strictly.
+                read strictly. `Types.PICKLED_BYTE_ARRAY()`: the dict, list, str, ... that was sent, for
+                Python functions that follow.
             uid: Names the operator's state in savepoints. By default `agent-<name>`; give your own when one agent is
                 applied twice.
             name: The operator's name in Flink's web UI.
@@ -116,7 +117,7 @@ class ActionServer:
         plan_digest: The plan that the job insists on, as `flink-actions describe` prints it (any).
         short_term_memory_ttl: Time to live of short-term memory (for ever).
         hop_limit: How many events deep one input may chain, where the agent names no limit (1,000).
-        allow_pickle: Lets pickled objects travel, if the server allows it too: loading a pickle runs code.
+        allow_pickle: Lets pickled inputs travel, if the server allows it too: loading a pickle runs code.
         unsorted_batch_input: BATCH without timestamps: keep the order of arrival, with all keys' memory on the heap.
         buffer_timeout: `execution.buffer-timeout.interval` of a job that sets none (0). Flink's own 100 ms would cost
             each record 50 ms; raise it where throughput of the rest of the job counts more.

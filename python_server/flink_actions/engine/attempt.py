@@ -10,9 +10,6 @@ and ends whenever it ends. Until then it counts as overrun.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
-from contextvars import Context
-from types import coroutine as generator_coroutine
 from typing import TYPE_CHECKING, Any
 
 from flink_actions.engine.context import InvocationContext
@@ -87,25 +84,3 @@ class Attempt:
         reason = self.cancel_reason.name if self.cancel_reason is not None else "?"
         message = f"attempt {invocation.attempt} of action {name!r} was cancelled: {reason}"
         return failure_without_stack(invocation, FailureKind.CANCELLED, "asyncio.CancelledError", message)
-
-
-@generator_coroutine
-def rest_of(coroutine: Any, context: Context, awaited: Any) -> Generator[Any, Any, Any]:
-    """Drive a coroutine that was stepped once to its end, as the awaiting task's own, each step in the coroutine's own
-    context.
-
-    Args:
-        coroutine: Suspended.
-        context: Its context variables.
-        awaited: What its first step yielded: a future that waits to be awaited, or None.
-    """
-    try:
-        while True:
-            try:
-                value = yield awaited
-            except BaseException as error:  # a cancellation too: it is the coroutine's to answer
-                awaited = context.run(coroutine.throw, error)
-            else:
-                awaited = context.run(coroutine.send, value)
-    except StopIteration as stop:
-        return stop.value

@@ -15,7 +15,7 @@ Rules of the house, all on the event loop's thread:
 - An attempt at work whose earlier attempt still runs begins when that has ended.
 - The loop's task factory numbers the tasks that actions make (see task_paths). The engine's own tasks pass it by.
 
-Nothing here reads a clock save the event loop's, and randomness is given: a simulation can drive all of it.
+Time is the event loop's or given, as randomness is: a simulation can drive all of it.
 """
 
 from __future__ import annotations
@@ -23,21 +23,18 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
-import inspect
 import logging
 import os
+import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import CoroutineType
 from typing import Any
 
-from flink_actions.engine.attempt import Attempt, rest_of
+from flink_actions.engine.attempt import Attempt
 from flink_actions.engine.context import InvocationContext
 from flink_actions.engine.failures import failure_of, failure_without_stack
 from flink_actions.engine.invocation import (
-    Bounced,
-    BounceReason,
     CancelReason,
     FailureKind,
     Invocation,
@@ -51,15 +48,14 @@ from flink_actions.engine.mirrors import Mirrors, VersionMint
 from flink_actions.engine.plan import Plan
 from flink_actions.engine.resources import ResourceRegistry
 from flink_actions.engine.scope import ActionState, Scope
+from flink_actions.engine.stepping import cancelling_of, one_turn, rest_of
 from flink_actions.engine.task_paths import TaskNumbering, running_task
-from flink_actions.engine.threads import ThreadPool
+from flink_actions.engine.thread_runner import ThreadRunner
 
 _log = logging.getLogger(__name__)
 
 _AS_YOU_HAVE_IT = MemoryForm.AS_YOU_HAVE_IT
 
-# A job of the pool that has run this long gives the rest of its frame to other threads.
-_BLOCKING_SECONDS = 0.002
 # How often a coroutine that answers its cancellation by going on is cancelled again.
 _CANCEL_AGAIN_SECONDS = 5.0
 # How long close() waits for what it cancelled.
@@ -111,16 +107,24 @@ class Dispatcher:
     Args:
         settings: See EngineSettings.
         random_bytes: Source of memory versions.
+        clock: Seconds, read in the pool's threads to tell whether a `def` action blocks. The event loop's own time is
+            not for them: uvloop keeps it still between its turns.
     """
 
     def __init__(
-        self, settings: EngineSettings | None = None, *, random_bytes: Callable[[int], bytes] = os.urandom
+        self,
+        settings: EngineSettings | None = None,
+        *,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings or EngineSettings()
         self._loop = asyncio.get_running_loop()
         self._mint = VersionMint(random_bytes)
-        self._pool = ThreadPool(self._settings.threads, "action")
         self._base_context = contextvars.copy_context()
+        self._threads = ThreadRunner(
+            self._settings.threads, self._loop, clock, self._base_context, self._on_thread_ended
+        )
         self._mirrors: dict[tuple[str, str], Mirrors] = {}
         self._kept: dict[tuple[str, str], KeptWork] = {}
         self._numbering = TaskNumbering.of(self._loop)
@@ -133,7 +137,6 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         # Invocation id → the attempt whose code runs.
         self._running: dict[bytes, Attempt] = {}
-        self._overrun_threads = 0
         self._on_idle: asyncio.Future[None] | None = None
 
     # ---- the session's side ----
@@ -168,7 +171,7 @@ class Dispatcher:
             self._on_scope_empty,
             kept=kept,
             loop=self._loop,
-            run_in_pool=self._run_in_pool,
+            run_in_pool=self._threads.call,
         )
         self._scopes.append(scope)
         return scope
@@ -178,8 +181,8 @@ class Dispatcher:
 
         They are of different keys, so their order says nothing; order within a key is the operator's.
 
-        A handle that is open in the scope already goes on as it is and answers once. One whose outcome was kept is
-        answered at once. An attempt whose predecessor's coroutine still runs waits until that, cancelled, has ended.
+        A handle that is open in the scope already goes on as it is and answers once. An attempt whose predecessor's
+        coroutine still runs waits until that, cancelled, has ended.
 
         Args:
             batch: The invocations of one frame.
@@ -208,7 +211,7 @@ class Dispatcher:
                 scope.settle(failure_without_stack(found, FailureKind.CANCELLED, "asyncio.CancelledError", message))
 
     def end_scope(self, scope: Scope, reason: CancelReason) -> None:
-        """Cancel all that is open in a scope and forget what was kept: fenced, said Bye, or lingered long enough."""
+        """Cancel all that is open in a scope and answer no more: fenced, said Bye, or lingered long enough."""
         if scope.is_ended:
             return
         scope.end()
@@ -224,7 +227,7 @@ class Dispatcher:
     @property
     def overrun_threads(self) -> int:
         """Threads of the pool that run a `def` action whose attempt is over: they cannot be stopped."""
-        return self._overrun_threads
+        return self._threads.overrun
 
     async def drain(self, limit_seconds: float) -> bool:
         """Wait until nothing is open; false if the limit came first. New submissions are the caller's to refuse."""
@@ -235,18 +238,13 @@ class Dispatcher:
         done, _ = await asyncio.wait([self._on_idle], timeout=limit_seconds)
         return bool(done)
 
-    def bounce_waiting(self, scope: Scope, reason: BounceReason) -> None:
-        """Give back what has not begun in a scope."""
-        for waiting in [found for found in scope.open.values() if not isinstance(found, Attempt)]:
-            scope.settle(Bounced(waiting.handle, reason, waiting.cost_bytes))
-
     async def close(self) -> None:
         """Cancel all that is open, wait for it briefly, and close the plans' resources, the last opened first."""
         for scope in list(self._scopes):
             self.end_scope(scope, CancelReason.DRAINED)
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=_CLOSE_LIMIT_SECONDS)
-        self._pool.close()
+        self._threads.close()
         self._numbering.release(self._loop)
         for registry in reversed(self._registries):
             await registry.close()
@@ -289,7 +287,8 @@ class Dispatcher:
             batch = batches[0]
             suspended = self._step(batch, me)
             if batch.for_threads:
-                self._to_threads(batch)
+                self._threads.run(batch.for_threads)
+                batch.for_threads = []
             if suspended is not None:
                 attempt, coroutine, context, awaited = suspended
                 # From here on this task is the attempt's.
@@ -309,7 +308,7 @@ class Dispatcher:
                 # At once, so that the acknowledgement travels with the results.
                 batch.on_stepped()
             if batches:
-                await _one_turn()
+                await one_turn()
         self._leader = None
 
     def _step(
@@ -502,112 +501,20 @@ class Dispatcher:
 
     # ---- `def` actions ----
 
-    def _to_threads(self, batch: _Batch) -> None:
-        attempts, batch.for_threads = batch.for_threads, []
-        shared = [attempt for attempt in attempts if not attempt.state.blocks]
-        if shared:
-            self._pool.submit(functools.partial(self._work_in_thread, shared))
-        for attempt in attempts:
-            if attempt.state.blocks:
-                self._pool.submit(functools.partial(self._work_in_thread, [attempt]))
-
-    def _work_in_thread(self, attempts: list[Attempt]) -> None:
-        """A job of the pool: run `def` actions one after the other. In the pool's thread."""
-        now = self._loop.time
-        done: list[tuple[Attempt, BaseException | None]] = []
-        began = now()
-        for index, attempt in enumerate(attempts):
-            # Said before it is asked: whoever gives the attempt up sees the one or is seen by the other.
-            attempt.thread_began = True
-            # Settled: cancelled while it was queued.
-            done.append((attempt, None if attempt.is_settled else self._run_in_thread(attempt)))
-            took = now() - began
-            rest = attempts[index + 1 :]
-            if took > _BLOCKING_SECONDS and rest:
-                # The rest must not wait behind an action that blocks.
-                for other in rest:
-                    self._pool.submit(functools.partial(self._work_in_thread, [other]))
-                break
-        seconds_each = (now() - began) / max(1, len(done))
-        self._call_soon(self._on_thread_done, done, seconds_each)
-
-    def _run_in_thread(self, attempt: Attempt) -> BaseException | None:
-        state = attempt.state
-        try:
-            event = state.event_of(attempt.invocation)
-            context = self._base_context.copy()
-            context.run(running_task.set, attempt.context)
-            returned = context.run(state.function, event, attempt.context)
-            if isinstance(returned, CoroutineType) or inspect.isawaitable(returned):
-                if isinstance(returned, CoroutineType):
-                    returned.close()
-                return TypeError(
-                    f"action {state.action.name!r} is a `def` that returned an awaitable ({state.action.location}): "
-                    "declare it, or the decorator around it, as `async def`"
-                )
-        except BaseException as error:
-            return error
-        return None
-
-    def _call_soon(self, callback: Callable[..., None], *arguments: Any) -> None:
-        try:
-            self._loop.call_soon_threadsafe(callback, *arguments)
-        except RuntimeError:
-            # The loop is closed: the process is about to end, and nobody is left to tell.
-            _log.debug("a def action ended after the event loop")
-
-    def _on_thread_done(self, done: list[tuple[Attempt, BaseException | None]], seconds_each: float) -> None:
-        for attempt, error in done:
-            attempt.state.blocks = seconds_each > _BLOCKING_SECONDS
-            if attempt.is_settled:
-                self._overrun_threads -= attempt.is_overrun
-            elif error is None:
-                self._succeed(attempt)
-            else:
-                self._fail(attempt, error)
-            self._on_ended(attempt)
+    def _on_thread_ended(self, attempt: Attempt, error: BaseException | None) -> None:
+        if error is None:
+            self._succeed(attempt)
+        else:
+            self._fail(attempt, error)
+        self._on_ended(attempt)
 
     def _give_up_thread(self, attempt: Attempt) -> None:
         """Report a `def` action as over although its thread, if it has begun, cannot be stopped."""
         self._fail(attempt, asyncio.CancelledError())
-        if attempt.thread_began:
-            attempt.is_overrun = True
-            self._overrun_threads += 1
-            _log.warning(
-                "def action %r goes on in its thread although its attempt is over (%s); %d threads of %d are taken so",
-                attempt.state.action.name,
-                attempt.cancel_reason.name if attempt.cancel_reason else "?",
-                self._overrun_threads,
-                self._settings.threads,
-            )
+        self._threads.on_given_up(attempt)
         # Its thread may end much later or never. The next attempt does not wait for that; both have the same
         # idempotency key.
         self._on_ended(attempt)
-
-    async def _run_in_pool(self, function: Callable[[], Any]) -> Any:
-        """A durable call of a `def`. Cancelled, its thread goes on and nobody hears of it."""
-        done: asyncio.Future[Any] = self._loop.create_future()
-
-        def work() -> None:
-            try:
-                value, error = function(), None
-            except BaseException as raised:
-                value, error = None, raised
-            self._call_soon(end, value, error)
-
-        def end(value: Any, error: BaseException | None) -> None:
-            if done.done():
-                return
-            if isinstance(error, StopIteration):
-                # A future refuses it, because it could not tell it from its own end.
-                error = RuntimeError("the function of a durable call raised StopIteration")
-            if error is None:
-                done.set_result(value)
-            else:
-                done.set_exception(error)
-
-        self._pool.submit(work)
-        return await done
 
     # ---- bookkeeping ----
 
@@ -634,24 +541,6 @@ class Dispatcher:
         if self._on_idle is not None and not self.open_count:
             self._on_idle.set_result(None)
             self._on_idle = None
-
-
-def cancelling_of(task: asyncio.Task[None]) -> Callable[[], int]:
-    """What tells whether a cancellation of the task was asked for and not taken back."""
-    # Python 3.10 counts no requests; it only knows of one that is yet to be delivered.
-    return getattr(task, "cancelling", None) or (lambda: bool(getattr(task, "_must_cancel", False)))
-
-
-class _OneTurn:
-    """Awaited, it lets the event loop go round once."""
-
-    __slots__ = ()
-
-    def __await__(self) -> Generator[None, None, None]:
-        yield
-
-
-_one_turn = _OneTurn
 
 
 def _nobody_waits() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from flink_actions.engine.mirrors import GONE, OBJECT, Entries
 from flink_actions.sdk import values
+from flink_actions.sdk.declared import converter_to
 from flink_actions.sdk.errors import ContextEndedError, MemoryPathError
 from flink_actions.sdk.memory import MemoryObject, MemoryRef
 
@@ -129,7 +130,7 @@ class MemoryNode(MemoryObject):
             return values.decode(encoded, as_, path)
         if as_ is None:
             return MemoryNode(memory, path)
-        convert = values.converter_to(as_)
+        convert = converter_to(as_)
         plain = memory.plain(path)
         return plain if convert is None else convert(plain, path)
 
@@ -138,8 +139,14 @@ class MemoryNode(MemoryObject):
             raise MemoryPathError(f"{path!r} cannot be set to a MemoryObject: make one there with new_object({path!r})")
         full = f"{self._path}.{path}" if self._path else path
         memory = self._memory
-        memory.put(full, values.encode(value, full), overwrite)
-        return MemoryRef(full, memory.name)
+        encoded = values.encode(value, full)
+        there = memory.find(full)
+        if there and there != OBJECT:
+            # A value again where one was, which most writes are: then nothing on the way to it can be wrong.
+            memory.changes[full] = encoded
+        else:
+            memory.put(full, encoded, overwrite)
+        return _ref(full, memory.name)
 
     def new_object(self, path: str, *, overwrite: bool = False) -> MemoryObject:
         full = f"{self._path}.{path}" if self._path else path
@@ -162,6 +169,10 @@ class MemoryNode(MemoryObject):
 
     def __repr__(self) -> str:
         return f"<{self._memory.name} memory object {self._path or 'root'!r}>"
+
+
+# References are immutable and few; making one costs more than writing the value it names.
+_ref = functools.lru_cache(maxsize=8192)(MemoryRef)
 
 
 @functools.lru_cache(maxsize=8192)

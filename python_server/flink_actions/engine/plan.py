@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, TypeVar
 
+from flink_actions.engine.references import ResourceKey, check_resources
+from flink_actions.sdk import declared as declared_types
 from flink_actions.sdk import values
 from flink_actions.sdk.agent import ActionDeclaration, Agent
 from flink_actions.sdk.errors import (
@@ -20,13 +22,12 @@ from flink_actions.sdk.errors import (
     EmptyAgentError,
     Location,
     NotEncodableError,
-    ResourceDeclarationError,
     SignatureError,
     TriggerError,
 )
 from flink_actions.sdk.events import INPUT_EVENT, OUTPUT_EVENT, Event
 from flink_actions.sdk.policies import Backoff, Durability, OnFailure, OnMismatch
-from flink_actions.sdk.resources import ResourceDeclaration, ResourceDescriptor, ResourceType
+from flink_actions.sdk.resources import ResourceDeclaration
 
 _EVENT_TYPE = re.compile(r"[A-Za-z_][A-Za-z0-9_.:/-]*\Z")
 # What an event type never holds and an expression nearly always does.
@@ -35,7 +36,6 @@ _MOST_ATTEMPTS = 1_000_000
 _LONGEST_WAIT_SECONDS = 30 * 24 * 3600
 _BUILT_IN_TYPES = (INPUT_EVENT, OUTPUT_EVENT)
 
-ResourceKey = tuple[ResourceType, str]
 _C = TypeVar("_C", bound=Enum)
 
 
@@ -130,7 +130,7 @@ def compile_plan(agent: Agent, name: str, *, code_digest: bytes = b"") -> Plan:
         )
     _refuse_duplicates(name, declared)
     actions = tuple(_compile_action(index, declaration) for index, declaration in enumerate(declared))
-    return Plan(name, actions, _compile_resources(agent.declared_resources()), code_digest)
+    return Plan(name, actions, check_resources(agent.declared_resources()), code_digest)
 
 
 def _refuse_duplicates(agent: str, declared: Iterable[ActionDeclaration]) -> None:
@@ -293,7 +293,9 @@ def _event_type(declared: ActionDeclaration, trigger: Any) -> str:
 def _event_classes(declared: ActionDeclaration, annotation: Any, triggers: tuple[str, ...]) -> dict[str, Any]:
     """Which class each trigger's event arrives as, from the annotation and from triggers that are classes."""
     wanted = {t.EVENT_TYPE: t for t in declared.triggers if isinstance(t, type) and issubclass(t, Event)}
-    alternatives = typing.get_args(annotation) if typing.get_origin(annotation) in values.UNIONS else (annotation,)
+    alternatives = (
+        typing.get_args(annotation) if typing.get_origin(annotation) in declared_types.UNIONS else (annotation,)
+    )
     for alternative in alternatives:
         cls = typing.get_origin(alternative) or alternative
         if not (isinstance(cls, type) and issubclass(cls, Event)) or cls is Event:
@@ -306,80 +308,6 @@ def _event_classes(declared: ActionDeclaration, annotation: Any, triggers: tuple
             )
         wanted[cls.EVENT_TYPE] = alternative
     return wanted
-
-
-def _compile_resources(declared: list[ResourceDeclaration]) -> dict[ResourceKey, ResourceDeclaration]:
-    resources: dict[ResourceKey, ResourceDeclaration] = {}
-    for declaration in declared:
-        other = resources.setdefault((declaration.type, declaration.name), declaration)
-        if other is not declaration:
-            raise DuplicateNameError(
-                f"there are two {declaration.type.value} resources named {declaration.name!r} (the other one: "
-                f"{other.location}): rename one",
-                declaration.location,
-            )
-    done: set[ResourceKey] = set()
-    for key in resources:
-        _refuse_cycles(key, resources, [], done)
-    return resources
-
-
-def _refuse_cycles(
-    key: ResourceKey,
-    resources: Mapping[ResourceKey, ResourceDeclaration],
-    path: list[ResourceKey],
-    done: set[ResourceKey],
-) -> None:
-    if key in done:
-        return
-    if key in path:
-        circle = " → ".join(name for _, name in [*path[path.index(key) :], key])
-        raise ResourceDeclarationError(f"resources need each other in a circle: {circle}", resources[key].location)
-    for needed in references_of(resources[key]):
-        if needed not in resources:
-            wanted, name = needed
-            known = sorted(other for kind, other in resources if kind is wanted)
-            raise ResourceDeclarationError(
-                f"{key[0].value} {key[1]!r} refers to the {wanted.value} {name!r}, which is not declared; "
-                f"declared are: {', '.join(map(repr, known)) or 'none'}",
-                resources[key].location,
-            )
-        _refuse_cycles(needed, resources, [*path, key], done)
-    done.add(key)
-
-
-def references_of(declared: ResourceDeclaration) -> list[ResourceKey]:
-    """The resources that a declared one refers to by name, in the order of its arguments.
-
-    Raises:
-        ResourceDeclarationError: Its class is not there, is of another type, or a reference is no name.
-    """
-    provider = declared.provider
-    try:
-        cls = provider.clazz if isinstance(provider, ResourceDescriptor) else type(provider)
-    except ResourceDeclarationError as error:
-        raise ResourceDeclarationError(
-            f"{declared.type.value} {declared.name!r}: {error}", declared.location
-        ) from error
-    if cls.resource_type() is not declared.type:
-        raise ResourceDeclarationError(
-            f"{declared.name!r} is declared as {declared.type.value}, but {cls.__qualname__} is a "
-            f"{cls.resource_type().value}",
-            declared.location,
-        )
-    arguments = provider.arguments if isinstance(provider, ResourceDescriptor) else vars(provider)
-    found: list[ResourceKey] = []
-    for argument, wanted in cls.references.items():
-        value = arguments.get(argument)
-        names = [] if value is None else [value] if isinstance(value, str) else list(value)
-        for name in names:
-            if not isinstance(name, str):
-                raise ResourceDeclarationError(
-                    f"{declared.type.value} {declared.name!r}: {argument}={value!r} must name a {wanted.value}",
-                    declared.location,
-                )
-            found.append((wanted, name))
-    return found
 
 
 def _location_of_class(cls: type) -> Location | None:

@@ -8,13 +8,15 @@ never taken in two orders.
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import logging
 import threading
 from collections.abc import Mapping
 from typing import Any
 
-from flink_actions.engine.plan import Plan, ResourceKey, references_of
+from flink_actions.engine.plan import Plan
+from flink_actions.engine.references import ResourceKey, references_of
 from flink_actions.sdk.errors import FlinkActionsError, ResourceError
 from flink_actions.sdk.resources import Resource, ResourceDeclaration, ResourceDescriptor, ResourceLookup, ResourceType
 
@@ -69,7 +71,7 @@ class ResourceRegistry(ResourceLookup):
         opening = self._opening.get(key)
         if opening is None:
             opening = self._opening[key] = asyncio.ensure_future(self._open(key, declared))
-            opening.add_done_callback(lambda _: self._opening.pop(key, None))
+            opening.add_done_callback(functools.partial(self._on_opened, key))
         # Shielded: one action that is cancelled must not take the resource from the others that wait for it.
         return await asyncio.shield(opening)
 
@@ -102,6 +104,12 @@ class ResourceRegistry(ResourceLookup):
             raise ResourceError(f"{_what(key)} could not be opened: {type(error).__name__}: {error}") from error
         self._opened[key] = made
         return made
+
+    def _on_opened(self, key: ResourceKey, opening: asyncio.Future[Resource]) -> None:
+        self._opening.pop(key, None)
+        # Looked at, so that asyncio does not complain when all who waited have been cancelled meanwhile.
+        if not opening.cancelled():
+            opening.exception()
 
     def _declared(self, key: ResourceKey) -> ResourceDeclaration:
         if self._is_closed:

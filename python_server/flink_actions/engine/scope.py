@@ -12,10 +12,8 @@ from flink_actions.engine.invocation import (
     CallNote,
     CallPlace,
     CallRecord,
-    Failed,
     Invocation,
     Outcome,
-    Succeeded,
 )
 from flink_actions.engine.kept import KeptWork
 from flink_actions.engine.mirrors import Mirrors
@@ -30,7 +28,6 @@ from flink_actions.sdk.events import Event, InputEvent, OutputEvent
 _SAMPLE = 16
 _FORGET_AT = 512
 
-_KEPT_LIMIT = 16_384
 # gRPC's own default; the session says if it is another.
 _MAX_FRAME_BYTES = 4 << 20
 
@@ -167,12 +164,11 @@ class Scope:
     """What one start of an operator subtask has in a worker: its memory mirrors and its open handles.
 
     It outlives sessions: a session attaches its outbox, and when the stream breaks the invocations go on, their
-    outcomes kept, until the same start attaches again or the session layer ends the scope (after `linger`). Made by
+    outcomes into the last outbox, until the same start attaches another or the session layer ends the scope. Made by
     `Dispatcher.open_scope`; used on the event loop's thread.
     """
 
     __slots__ = (
-        "_kept",
         "_on_empty",
         "_outbox",
         "actions",
@@ -212,8 +208,6 @@ class Scope:
         self.open: dict[int, Invocation | Attempt] = {}
         self.is_ended = False
         self._outbox: Outbox | None = None
-        # Outcomes that no session could take. Never more than were open when the session was lost.
-        self._kept: dict[int, Outcome] = {}
         self._on_empty = on_empty
 
     @property
@@ -221,28 +215,9 @@ class Scope:
         """Invocations that were submitted and have no outcome yet."""
         return len(self.open)
 
-    @property
-    def is_attached(self) -> bool:
-        """A session is attached."""
-        return self._outbox is not None
-
     def attach(self, outbox: Outbox) -> None:
-        """Send outcomes to this outbox from now on, instead of any earlier one."""
-        before = self._outbox
+        """Send outcomes to this outbox from now on, instead of any earlier one. Before the first they are dropped."""
         self._outbox = outbox
-        if before is not None and before is not outbox:
-            self._keep(before.drain())
-
-    def detach(self, outbox: Outbox, undelivered: Iterable[Outcome] = ()) -> None:
-        """The session of this outbox is over; nothing happens if another one has attached since.
-
-        Outcomes that are still in the outbox, those in `undelivered`, and those to come are kept: when the same handle
-        is submitted again it is answered from them.
-        """
-        if self._outbox is outbox:
-            self._outbox = None
-            self._keep(undelivered)
-            self._keep(outbox.drain())
 
     def forget_keys(self, keys: Iterable[bytes]) -> None:
         """Hint: the operator has no use for the mirrors of these keys."""
@@ -283,10 +258,11 @@ class Scope:
         if self.kept is not None and self.kept.has_results_of_ended_starts:
             batch = [invocation for invocation in batch if not self._hand_back(invocation, self.kept)]
         fresh = {invocation.handle: invocation for invocation in batch}
-        if not self._kept and len(fresh) == len(batch) and self.open.keys().isdisjoint(fresh):
-            self.open.update(fresh)
-            return batch
-        return [invocation for invocation in batch if self._is_new(invocation)]
+        if len(fresh) != len(batch) or not self.open.keys().isdisjoint(fresh):
+            fresh = {handle: invocation for handle, invocation in fresh.items() if not self._attach(handle)}
+            batch = list(fresh.values())
+        self.open.update(fresh)
+        return batch
 
     def _hand_back(self, invocation: Invocation, kept: KeptWork) -> bool:
         if invocation.handle in self.open:
@@ -301,20 +277,11 @@ class Scope:
         self.settled((result,))
         return True
 
-    def _is_new(self, invocation: Invocation) -> bool:
-        handle = invocation.handle
+    def _attach(self, handle: int) -> bool:
         found = self.open.get(handle)
-        if found is not None:
-            if isinstance(found, Attempt) and found.context.calls is not None:
-                found.context.calls.send_again()
-            return False
-        if self._kept:
-            outcome = self._kept.pop(handle, None)
-            if outcome is not None:
-                self.settled((outcome,))
-                return False
-        self.open[handle] = invocation
-        return True
+        if isinstance(found, Attempt) and found.context.calls is not None:
+            found.context.calls.send_again()
+        return found is not None
 
     def settle(self, outcome: Outcome) -> None:
         """An open invocation has come to this."""
@@ -325,28 +292,13 @@ class Scope:
         """Invocations that are no longer open have come to these."""
         if self._outbox is not None:
             self._outbox.put(outcomes)
-        else:
-            self._keep(outcomes)
         if not self.open:
             self._on_empty(self)
-
-    def _keep(self, outcomes: Iterable[Outcome]) -> None:
-        if self.is_ended:
-            return
-        kept = self._kept
-        for outcome in outcomes:
-            # The other kinds say that nothing was done; that is decided anew when the invocation comes again.
-            if isinstance(outcome, (Succeeded, Failed)):
-                kept[outcome.handle] = outcome
-        while len(kept) > _KEPT_LIMIT:
-            # An operator that no longer wants some of them never asks; those must not pile up over many reconnects.
-            del kept[next(iter(kept))]
 
     def end(self) -> None:
         """Nobody will ask for outcomes any more, save the next start for what was computed."""
         self.is_ended = True
         if self.kept is not None:
             unsent = [] if self._outbox is None else self._outbox.drain()
-            self.kept.end_start(self, [*unsent, *self._kept.values()])
+            self.kept.end_start(self, unsent)
         self._outbox = None
-        self._kept.clear()

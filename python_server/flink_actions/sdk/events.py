@@ -13,6 +13,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol
 
 from flink_actions.sdk import values
+from flink_actions.sdk.declared import is_pydantic_model
 from flink_actions.sdk.errors import FlinkActionsError, NotDecodableError
 
 INPUT_EVENT = "_input_event"
@@ -122,7 +123,7 @@ class Event:
         super().__init_subclass__(**kwargs)
         cls.EVENT_TYPE = cls.__dict__.get("EVENT_TYPE") or cls.__name__
         cls.type = cls.EVENT_TYPE
-        if values.is_pydantic_model(cls):
+        if is_pydantic_model(cls):
             # Event comes first among the bases, and its constructor would hide the model's.
             cls.__init__ = sys.modules["pydantic"].BaseModel.__init__  # type: ignore[method-assign]
         elif "__init__" not in cls.__dict__:
@@ -267,7 +268,7 @@ def event_id(source: bytes, position: int) -> uuid.UUID:
 def fields_of(event: Event) -> dict[str, Any]:
     """The fields of a typed event, as its attributes."""
     cls = type(event)
-    if values.is_pydantic_model(cls):
+    if is_pydantic_model(cls):
         return {name: getattr(event, name) for name in cls.model_fields}  # type: ignore[attr-defined]
     if not dataclasses.is_dataclass(event):
         return {}

@@ -20,8 +20,6 @@ from flink_actions import (
     action,
 )
 from flink_actions.engine.invocation import (
-    Bounced,
-    BounceReason,
     CancelReason,
     Failed,
     FailureKind,
@@ -393,8 +391,6 @@ async def test_after_a_reconnect_the_same_handle_attaches_to_the_running_corouti
         worker.submit(invocation)
         await asyncio.sleep(0.01)
         lost, worker.outbox = worker.outbox, worker.new_outbox()
-        worker.scope.detach(lost)
-        assert not worker.scope.is_attached
         worker.scope.attach(worker.outbox)
         worker.submit(worker.invocation("wait", {"n": 1}, handle=invocation.handle))
         shop.gate.set()
@@ -402,32 +398,6 @@ async def test_after_a_reconnect_the_same_handle_attaches_to_the_running_corouti
         assert len(shop.began) == 1
         assert worker.stepped_frames == 2
         assert len(lost) == 0
-
-
-async def test_what_ended_while_no_session_was_there_is_answered_when_it_is_asked_for(shop: Shop) -> None:
-    async with Worker(shop) as worker:
-        during, before = worker.invocation("wait", {"n": 1}), worker.invocation("echo", {"n": 2})
-        worker.submit(during, before)
-        await asyncio.sleep(0.01)
-        lost, worker.outbox = worker.outbox, worker.new_outbox()
-        assert len(lost) == 1  # done, and not yet written
-        worker.scope.detach(lost)
-        shop.gate.set()
-        assert await worker.dispatcher.drain(5)
-        worker.scope.attach(worker.outbox)
-        await asyncio.sleep(0.01)
-        assert len(worker.outbox) == 0
-        assert await worker.sent(during, before) == [{"n": 1}, {"n": 2}]
-        assert len(shop.began) == 1
-
-
-async def test_a_session_that_ends_late_takes_nothing_from_its_successor(shop: Shop) -> None:
-    async with Worker(shop) as worker:
-        old, worker.outbox = worker.outbox, worker.new_outbox()
-        worker.scope.attach(worker.outbox)
-        worker.scope.detach(old)
-        assert worker.scope.is_attached
-        assert await worker.sent(worker.invocation("echo", {"n": 1})) == [{"n": 1}]
 
 
 async def test_a_later_attempt_begins_when_the_earlier_one_has_ended(shop: Shop) -> None:
@@ -469,7 +439,6 @@ async def test_an_orphan_of_another_start_ends_before_the_same_work_begins_anew(
     async with Worker(shop) as worker:
         worker.submit(worker.invocation("wait", {"n": "old"}, invocation_id=b"w" * 16))
         await asyncio.sleep(0.01)
-        worker.scope.detach(worker.outbox)
         worker.scope = worker.dispatcher.open_scope(worker.plan, namespace="test", operator_uid="test")
         worker.outbox = worker.new_outbox()
         worker.scope.attach(worker.outbox)
@@ -499,16 +468,6 @@ async def test_drain_waits_for_what_is_open_and_no_longer_than_its_limit(shop: S
         assert not await worker.dispatcher.drain(0.02)
         shop.gate.set()
         assert await worker.dispatcher.drain(5)
-
-
-async def test_what_has_not_begun_can_be_given_back(shop: Shop) -> None:
-    async with Worker(shop) as worker:
-        worker.submit(worker.invocation("echo", {}, cost_bytes=7))
-        worker.dispatcher.bounce_waiting(worker.scope, BounceReason.DRAINING)
-        (outcome,) = await worker.outcomes(1)
-        assert outcome == Bounced(1, BounceReason.DRAINING, 7)
-        await asyncio.sleep(0.01)
-        assert worker.stepped_frames == 1
 
 
 async def test_close_cancels_what_still_runs(shop: Shop) -> None:

@@ -616,9 +616,7 @@ async def test_what_is_unacknowledged_is_said_again_on_the_next_session() -> Non
         invocation = worker.invocation("act")
         worker.submit(invocation)
         await asyncio.sleep(0.02)
-        broken = worker.outbox
-        (first,) = broken.drain_notes()
-        worker.scope.detach(broken)
+        (first,) = worker.outbox.drain_notes()
         worker.outbox = worker.new_outbox()
         worker.scope.attach(worker.outbox)
         worker.submit(invocation)
@@ -798,7 +796,6 @@ async def test_a_result_that_never_left_is_handed_back_too() -> None:
     agent = Remembering()
     async with Restarted(agent) as job:
         worker = job.worker
-        worker.scope.detach(worker.outbox)
         worker.submit(worker.invocation("add", 5, run_number=1, invocation_id=b"%016d" % 1))
         await asyncio.sleep(0.02)
         job.restart()

@@ -31,16 +31,19 @@ public final class ActionStreams<OUT> {
   /**
    * Puts an action operator behind a stream, which it keys anew.
    *
-   * @throws CodecException if input or output carry pickles and the settings do not allow them
+   * @throws CodecException if the input carries pickles and the settings do not allow them
    */
   public static <IN, OUT> ActionStreams<OUT> apply(
       DataStream<IN> stream,
       ActionSettings settings,
       KeyedInput<IN> input,
       TypedOutput<OUT> output) {
-    if (!settings.allowPickle()) {
-      refusePickles("stream that goes into", input.codec().contentType() == ContentType.PICKLE);
-      refusePickles("output_type of", output.isPickled());
+    if (input.codec().contentType() == ContentType.PICKLE && !settings.allowPickle()) {
+      throw new CodecException(
+          "the stream that goes into the agent is made of pickled Python objects, and pickles are"
+              + " not allowed, because loading one runs code. Give the stream a type"
+              + " (output_type=Types.ROW_NAMED(...) in PyFlink), or allow pickles on both sides:"
+              + " ActionServer(..., allow_pickle=True) and `flink-actions serve --allow-pickle`");
     }
     return new ActionStreams<>(
         stream
@@ -67,17 +70,5 @@ public final class ActionStreams<OUT> {
    */
   public DataStream<String> deadLetters() {
     return outputs.getSideOutput(DeadLetter.TAG);
-  }
-
-  private static void refusePickles(String what, boolean arePickles) {
-    if (arePickles) {
-      throw new CodecException(
-          "the "
-              + what
-              + " the agent is made of pickled Python objects, and pickles are not allowed, because"
-              + " loading one runs code. Give the stream a type (output_type=Types.ROW_NAMED(...)"
-              + " in PyFlink), or allow pickles on both sides: ActionServer(..., allow_pickle=True)"
-              + " and `flink-actions serve --allow-pickle`");
-    }
   }
 }

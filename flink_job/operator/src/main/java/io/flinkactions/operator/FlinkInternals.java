@@ -1,9 +1,11 @@
 package io.flinkactions.operator;
 
+import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.stream.Stream;
 import org.apache.flink.api.common.operators.MailboxExecutor;
 import org.apache.flink.configuration.CheckpointingOptions;
+import org.apache.flink.configuration.GlobalConfiguration;
 import org.apache.flink.metrics.Histogram;
 import org.apache.flink.runtime.checkpoint.CheckpointOptions;
 import org.apache.flink.runtime.checkpoint.SavepointType;
@@ -103,5 +105,10 @@ final class FlinkInternals {
   /** Keeps BATCH mode from sorting this operator's input. */
   static OperatorAttributes attributes(boolean leavesInputUnsorted) {
     return new OperatorAttributesBuilder().setInternalSorterSupported(leavesInputUnsorted).build();
+  }
+
+  /** Flink's {@code config.yaml} in a folder, as flat keys and texts. */
+  static Map<String, String> configurationFile(String folder) {
+    return GlobalConfiguration.loadConfiguration(folder).toMap();
   }
 }

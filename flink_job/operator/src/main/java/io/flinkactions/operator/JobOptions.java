@@ -11,7 +11,6 @@ import java.util.TreeMap;
 import org.apache.flink.configuration.ConfigOption;
 import org.apache.flink.configuration.ConfigOptions;
 import org.apache.flink.configuration.Configuration;
-import org.apache.flink.configuration.GlobalConfiguration;
 import org.apache.flink.configuration.MemorySize;
 import org.apache.flink.configuration.ReadableConfig;
 
@@ -161,16 +160,14 @@ final class JobOptions {
   /**
    * Reads the section from all its places.
    *
+   * @param folder where {@code config.yaml} is; null for none
    * @param environment the configuration of the job's environment, with {@code -D} in it
    * @param code what the job's code sets, keys without {@code agent.}
    */
-  static JobOptions read(ReadableConfig environment, Map<String, String> code) {
+  static JobOptions read(String folder, ReadableConfig environment, Map<String, String> code) {
     // `python job.py` makes an environment that has not read config.yaml; `flink run` has read it.
     Map<String, String> merged =
-        new TreeMap<>(
-            System.getenv("FLINK_CONF_DIR") == null
-                ? Map.of()
-                : GlobalConfiguration.loadConfiguration().toMap());
+        new TreeMap<>(folder == null ? Map.of() : FlinkInternals.configurationFile(folder));
     merged.putAll(environment.toMap());
     merged.keySet().removeIf(key -> !key.startsWith(SECTION));
     code.forEach((key, value) -> merged.put(SECTION + key, value));

@@ -64,7 +64,11 @@ final class JsonReaders {
           Map.entry(Integer.class, new Rule("a 32-bit integer", INTEGER, JsonParser::getIntValue)),
           Map.entry(Long.class, new Rule("a 64-bit integer", INTEGER, JsonParser::getLongValue)),
           Map.entry(
-              BigInteger.class, new Rule("an integer", INTEGER, JsonParser::getBigIntegerValue)),
+              BigInteger.class,
+              new Rule(
+                  "an integer, as a string or a number",
+                  TEXT_OR_NUMBER,
+                  in -> new BigInteger(in.getText()))),
           Map.entry(Float.class, new Rule("a number", NUMBER, JsonParser::getFloatValue)),
           Map.entry(Double.class, new Rule("a number", NUMBER, JsonParser::getDoubleValue)),
           Map.entry(

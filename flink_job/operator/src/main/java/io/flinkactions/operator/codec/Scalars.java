@@ -30,7 +30,7 @@ final class Scalars {
           Map.entry(Short.class, (value, out) -> out.writeNumber((Short) value)),
           Map.entry(Integer.class, (value, out) -> out.writeNumber((Integer) value)),
           Map.entry(Long.class, (value, out) -> out.writeNumber((Long) value)),
-          Map.entry(BigInteger.class, (value, out) -> out.writeNumber((BigInteger) value)),
+          Map.entry(BigInteger.class, AS_TEXT),
           Map.entry(Float.class, (value, out) -> out.writeNumber((Float) value)),
           Map.entry(Double.class, (value, out) -> out.writeNumber((Double) value)),
           Map.entry(

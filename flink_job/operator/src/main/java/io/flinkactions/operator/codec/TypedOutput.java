@@ -33,8 +33,7 @@ public record TypedOutput<OUT>(TypeInformation<OUT> type, OutputCodec<OUT> codec
 
   /** Outputs that are bytes. */
   public static TypedOutput<byte[]> bytes() {
-    return new TypedOutput<>(
-        PrimitiveArrayTypeInfo.BYTE_PRIMITIVE_ARRAY_TYPE_INFO, new Bytes(ContentType.BYTES));
+    return new TypedOutput<>(PrimitiveArrayTypeInfo.BYTE_PRIMITIVE_ARRAY_TYPE_INFO, new Bytes());
   }
 
   /**
@@ -46,21 +45,16 @@ public record TypedOutput<OUT>(TypeInformation<OUT> type, OutputCodec<OUT> codec
   @SuppressWarnings("unchecked") // Each branch has looked at the type's class.
   public static <OUT> TypedOutput<OUT> of(TypeInformation<OUT> type) {
     if (InputType.isPickled(type)) {
-      return new TypedOutput<>(type, (OutputCodec<OUT>) new Bytes(ContentType.PICKLE));
+      return new TypedOutput<>(type, (OutputCodec<OUT>) new PythonObject());
     }
     if (type.getTypeClass() == String.class) {
       return new TypedOutput<>(type, (OutputCodec<OUT>) new Text());
     }
     if (type.getTypeClass() == byte[].class) {
-      return new TypedOutput<>(type, (OutputCodec<OUT>) new Bytes(ContentType.BYTES));
+      return new TypedOutput<>(type, (OutputCodec<OUT>) new Bytes());
     }
     JsonReaders.of(type, "the output"); // fails here, while the job is built, if it cannot be read
     return new TypedOutput<>(type, new Structured<>(type));
-  }
-
-  /** Whether records of this type carry pickles. */
-  public boolean isPickled() {
-    return InputType.isPickled(type);
   }
 
   private static void require(ContentType actual, ContentType expected, String outputType) {
@@ -80,14 +74,11 @@ public record TypedOutput<OUT>(TypeInformation<OUT> type, OutputCodec<OUT> codec
   }
 
   private static String sendable(ContentType type) {
-    return switch (type) {
-      case BYTES -> "bytes";
-      case PICKLE -> "an object that needs pickling, from a server that allows it";
-      default -> "a JSON value";
-    };
+    return type == ContentType.BYTES ? "bytes" : "a JSON value";
   }
 
-  // Classes, not lambdas: a lambda whose signature names a relocated type cannot be read back from the job graph.
+  // Classes, not lambdas: a lambda whose signature names a relocated type cannot be read back from
+  // the job graph.
 
   private static final class AnyJson implements OutputCodec<String> {
 
@@ -123,16 +114,28 @@ public record TypedOutput<OUT>(TypeInformation<OUT> type, OutputCodec<OUT> codec
 
     private static final long serialVersionUID = 1L;
 
-    private final ContentType expected;
-
-    Bytes(ContentType expected) {
-      this.expected = expected;
-    }
-
     @Override
     public byte[] decode(ByteString payload, ContentType contentType) {
-      require(contentType, expected, expected == ContentType.PICKLE ? "pickled" : "bytes");
+      require(contentType, ContentType.BYTES, "bytes");
       return payload.toByteArray();
+    }
+  }
+
+  /** Pickled here, from JSON or bytes: no pickle of the server's gets into the job. */
+  private static final class PythonObject implements OutputCodec<byte[]> {
+
+    private static final long serialVersionUID = 1L;
+
+    @Override
+    public byte[] decode(ByteString payload, ContentType contentType) throws IOException {
+      if (contentType == ContentType.BYTES) {
+        return JsonPickle.of(payload.toByteArray());
+      }
+      require(contentType, ContentType.JSON, "pickled");
+      try (JsonParser in = JsonText.FACTORY.createParser(payload.newInput())) {
+        in.nextToken();
+        return JsonPickle.of(in);
+      }
     }
   }
 

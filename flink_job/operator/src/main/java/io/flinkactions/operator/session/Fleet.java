@@ -222,9 +222,7 @@ final class Fleet {
       try {
         task.run();
       } catch (RuntimeException e) {
-        fatal(
-            new SessionException.ServerUnreachable(
-                settings.endpoints().toString(), Duration.ZERO, "a bug in the session: " + e, e));
+        fatal(new SessionException.Defect(e));
       }
     };
   }

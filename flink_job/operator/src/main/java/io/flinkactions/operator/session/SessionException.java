@@ -17,7 +17,8 @@ import java.time.Duration;
  * ├── ContentTypeRefused     one side needs a content type that the other does not take
  * ├── Unauthenticated        the server does not accept this job
  * ├── ProtocolViolation      a frame broke a rule of session.proto: a bug on one side
- * └── MessageTooLarge        one Invoke exceeds the frame limit; the session goes on
+ * ├── MessageTooLarge        one Invoke exceeds the frame limit; the session goes on
+ * └── Defect                 a bug in this package
  * </pre>
  */
 public abstract sealed class SessionException extends RuntimeException {
@@ -118,6 +119,15 @@ public abstract sealed class SessionException extends RuntimeException {
 
     public ProtocolViolation(String message) {
       super(message, null);
+    }
+  }
+
+  /** Better a failed task than one that waits for ever. */
+  public static final class Defect extends SessionException {
+    private static final long serialVersionUID = 1;
+
+    public Defect(RuntimeException cause) {
+      super("A bug in the operator's session with its server: " + cause, cause);
     }
   }
 

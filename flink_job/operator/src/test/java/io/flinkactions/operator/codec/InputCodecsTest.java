@@ -89,7 +89,7 @@ class InputCodecsTest {
     assertThat(json(type, row))
         .isEqualTo(
             "{\"text\":\"é\\\"\\n"
-                + "\",\"int\":1,\"big\":12345678901234567890,\"real\":0.1,\"decimal\":\"12.50\",\"flag\":true,"
+                + "\",\"int\":1,\"big\":\"12345678901234567890\",\"real\":0.1,\"decimal\":\"12.50\",\"flag\":true,"
                 + "\"bytes\":\"Af8=\",\"list\":[\"a\",\"b\"],\"map\":{\"1\":false},\"row\":{\"x\":7},\"array\":[\"s\",null],"
                 + "\"ints\":[1,2],\"none\":null}");
   }

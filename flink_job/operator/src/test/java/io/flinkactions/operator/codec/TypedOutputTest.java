@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import com.google.protobuf.ByteString;
 import io.flinkactions.wire.v1.ContentType;
 import java.math.BigDecimal;
+import java.math.BigInteger;
 import java.sql.Timestamp;
 import java.time.Instant;
 import java.time.LocalDate;
@@ -198,5 +199,14 @@ class TypedOutputTest {
   private static <T> T decoded(TypeInformation<T> type, String json) throws Exception {
     return KeyedInputTest.travelled(TypedOutput.of(type).codec())
         .decode(ByteString.copyFromUtf8(json), ContentType.JSON);
+  }
+
+  @Test
+  void a_big_integer_may_be_a_number_or_text() throws Exception {
+    TypeInformation<Row> type =
+        Types.ROW_NAMED(new String[] {"a", "b"}, Types.BIG_INT, Types.BIG_INT);
+    String digits = "1" + "0".repeat(30);
+    Row read = decoded(type, "{\"a\": \"" + digits + "\", \"b\": " + digits + "}");
+    assertThat(read).isEqualTo(Row.of(new BigInteger(digits), new BigInteger(digits)));
   }
 }

@@ -1,0 +1,87 @@
+package io.flinkactions.operator;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import org.apache.flink.configuration.Configuration;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class JobOptionsTest {
+
+  private static final ObjectMapper JSON = new ObjectMapper();
+
+  @Test
+  void code_beats_the_command_line_and_that_beats_the_file(@TempDir Path folder) throws Exception {
+    Files.writeString(
+        folder.resolve("config.yaml"),
+        """
+        agent:
+          endpoints: ["file:1", "file:2"]
+          hop-limit: 1
+          max-runs-in-flight: 1
+          reconnect-timeout: 1 s
+        rest.port: 8081
+        """);
+    Configuration commandLine =
+        Configuration.fromMap(Map.of("agent.hop-limit", "2", "agent.max-runs-in-flight", "2"));
+    JobOptions options =
+        JobOptions.read(folder.toString(), commandLine, Map.of("max-runs-in-flight", "3"));
+    ActionSettings settings = options.settings("a", List.of(), JSON.createObjectNode());
+    assertThat(settings.endpoints()).containsExactly("file:1", "file:2");
+    assertThat(settings.reconnectTimeout()).isEqualTo(Duration.ofSeconds(1));
+    assertThat(settings.hopLimit()).isEqualTo(2);
+    assertThat(settings.maxRunsInFlight()).isEqualTo(3);
+  }
+
+  @Test
+  void endpoints_of_the_code_replace_those_of_the_configuration() {
+    JobOptions options = options(Map.of("endpoints", "elsewhere:1"));
+    assertThat(
+            options.settings("a", List.of("here:1"), JSON.createObjectNode()).endpoints())
+        .containsExactly("here:1");
+  }
+
+  @Test
+  void what_is_no_setting_of_the_operator_belongs_to_the_agents() throws Exception {
+    ObjectNode fromCode = JSON.createObjectNode().put("model", "large").put("limit", 3);
+    JobOptions options = options(Map.of("model", "small", "greeting", "hi", "hop-limit", "7"));
+    String config = options.settings("a", List.of("here:1"), fromCode).configJson();
+    assertThat(JSON.readTree(config))
+        .isEqualTo(JSON.readTree("{\"model\": \"large\", \"greeting\": \"hi\", \"limit\": 3}"));
+  }
+
+  @Test
+  void a_value_that_cannot_be_read_is_named_with_its_key() {
+    for (Map<String, String> wrong :
+        List.of(
+            Map.of("reconnect-timeout", "soon"),
+            Map.of("hop-limit", "many"),
+            Map.of("plan-digest", "xyz"))) {
+      String key = wrong.keySet().iterator().next();
+      assertThatThrownBy(
+              () -> options(wrong).settings("a", List.of("here:1"), JSON.createObjectNode()))
+          .isInstanceOf(IllegalArgumentException.class)
+          .hasMessageContaining("agent." + key)
+          .hasMessageContaining("'" + wrong.get(key) + "'");
+    }
+  }
+
+  @Test
+  void no_endpoint_anywhere_is_an_error_that_names_the_agent() {
+    assertThatThrownBy(() -> options(Map.of()).settings("a", List.of(), JSON.createObjectNode()))
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessageContaining("'a'");
+  }
+
+  private static JobOptions options(Map<String, String> code) {
+    return JobOptions.read(null, new Configuration(), code);
+  }
+}

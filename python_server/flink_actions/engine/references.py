@@ -1,0 +1,90 @@
+"""How declared resources refer to each other, checked when an agent is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from flink_actions.sdk.errors import DuplicateNameError, ResourceDeclarationError
+from flink_actions.sdk.resources import ResourceDeclaration, ResourceDescriptor, ResourceType
+
+ResourceKey = tuple[ResourceType, str]
+
+
+def check_resources(declared: Iterable[ResourceDeclaration]) -> dict[ResourceKey, ResourceDeclaration]:
+    """The declared resources by type and name.
+
+    Raises:
+        DuplicateNameError: Two of one type have one name.
+        ResourceDeclarationError: One could not be made, refers to one that is not declared, or needs itself.
+    """
+    resources: dict[ResourceKey, ResourceDeclaration] = {}
+    for declaration in declared:
+        other = resources.setdefault((declaration.type, declaration.name), declaration)
+        if other is not declaration:
+            raise DuplicateNameError(
+                f"there are two {declaration.type.value} resources named {declaration.name!r} (the other one: "
+                f"{other.location}): rename one",
+                declaration.location,
+            )
+    done: set[ResourceKey] = set()
+    for key in resources:
+        _refuse_cycles(key, resources, [], done)
+    return resources
+
+
+def _refuse_cycles(
+    key: ResourceKey,
+    resources: Mapping[ResourceKey, ResourceDeclaration],
+    path: list[ResourceKey],
+    done: set[ResourceKey],
+) -> None:
+    if key in done:
+        return
+    if key in path:
+        circle = " → ".join(name for _, name in [*path[path.index(key) :], key])
+        raise ResourceDeclarationError(f"resources need each other in a circle: {circle}", resources[key].location)
+    for needed in references_of(resources[key]):
+        if needed not in resources:
+            wanted, name = needed
+            known = sorted(other for kind, other in resources if kind is wanted)
+            raise ResourceDeclarationError(
+                f"{key[0].value} {key[1]!r} refers to the {wanted.value} {name!r}, which is not declared; "
+                f"declared are: {', '.join(map(repr, known)) or 'none'}",
+                resources[key].location,
+            )
+        _refuse_cycles(needed, resources, [*path, key], done)
+    done.add(key)
+
+
+def references_of(declared: ResourceDeclaration) -> list[ResourceKey]:
+    """The resources that a declared one refers to by name, in the order of its arguments.
+
+    Raises:
+        ResourceDeclarationError: Its class is not there, is of another type, or a reference is no name.
+    """
+    provider = declared.provider
+    try:
+        cls = provider.clazz if isinstance(provider, ResourceDescriptor) else type(provider)
+    except ResourceDeclarationError as error:
+        raise ResourceDeclarationError(
+            f"{declared.type.value} {declared.name!r}: {error}", declared.location
+        ) from error
+    if cls.resource_type() is not declared.type:
+        raise ResourceDeclarationError(
+            f"{declared.name!r} is declared as {declared.type.value}, but {cls.__qualname__} is a "
+            f"{cls.resource_type().value}",
+            declared.location,
+        )
+    arguments = provider.arguments if isinstance(provider, ResourceDescriptor) else vars(provider)
+    found: list[ResourceKey] = []
+    for argument, wanted in cls.references.items():
+        value = arguments.get(argument)
+        names = [] if value is None else [value] if isinstance(value, str) else list(value)
+        for name in names:
+            if not isinstance(name, str):
+                raise ResourceDeclarationError(
+                    f"{declared.type.value} {declared.name!r}: {argument}={value!r} must name a {wanted.value}",
+                    declared.location,
+                )
+            found.append((wanted, name))
+    return found

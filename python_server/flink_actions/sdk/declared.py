@@ -1,0 +1,239 @@
+"""Declared types: what turns a plain JSON value into what an annotation says."""
+
+from __future__ import annotations
+
+import base64
+import collections.abc
+import dataclasses
+import datetime
+import decimal
+import enum
+import functools
+import sys
+import types
+import typing
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from flink_actions.sdk.errors import NotDecodableError
+
+UNIONS = (typing.Union, types.UnionType)
+
+Converter = Callable[[Any, str], Any]
+
+
+def is_pydantic_model(cls: Any) -> bool:
+    """Whether a type is a pydantic model. Imports nothing: while pydantic is not loaded there is none."""
+    pydantic = sys.modules.get("pydantic")
+    return pydantic is not None and isinstance(cls, type) and issubclass(cls, pydantic.BaseModel)
+
+
+@functools.lru_cache(maxsize=4096)
+def converter_to(declared: Any) -> Converter | None:
+    """What turns a plain JSON value into the declared type; None if the plain value is what was declared."""
+    if declared in (Any, object) or isinstance(declared, typing.TypeVar):
+        return None
+    if declared is None or declared is type(None):
+        return _exactly((type(None),), "null")
+    origin = typing.get_origin(declared)
+    if origin is not None:
+        return _generic_converter(declared, origin, typing.get_args(declared))
+    supertype = getattr(declared, "__supertype__", None)
+    if supertype is not None:
+        return converter_to(supertype)
+    if declared in _SCALARS:
+        return _SCALARS[declared]
+    if not isinstance(declared, type):
+        return None
+    if is_pydantic_model(declared):
+        return _model_converter(declared)
+    if dataclasses.is_dataclass(declared):
+        return _dataclass_converter(declared)
+    if issubclass(declared, enum.Enum):
+        return _parsed(declared, (str, int, float), declared.__name__)
+    if declared in (list, dict):
+        return _exactly((declared,), declared.__name__)
+    if declared is tuple:
+        return _tuple_converter((Any, ...))
+    # Any other class (a TypedDict, a Protocol) says how to look at plain values, not how to make new ones.
+    return None
+
+
+def _expected(where: str, wanted: str, value: Any) -> NotDecodableError:
+    text = repr(value)
+    return NotDecodableError(where, f"expected {wanted}, found {text if len(text) <= 100 else text[:97] + '...'}")
+
+
+def _exactly(accepted: tuple[type, ...], wanted: str) -> Converter:
+    def check(value: Any, where: str) -> Any:
+        if type(value) not in accepted:
+            raise _expected(where, wanted, value)
+        return value
+
+    return check
+
+
+def _parsed(parse: Callable[[Any], Any], accepted: tuple[type, ...], wanted: str) -> Converter:
+    def convert(value: Any, where: str) -> Any:
+        if type(value) not in accepted:
+            raise _expected(where, wanted, value)
+        try:
+            return parse(value)
+        except (ValueError, ArithmeticError) as error:
+            raise _expected(where, wanted, value) from error
+
+    return convert
+
+
+def _instant(text: str) -> datetime.datetime:
+    return datetime.datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith("Z") else text)
+
+
+_SCALARS: dict[Any, Converter] = {
+    bool: _exactly((bool,), "true or false"),
+    int: _exactly((int,), "an integer"),
+    float: _parsed(float, (int, float), "a number"),
+    str: _exactly((str,), "text"),
+    bytes: _parsed(lambda text: base64.b64decode(text, validate=True), (str,), "base64 text"),
+    decimal.Decimal: _parsed(decimal.Decimal, (str, int), "a decimal number as text"),
+    uuid.UUID: _parsed(uuid.UUID, (str,), "a UUID"),
+    datetime.datetime: _parsed(_instant, (str,), "a date and time in ISO 8601"),
+    datetime.date: _parsed(datetime.date.fromisoformat, (str,), "a date in ISO 8601"),
+    datetime.time: _parsed(datetime.time.fromisoformat, (str,), "a time in ISO 8601"),
+}
+
+
+def _generic_converter(declared: Any, origin: Any, arguments: tuple[Any, ...]) -> Converter | None:
+    if origin is typing.Annotated:
+        return converter_to(arguments[0])
+    if origin is typing.Literal:
+        return _parsed(lambda value: value if value in arguments else _fail(), (str, int, bool), f"one of {arguments}")
+    if origin in UNIONS:
+        return _union_converter(arguments)
+    if origin is tuple:
+        return _tuple_converter(arguments)
+    if origin in (list, collections.abc.Sequence, collections.abc.Iterable, collections.abc.MutableSequence):
+        return _list_converter(arguments[0])
+    if origin in (dict, collections.abc.Mapping, collections.abc.MutableMapping):
+        return _dict_converter(arguments[1])
+    if is_pydantic_model(declared):
+        return _model_converter(declared)
+    if dataclasses.is_dataclass(origin):
+        return _dataclass_converter(origin)
+    return None
+
+
+def _fail() -> Any:
+    raise ValueError
+
+
+def _union_converter(arguments: tuple[Any, ...]) -> Converter | None:
+    converters = [converter_to(argument) for argument in arguments]
+    if all(converter is None for converter in converters):
+        return None
+
+    def convert(value: Any, where: str) -> Any:
+        if value is None and type(None) in arguments:
+            return None
+        errors = []
+        for converter in converters:
+            if converter is None:
+                return value
+            try:
+                return converter(value, where)
+            except NotDecodableError as error:
+                errors.append(error)
+        raise (
+            errors[0]
+            if len(errors) == 1 or (type(None) in arguments and len(errors) == 2)
+            else _expected(where, " or ".join(map(str, arguments)), value)
+        )
+
+    return convert
+
+
+def _list_converter(item: Any) -> Converter:
+    convert_item = converter_to(item)
+
+    def convert(value: Any, where: str) -> Any:
+        if type(value) is not list:
+            raise _expected(where, "an array", value)
+        if convert_item is None:
+            return value
+        return [convert_item(element, f"{where}[{index}]") for index, element in enumerate(value)]
+
+    return convert
+
+
+def _tuple_converter(items: tuple[Any, ...]) -> Converter:
+    if len(items) == 2 and items[1] is Ellipsis:
+        convert_list = _list_converter(items[0])
+        return lambda value, where: tuple(convert_list(value, where))
+    converters = [converter_to(item) for item in items if item != ()]
+
+    def convert(value: Any, where: str) -> Any:
+        if type(value) is not list or len(value) != len(converters):
+            raise _expected(where, f"an array of {len(converters)}", value)
+        return tuple(
+            element if converter is None else converter(element, f"{where}[{index}]")
+            for index, (element, converter) in enumerate(zip(value, converters, strict=True))
+        )
+
+    return convert
+
+
+def _dict_converter(item: Any) -> Converter:
+    convert_item = converter_to(item)
+
+    def convert(value: Any, where: str) -> Any:
+        if type(value) is not dict:
+            raise _expected(where, "an object", value)
+        if convert_item is None:
+            return value
+        return {name: convert_item(element, f"{where}[{name!r}]") for name, element in value.items()}
+
+    return convert
+
+
+def _model_converter(model: Any) -> Converter:
+    def convert(value: Any, where: str) -> Any:
+        try:
+            # From JSON, not from the decoded value: only there do the model's JSON rules (bytes, strict mode) hold.
+            return model.model_validate_json(orjson.dumps(value))
+        except ValueError as error:
+            raise NotDecodableError(where, f"this is no {model.__name__}: {error}") from error
+
+    return convert
+
+
+def _dataclass_converter(cls: Any) -> Converter:
+    hints = typing.get_type_hints(cls)
+    fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
+    converters = {name: converter_to(hints.get(name, Any)) for name in fields}
+    required = {
+        name
+        for name, field in fields.items()
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    }
+
+    def convert(value: Any, where: str) -> Any:
+        if type(value) is not dict:
+            raise _expected(where, f"the fields of {cls.__name__}", value)
+        missing = required - value.keys()
+        if missing:
+            raise NotDecodableError(
+                where, f"{cls.__name__} needs {', '.join(sorted(missing))}; found {', '.join(value) or 'nothing'}"
+            )
+        arguments = {}
+        # Attributes that the class does not have are left alone: a newer sender may know more.
+        for name, convert_field in converters.items():
+            if name in value:
+                arguments[name] = (
+                    value[name] if convert_field is None else convert_field(value[name], f"{where}.{name}")
+                )
+        return cls(**arguments)
+
+    return convert

@@ -1,0 +1,249 @@
+"""The workers that were started together from one version of the user's code.
+
+A crew is loading, then serves, then leaves; it never goes back. Rules:
+
+- Every worker slot ("w0", "w1", ...) has one task that owns whatever process is in it, from start to exit.
+- A worker serves only after it was admitted to a generation.
+- Until every slot has served once, the failure of any worker fails the crew: what cannot start is not retried.
+- From then on a worker that dies is replaced, at once or after a pause that grows; in a crew that leaves, never.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Awaitable, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from flink_actions.server import control
+from flink_actions.server.config import ServerSettings
+from flink_actions.server.directory import Generation, WorkerStatus
+from flink_actions.server.errors import StartError
+from flink_actions.server.spawn import SpawnedWorker, spawn_worker
+from flink_actions.server.worker_process import WorkerProcess
+from flink_actions.wire.v1 import directory_pb2
+
+__all__ = ["Crew", "CrewOwner"]
+
+_log = logging.getLogger(__name__)
+
+_FIRST_BACKOFF_SECONDS = 0.1
+_LONGEST_BACKOFF_SECONDS = 10.0
+# A worker that has served for this long before it died is restarted at once.
+_STABLE_SECONDS = 10.0
+# Beyond the drain limit, for a worker to say its good-byes.
+_EXIT_GRACE_SECONDS = 10.0
+
+
+class CrewOwner(Protocol):
+    """Who hears of what happens in a crew: the supervisor, and tests."""
+
+    def on_change(self) -> Awaitable[None]:
+        """What the directory shows of a crew is not what it showed before."""
+
+    def on_death(self, crew: Crew, dead: WorkerStatus) -> None:
+        """A worker ended that was not told to; `on_change` follows."""
+
+    def on_load_error(self, crew: Crew, message: str) -> None:
+        """A worker that was to replace another one could not load the code; empty: one could."""
+
+    def on_defect(self, error: BaseException) -> None:
+        """A slot ended by an error of ours: there is no worker in it and never will be."""
+
+    def on_other_code(self, crew: Crew) -> None:
+        """A worker that replaces another one has loaded other code than that."""
+
+
+class Crew:
+    """One load of the user's code, in as many processes as there are slots. Used on the supervisor's event loop only.
+
+    Args:
+        workers: Processes that were started for it, one for each slot.
+        settings: What they were told.
+        owner: Hears of what happens.
+    """
+
+    def __init__(self, workers: Sequence[SpawnedWorker], settings: ServerSettings, owner: CrewOwner) -> None:
+        self._settings = settings
+        self._owner = owner
+        self._names = [spawned.worker for spawned in workers]
+        self._leaving = asyncio.Event()
+        self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._is_killed = False
+        self._slots = [asyncio.create_task(self._keep_slot(spawned)) for spawned in workers]
+        for slot in self._slots:
+            slot.add_done_callback(self._on_slot_end)
+        self.generations: list[Generation] = []
+        self.source_files: tuple[str, ...] = ()
+        self.alive: dict[str, WorkerProcess] = {}
+
+    # ---- its life ----
+
+    async def until_ready(self) -> None:
+        """Return when every slot has served once; raise `StartError` with the first reason why one cannot."""
+        await asyncio.shield(self._ready)
+
+    async def until_over(self) -> None:
+        """Return when no process is left and none will be started."""
+        await asyncio.wait(self._slots, timeout=_EXIT_GRACE_SECONDS)
+
+    async def leave(self, limit_seconds: float, *, for_reload: bool = False) -> None:
+        """Let workers drain within the limit, kill what is left, and return when all have gone.
+
+        Called again it shortens what goes on: of two limits and two reasons the later ones stand.
+        """
+        self._leaving.set()
+        if not self.is_ready:
+            self.kill()
+        for worker in self.alive.values():
+            worker.status = replace(worker.status, state=directory_pb2.WorkerEntry.DRAINING)
+            worker.send(control.DrainOrder(limit_seconds, for_reload))
+        await self._owner.on_change()
+        limit = limit_seconds + _EXIT_GRACE_SECONDS
+        _, late = await asyncio.wait(self._slots, timeout=limit)
+        for worker in self.alive.values():
+            _log.warning("worker %s (pid %d) did not leave within %g s: killed", worker.name, worker.pid, limit)
+            worker.kill()
+        if late:
+            await asyncio.wait(late, timeout=_EXIT_GRACE_SECONDS)
+
+    def kill(self) -> None:
+        """End every process at once."""
+        self._is_killed = True
+        self._leaving.set()
+        for worker in self.alive.values():
+            worker.kill()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether every slot has served once."""
+        return self._ready.done() and self._ready.exception() is None
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether it was told to go."""
+        return self._leaving.is_set()
+
+    def describe_agents(self) -> str:
+        """What it serves, for a log line."""
+        offers = self.generations[-1].agents
+        return ", ".join(f"{offer.agent!r} ({offer.action_count} actions)" for offer in offers)
+
+    # ---- one worker slot ----
+
+    async def _keep_slot(self, spawned: SpawnedWorker) -> None:
+        """Keep a process in the slot until the crew leaves or fails."""
+        backoff_seconds = 0.0
+        while True:
+            worker = WorkerProcess(spawned, self._on_message)
+            self.alive[worker.name] = worker
+            await self._owner.on_change()
+            await worker.run(self._on_exit)
+            self._explain_death(worker)
+            is_unstable = worker.served_seconds < _STABLE_SECONDS
+            backoff_seconds = _next_backoff(backoff_seconds) if is_unstable else 0.0
+            if self._has_failed or await self._is_leaving_within(backoff_seconds):
+                return
+            spawned = spawn_worker(worker.name, self._settings)
+
+    def _on_slot_end(self, slot: asyncio.Task[None]) -> None:
+        if not slot.cancelled() and (error := slot.exception()) is not None:
+            self._owner.on_defect(error)
+
+    @property
+    def _has_failed(self) -> bool:
+        return self._ready.done() and self._ready.exception() is not None
+
+    async def _is_leaving_within(self, seconds: float) -> bool:
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._leaving.wait(), seconds)
+        return self._leaving.is_set()
+
+    async def _on_message(self, worker: WorkerProcess, message: control.Message) -> None:
+        match message:
+            case control.Loaded():
+                generation = self._generation_of(message)
+                worker.status = replace(worker.status, generation=generation.id, address=message.address)
+                worker.send(control.Admitted(generation.id))
+            case control.Serving():
+                await self._on_serving(worker)
+            case control.LoadFailed():
+                self._on_load_failed(worker, message)
+            case control.Heartbeat():
+                worker.last_heartbeat = time.monotonic()
+            case _:
+                _log.error("worker %s sent %s, which is not a worker's to send", worker.name, type(message).__name__)
+
+    def _generation_of(self, loaded: control.Loaded) -> Generation:
+        self.source_files = loaded.source_files
+        for generation in self.generations:
+            if generation.is_of(loaded.code_digest, loaded.agents):
+                return generation
+        generation = Generation(os.urandom(16), loaded.code_digest, loaded.agents)
+        self.generations.append(generation)
+        if len(self.generations) > 1:
+            _log.warning("the code has changed since the workers were started: generation %s", generation)
+            if self.is_ready:
+                self._owner.on_other_code(self)
+        return generation
+
+    async def _on_serving(self, worker: WorkerProcess) -> None:
+        worker.served_since = time.monotonic()
+        # Told to leave before it served: then it goes on leaving.
+        if not self.is_leaving:
+            worker.status = replace(worker.status, state=directory_pb2.WorkerEntry.SERVING)
+        if self.is_ready:
+            self._owner.on_load_error(self, "")
+        await self._owner.on_change()
+        if len(self.alive) == len(self._names) and all(one.has_served for one in self.alive.values()):
+            # After the directory: whoever waits for this finds it there.
+            self._settle(None)
+
+    def _on_load_failed(self, worker: WorkerProcess, failure: control.LoadFailed) -> None:
+        worker.has_explained_itself = True
+        if self.is_ready:
+            _log.error("worker %s could not load the code:\n%s", worker.name, failure.message)
+            self._owner.on_load_error(self, failure.message)
+        else:
+            self._settle(StartError(failure.message))
+
+    def _settle(self, error: StartError | None) -> None:
+        # Several workers fail for one reason: the first says it, once.
+        if self._ready.done():
+            return
+        if error is None:
+            self._ready.set_result(None)
+        else:
+            self._ready.set_exception(error)
+            # Whoever does not ask has no use for it.
+            self._ready.exception()
+
+    async def _on_exit(self, worker: WorkerProcess) -> None:
+        """Tell the jobs; what else there is to do comes after."""
+        del self.alive[worker.name]
+        if not self._left_as_told(worker):
+            dead = replace(worker.status, state=directory_pb2.WorkerEntry.DEAD, exit_reason=worker.exit_reason())
+            self._owner.on_death(self, dead)
+        await self._owner.on_change()
+
+    def _left_as_told(self, worker: WorkerProcess) -> bool:
+        return self.is_leaving and worker.exit_code == 0
+
+    def _explain_death(self, worker: WorkerProcess) -> None:
+        worker.remove_socket_file()
+        if worker.has_explained_itself or self._has_failed or self._left_as_told(worker):
+            return
+        reason = worker.exit_reason()
+        if not self._is_killed:
+            _log.error("worker %s (pid %d) died: %s", worker.name, worker.pid, reason)
+        if not self.is_ready:
+            targets = ", ".join(self._settings.targets)
+            self._settle(StartError(f"worker {worker.name} died while it loaded {targets}: {reason}"))
+
+
+def _next_backoff(seconds: float) -> float:
+    return min(seconds * 2, _LONGEST_BACKOFF_SECONDS) if seconds else _FIRST_BACKOFF_SECONDS

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.running_server import RunningServer
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+JOB_PYTHON = ROOT / ".venv-job" / "bin" / "python"
+LOCAL_JOBS_SECONDS = 300
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[RunningServer]:
+    """A server of the agents in agents.py."""
+    agents = HERE / "agents.py"
+    with RunningServer(f"{agents}:echo", f"{agents}:witness", f"{agents}:failing") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def pickling_server() -> Iterator[RunningServer]:
+    """A server that loads pickles."""
+    with RunningServer(f"{HERE / 'agents.py'}:echo", flags=["--allow-pickle"]) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def local_jobs(
+    server: RunningServer, pickling_server: RunningServer, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    """What became of each job of local_jobs.py; they share a process, because a JVM starts slowly."""
+    folder = tmp_path_factory.mktemp("local_jobs")
+    results, log = folder / "results.json", folder / "log"
+    with log.open("wb") as output:
+        done = subprocess.run(
+            [JOB_PYTHON, HERE / "local_jobs.py", server.address, pickling_server.address, results],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            timeout=LOCAL_JOBS_SECONDS,
+            check=False,
+        )
+    assert done.returncode == 0, log.read_text()[-5_000:]
+    outcome: dict[str, Any] = json.loads(results.read_text())
+    return outcome

@@ -1,0 +1,281 @@
+"""Jobs that run with `python`, each on a MiniCluster of its own; in PyFlink's environment, one process for all of them.
+
+    python local_jobs.py SERVER_ADDRESS ADDRESS_OF_A_SERVER_THAT_ALLOWS_PICKLES RESULTS.json
+
+What each job put out, or the error that it ended with, goes into the file under the job's name.
+"""
+
+import datetime
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from pyflink.common import Instant, Row, Types, WatermarkStrategy
+from pyflink.common.watermark_strategy import TimestampAssigner
+from pyflink.datastream import DataStream, ProcessFunction, RuntimeExecutionMode, StreamExecutionEnvironment
+from pyflink_actions import ActionServer, typed_job_errors
+
+Job = Callable[[str], Any]
+JOBS: dict[str, Job] = {}
+
+ORDERS = Types.ROW_NAMED(["customer", "number", "amount"], [Types.STRING(), Types.INT(), Types.DOUBLE()])
+
+
+def job(function: Job) -> Job:
+    JOBS[function.__name__] = function
+    return function
+
+
+def environment() -> StreamExecutionEnvironment:
+    env = StreamExecutionEnvironment.get_execution_environment()
+    env.set_parallelism(1)
+    return env
+
+
+def orders(env: StreamExecutionEnvironment) -> DataStream:
+    return env.from_collection([Row("ann", 1, 0.5), Row("bob", 2, 1.5), Row("ann", 3, 2.5)], type_info=ORDERS)
+
+
+def texts(env: StreamExecutionEnvironment) -> DataStream:
+    return env.from_collection(['{"user": "ann", "n": 1}', '{"user": "bob", "n": 2}'], type_info=Types.STRING())
+
+
+def collected(stream: DataStream) -> list[Any]:
+    with typed_job_errors(), stream.execute_and_collect() as results:
+        return list(results)
+
+
+def parsed(stream: DataStream) -> list[Any]:
+    return [json.loads(text) for text in collected(stream)]
+
+
+# ---- what goes in, what comes out ----
+
+
+@job
+def rows_become_dicts_and_short_term_memory_counts_per_key(server: str) -> Any:
+    witness = ActionServer(server).agent("witness")
+    return parsed(witness.apply(orders(environment()), key_by="customer").outputs)
+
+
+@job
+def rows_come_back_as_rows(server: str) -> Any:
+    fields = {
+        "text": (Types.STRING(), "é😀"),
+        "long": (Types.LONG(), 2**62),
+        "decimal": (Types.BIG_DEC(), Decimal("12.50")),
+        "bytes": (Types.PRIMITIVE_ARRAY(Types.BYTE()), b"\x00\xff"),
+        "instant": (Types.INSTANT(), Instant.of_epoch_milli(1_709_197_687_006)),
+        "date": (Types.SQL_DATE(), datetime.date(2024, 2, 29)),
+        "list": (Types.LIST(Types.STRING()), ["a", "b"]),
+        "map": (Types.MAP(Types.STRING(), Types.LONG()), {"k": 1}),
+        "row": (Types.ROW_NAMED(["inner"], [Types.BOOLEAN()]), Row(inner=True)),
+        "none": (Types.STRING(), None),
+    }
+    row_type = Types.ROW_NAMED(list(fields), [type_info for type_info, _ in fields.values()])
+    sent = [value for _, value in fields.values()]
+    stream = texts(environment()).filter(lambda text: "ann" in text).map(lambda _: Row(*sent), row_type)
+    echo = ActionServer(server).agent("echo")
+    outputs = echo.apply(stream, key_by=["text", "long"], output_type=row_type).outputs
+    # Compared in a Python function: PyFlink's collect() knows fewer types.
+    (got,) = parsed(outputs.map(lambda row: json.dumps([repr(value) for value in row]), Types.STRING()))
+    return {name: [repr(value), other] for name, value, other in zip(fields, sent, got, strict=True)}
+
+
+@job
+def json_passes_untouched(server: str) -> Any:
+    echo = ActionServer(server).agent("echo")
+    return collected(echo.apply(texts(environment()), key_by="user", input_type="json").outputs)
+
+
+@job
+def a_stream_keyed_in_python_keeps_its_key(server: str) -> Any:
+    keyed = texts(environment()).key_by(len, key_type=Types.LONG())
+    return parsed(ActionServer(server).agent("witness").apply(keyed).outputs)
+
+
+@job
+def strings_come_back_as_strings(server: str) -> Any:
+    stream = environment().from_collection(["eins", "zwei"], type_info=Types.STRING())
+    keyed = stream.key_by(lambda text: text[0], key_type=Types.STRING())
+    return collected(ActionServer(server).agent("echo").apply(keyed, output_type="string").outputs)
+
+
+@job
+def bytes_come_back_as_bytes(server: str) -> Any:
+    bytes_type = Types.PRIMITIVE_ARRAY(Types.BYTE())
+    stream = texts(environment()).map(lambda text: b"\x00\xff" + text.encode(), bytes_type)
+    keyed = stream.key_by(len, key_type=Types.INT())
+    outputs = ActionServer(server).agent("echo").apply(keyed, output_type=bytes_type).outputs
+    return collected(outputs.map(lambda value: bytes(value).hex(), Types.STRING()))
+
+
+@job
+def outputs_become_python_objects(server: str) -> Any:
+    values = [None, True, -1, 2**40, -(2**63), 2**63, 0.1, "é😀", [], {}, [{"a": [1, {"b": ["c"]}]}]]
+    stream = environment().from_collection([json.dumps({"k": "k", "values": values})], type_info=Types.STRING())
+    echo = ActionServer(server).agent("echo")
+    outputs = echo.apply(stream, key_by="k", input_type="json", output_type=Types.PICKLED_BYTE_ARRAY()).outputs
+    return collected(outputs.map(lambda value: [repr(value["values"]), repr(values)]))
+
+
+@job
+def pickled_inputs_travel_with_the_consent_of_both_sides(server: str) -> Any:
+    stream = environment().from_collection([{"tuple": (1, 2)}, {"when": datetime.date(2024, 2, 29)}])
+    keyed = stream.key_by(lambda value: next(iter(value)), key_type=Types.STRING())
+    echo = ActionServer(sys.argv[2], allow_pickle=True).agent("echo")
+    return parsed(echo.apply(keyed).outputs)
+
+
+@job
+def timestamps_are_kept(server: str) -> Any:
+    class Number(TimestampAssigner):
+        def extract_timestamp(self, value: Any, record_timestamp: int) -> int:
+            return int(value[1]) * 1000
+
+    class Stamp(ProcessFunction):
+        def process_element(self, value: str, ctx: ProcessFunction.Context) -> Any:
+            yield json.dumps([json.loads(value)["timestamp"], ctx.timestamp()])
+
+    strategy = WatermarkStrategy.for_monotonous_timestamps().with_timestamp_assigner(Number())
+    stream = orders(environment()).assign_timestamps_and_watermarks(strategy)
+    outputs = ActionServer(server).agent("witness").apply(stream, key_by="customer").outputs
+    return parsed(outputs.process(Stamp(), Types.STRING()))
+
+
+@job
+def batch_gives_what_streaming_gives(server: str) -> Any:
+    env = environment()
+    env.set_runtime_mode(RuntimeExecutionMode.BATCH)
+    witness = ActionServer(server, unsorted_batch_input=True).agent("witness")
+    return parsed(witness.apply(orders(env), key_by="customer").outputs)
+
+
+@job
+def agents_read_the_jobs_configuration(server: str) -> Any:
+    witness = ActionServer(server, config={"greeting": {"deep": [1]}}).agent("witness")
+    return parsed(witness.apply(orders(environment()), key_by="number").outputs)
+
+
+@job
+def one_job_may_have_two_agents(server: str) -> Any:
+    stream = orders(environment())
+    here = ActionServer(server)
+    echoes = here.agent("echo").apply(stream, key_by="customer", output_type=ORDERS).outputs
+    return parsed(here.agent("witness").apply(echoes, key_by="customer", name="second").outputs)
+
+
+@job
+def the_buffer_timeout_is_low_unless_the_job_says_otherwise(server: str) -> Any:
+    timeouts = []
+    for own in (None, 100):
+        env = environment()
+        if own is not None:
+            env.set_buffer_timeout(own)
+        ActionServer(server).agent("echo").apply(orders(env), key_by="customer")
+        timeouts.append(env.get_buffer_timeout())
+    return timeouts
+
+
+# ---- what goes wrong ----
+
+
+@job
+def an_unknown_key_field(server: str) -> Any:
+    ActionServer(server).agent("echo").apply(orders(environment()), key_by="custmer")
+
+
+@job
+def an_unknown_key_field_of_json(server: str) -> Any:
+    ran_into(ActionServer(server), texts(environment()), key_by="usr", input_type="json")
+
+
+@job
+def a_pickled_stream_without_consent(server: str) -> Any:
+    stream = environment().from_collection([{"any": "object"}])
+    keyed = stream.key_by(lambda value: "k", key_type=Types.STRING())
+    ActionServer(server).agent("echo").apply(keyed)
+
+
+@job
+def a_pickled_stream_with_the_consent_of_one_side(server: str) -> Any:
+    stream = environment().from_collection([{"any": "object"}])
+    keyed = stream.key_by(lambda value: "k", key_type=Types.STRING())
+    ran_into(ActionServer(server, allow_pickle=True), keyed)
+
+
+@job
+def a_pickled_key(server: str) -> Any:
+    ActionServer(server).agent("echo").apply(orders(environment()).key_by(lambda row: row[0]))
+
+
+@job
+def a_server_that_is_not_there(server: str) -> Any:
+    started = time.monotonic()
+    nowhere = ActionServer("localhost:1", reconnect_timeout=2)
+    try:
+        ran_into(nowhere, orders(environment()), key_by="customer")
+    finally:
+        assert time.monotonic() - started > 2, "the job did not wait for its server"
+
+
+@job
+def an_agent_that_the_server_does_not_have(server: str) -> Any:
+    ran_into(ActionServer(server), orders(environment()), agent="ecko", key_by="customer")
+
+
+@job
+def an_action_that_raises(server: str) -> Any:
+    ran_into(ActionServer(server), orders(environment()), agent="failing", key_by="customer")
+
+
+@job
+def an_output_of_another_type_than_declared(server: str) -> Any:
+    ran_into(ActionServer(server), orders(environment()), key_by="customer", output_type="string")
+
+
+@job
+def a_setting_that_cannot_be_read(server: str) -> Any:
+    ActionServer(server, reconnect_timeout="soon").agent("echo").apply(orders(environment()), key_by="customer")
+
+
+@job
+def a_jar_that_is_not_there(server: str) -> Any:
+    # Another class loader would be needed to forget the class; the search for the jar is what can be asked again.
+    from pyflink_actions._operator_jar import OVERRIDE, find_operator_jar
+
+    os.environ[OVERRIDE] = "/nowhere/operator.jar"
+    try:
+        find_operator_jar()
+    finally:
+        del os.environ[OVERRIDE]
+
+
+def ran_into(server: ActionServer, stream: DataStream, agent: str = "echo", **call: Any) -> None:
+    """Run the job to its failure."""
+    env = stream.get_execution_environment()
+    server.agent(agent).apply(stream, **call).outputs.print()
+    with typed_job_errors():
+        env.execute()
+
+
+def main() -> None:
+    address, results_file = sys.argv[1], Path(sys.argv[3])
+    results: dict[str, Any] = {}
+    for name, run in JOBS.items():
+        print(name, flush=True)
+        try:
+            results[name] = {"result": run(address)}
+        except Exception as error:
+            results[name] = {"error": type(error).__name__, "message": str(error), "trace": traceback.format_exc()}
+    results_file.write_text(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()

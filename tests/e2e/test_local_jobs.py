@@ -1,0 +1,117 @@
+"""`python job.py`: each job of local_jobs.py runs on a MiniCluster against a real server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.timeout(400)  # the first test waits for all of the jobs
+
+Jobs = dict[str, Any]
+
+
+def result(jobs: Jobs, name: str) -> Any:
+    assert "result" in jobs[name], jobs[name]["trace"]
+    return jobs[name]["result"]
+
+
+def witnessed(jobs: Jobs, name: str) -> list[tuple[str, Any, int]]:
+    return [(told["input"], told["key"], told["seen"]) for told in result(jobs, name)]
+
+
+ORDERS_OF_ANN = [
+    ("{'customer': 'ann', 'number': 1, 'amount': 0.5}", "ann", 0),
+    ("{'customer': 'ann', 'number': 3, 'amount': 2.5}", "ann", 1),
+]
+
+
+def of_ann(told: list[tuple[str, Any, int]]) -> list[tuple[str, Any, int]]:
+    return [one for one in told if one[1] == "ann"]
+
+
+def test_rows_become_dicts_and_short_term_memory_counts_per_key(local_jobs: Jobs) -> None:
+    told = witnessed(local_jobs, "rows_become_dicts_and_short_term_memory_counts_per_key")
+    assert of_ann(told) == ORDERS_OF_ANN
+    assert len(told) == 3
+
+
+def test_rows_come_back_as_rows_with_every_value_they_had(local_jobs: Jobs) -> None:
+    values = result(local_jobs, "rows_come_back_as_rows")
+    assert {name: got for name, (_, got) in values.items()} == {name: sent for name, (sent, _) in values.items()}
+
+
+def test_json_goes_in_as_it_is_and_comes_out_as_text(local_jobs: Jobs) -> None:
+    texts = sorted(result(local_jobs, "json_passes_untouched"))
+    assert texts == ['{"user":"ann","n":1}', '{"user":"bob","n":2}']
+
+
+def test_a_stream_keyed_in_python_keeps_its_key(local_jobs: Jobs) -> None:
+    told = witnessed(local_jobs, "a_stream_keyed_in_python_keeps_its_key")
+    assert [(key, seen) for _, key, seen in told] == [(23, 0), (23, 1)]
+
+
+def test_strings_come_back_as_strings(local_jobs: Jobs) -> None:
+    assert sorted(result(local_jobs, "strings_come_back_as_strings")) == ["eins", "zwei"]
+
+
+def test_bytes_come_back_as_bytes(local_jobs: Jobs) -> None:
+    sent = [b'\x00\xff{"user": "ann", "n": 1}', b'\x00\xff{"user": "bob", "n": 2}']
+    assert sorted(result(local_jobs, "bytes_come_back_as_bytes")) == [value.hex() for value in sent]
+
+
+def test_outputs_become_python_objects(local_jobs: Jobs) -> None:
+    ((got, sent),) = result(local_jobs, "outputs_become_python_objects")
+    assert got == sent
+
+
+def test_pickled_inputs_travel_with_the_consent_of_both_sides(local_jobs: Jobs) -> None:
+    outputs = result(local_jobs, "pickled_inputs_travel_with_the_consent_of_both_sides")
+    assert sorted(outputs, key=repr) == [{"tuple": [1, 2]}, {"when": "2024-02-29"}]
+
+
+def test_actions_see_the_timestamp_and_outputs_carry_it(local_jobs: Jobs) -> None:
+    assert sorted(result(local_jobs, "timestamps_are_kept")) == [[1000, 1000], [2000, 2000], [3000, 3000]]
+
+
+def test_batch_gives_what_streaming_gives(local_jobs: Jobs) -> None:
+    streamed = witnessed(local_jobs, "rows_become_dicts_and_short_term_memory_counts_per_key")
+    assert sorted(witnessed(local_jobs, "batch_gives_what_streaming_gives")) == sorted(streamed)
+
+
+def test_agents_read_the_jobs_configuration(local_jobs: Jobs) -> None:
+    told = result(local_jobs, "agents_read_the_jobs_configuration")
+    assert [one["greeting"] for one in told] == [{"deep": [1]}] * 3
+
+
+def test_one_job_may_have_two_agents(local_jobs: Jobs) -> None:
+    assert of_ann(witnessed(local_jobs, "one_job_may_have_two_agents")) == ORDERS_OF_ANN
+
+
+def test_the_buffer_timeout_is_low_unless_the_job_says_otherwise(local_jobs: Jobs) -> None:
+    assert result(local_jobs, "the_buffer_timeout_is_low_unless_the_job_says_otherwise") == [0, 100]
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "named"),
+    [
+        ("an_unknown_key_field", "KeyFieldError", ["'custmer'", "[customer, number, amount]"]),
+        ("an_unknown_key_field_of_json", "KeyFieldError", ["'usr'", "[user, n]"]),
+        ("a_pickled_stream_without_consent", "RecordTypeError", ["allow_pickle=True", "--allow-pickle"]),
+        ("a_pickled_stream_with_the_consent_of_one_side", "ServerError", ["--allow-pickle"]),
+        ("a_pickled_key", "KeyFieldError", ["key_type"]),
+        ("a_server_that_is_not_there", "ServerError", ["localhost:1", "flink-actions serve"]),
+        ("an_agent_that_the_server_does_not_have", "ServerError", ["ecko", "echo"]),
+        ("an_action_that_raises", "ActionFailedError", ["ValueError: nothing to be done with", "agents.py", "ann"]),
+        ("an_output_of_another_type_than_declared", "ActionFailedError", ["a string was declared"]),
+        ("a_setting_that_cannot_be_read", "OptionError", ["reconnect-timeout", "'soon'"]),
+        ("a_jar_that_is_not_there", "OperatorJarError", ["/nowhere/operator.jar"]),
+    ],
+)
+def test_what_goes_wrong_has_a_type_and_names_thing_and_way_out(
+    local_jobs: Jobs, name: str, error: str, named: list[str]
+) -> None:
+    outcome = local_jobs[name]
+    assert outcome.get("error") == error, outcome
+    for word in named:
+        assert word in outcome["message"]
