@@ -31,7 +31,8 @@ gets back what the actions emit and remember; no Python runs inside Flink.
 
 _SERVE = """\
 Serves one or more agents until SIGTERM or Ctrl-C, then lets running actions finish within --drain-seconds and exits 0.
-To serve changed code, stop the server and start it again: jobs wait, reconnect and go on; no job restarts.
+To serve changed code, send SIGHUP, or start with --reload: new workers load it and take over when they serve, and the
+old ones finish what they began. Code that does not load changes nothing. No job restarts.
 
 A target is package.module:name or path/to/file.py:name, the name being that of an Agent.
 
@@ -153,6 +154,12 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         default=argparse.SUPPRESS,
         help="allow an address that other machines can reach, although nothing encrypts or authenticates the traffic",
+    )
+    parser.add_argument(
+        "--reload",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="serve changed code when a source file of the agents' own is saved; SIGHUP does the same once",
     )
     parser.add_argument(
         "--allow-pickle",

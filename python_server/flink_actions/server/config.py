@@ -75,6 +75,9 @@ class ServerSettings:
     kept_work_seconds: float = 3600.0
     """How long such work is kept at most."""
 
+    reload: bool = False
+    """Reloads when a source file of the agents' own changes. For development; in production send SIGHUP."""
+
     blocked_after_seconds: float = 5.0
     """A worker whose event loop has not moved for this long is not ready."""
 
@@ -180,6 +183,7 @@ _TYPES: dict[str, type] = {
     "memory_mirror_bytes": int,
     "kept_work_bytes": int,
     "kept_work_seconds": float,
+    "reload": bool,
     "blocked_after_seconds": float,
     "allow_pickle": bool,
     "log_level": str,

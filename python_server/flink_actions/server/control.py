@@ -58,6 +58,7 @@ class Loaded:
     address: str
     code_digest: bytes
     agents: tuple[AgentOffer, ...]
+    source_files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,14 @@ class Heartbeat:
 
 @dataclass(frozen=True)
 class DrainOrder:
-    """To the worker: take no new work, finish within the limit, exit."""
+    """To the worker: take no new work, finish within the limit, exit.
+
+    For a reload, invocations of runs that began in the worker's generation are still taken meanwhile. A second order
+    replaces the first.
+    """
 
     limit_seconds: float
+    for_reload: bool = False
 
 
 Message: TypeAlias = Start | Loaded | LoadFailed | Admitted | Serving | Heartbeat | DrainOrder
@@ -117,6 +123,7 @@ def decode(line: bytes) -> Message:
     kind = _KINDS[fields.pop("kind")]
     if kind is Loaded:
         fields["agents"] = tuple(AgentOffer(**agent) for agent in fields["agents"])
+        fields["source_files"] = tuple(fields["source_files"])
     message: Message = kind(**fields)
     return message
 

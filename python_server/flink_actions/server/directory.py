@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Container, Sequence
 from dataclasses import dataclass
 
 import grpc.aio
@@ -27,6 +27,9 @@ class Generation:
     id: bytes
     code_digest: bytes
     agents: tuple[AgentOffer, ...]
+
+    def __str__(self) -> str:
+        return self.id.hex()[:8]
 
     def is_of(self, code_digest: bytes, agents: Sequence[AgentOffer]) -> bool:
         """Whether a worker that loaded this belongs here: the same code and the same plans."""
@@ -70,11 +73,16 @@ class Directory:
         self.generations: tuple[Generation, ...] = ()
 
     def publish(
-        self, generations: Sequence[Generation], workers: Sequence[WorkerStatus], *, load_error: str = ""
+        self,
+        generations: Sequence[Generation],
+        workers: Sequence[WorkerStatus],
+        *,
+        draining: Container[bytes] = (),
+        load_error: str = "",
     ) -> None:
-        """Make this the state and wake every watcher."""
+        """Make this the state and wake every watcher. `draining` holds ids of generations."""
         self.generations = tuple(generations)
-        self.state = self._build(generations, workers, load_error, self.state.revision + 1)
+        self.state = self._build(generations, workers, load_error, draining, self.state.revision + 1)
         self._wake()
 
     def close(self) -> None:
@@ -95,7 +103,12 @@ class Directory:
         self._changed = asyncio.Event()
 
     def _build(
-        self, generations: Sequence[Generation], workers: Sequence[WorkerStatus], load_error: str, revision: int = 0
+        self,
+        generations: Sequence[Generation],
+        workers: Sequence[WorkerStatus],
+        load_error: str,
+        draining: Container[bytes] = (),
+        revision: int = 0,
     ) -> directory_pb2.DirectoryState:
         return directory_pb2.DirectoryState(
             supervisor_id=self._supervisor_id,
@@ -103,19 +116,20 @@ class Directory:
             protocol_min=PROTOCOL_MIN,
             protocol_max=PROTOCOL_MAX,
             revision=revision,
-            generations=[_generation_to_wire(generation) for generation in generations],
+            generations=[_generation_to_wire(one, one.id in draining) for one in generations],
             workers=[worker.to_wire() for worker in workers],
             reload_error=load_error,
         )
 
 
-def _generation_to_wire(generation: Generation) -> directory_pb2.Generation:
+def _generation_to_wire(generation: Generation, is_draining: bool) -> directory_pb2.Generation:
     return directory_pb2.Generation(
         id=generation.id,
         code_digest=generation.code_digest,
         agents=[
             directory_pb2.AgentDigest(agent=offer.agent, plan_digest=offer.plan_digest) for offer in generation.agents
         ],
+        is_draining=is_draining,
     )
 
 

@@ -10,7 +10,7 @@ import sys
 
 from flink_actions.server.config import ServerSettings
 from flink_actions.server.errors import ConfigError
-from flink_actions.server.spawn import SpawnedWorker, spawn_worker
+from flink_actions.server.spawn import SpawnedWorker, spawn_crew
 
 __all__ = ["serve", "set_up_logging"]
 
@@ -20,7 +20,7 @@ def serve(settings: ServerSettings, started_at: float) -> int:
     if not settings.targets:
         raise ConfigError("nothing to serve: name a target, such as agent.py:agent")
     set_up_logging(settings)
-    workers = [spawn_worker(f"w{number}", settings) for number in range(settings.workers)]
+    workers = spawn_crew(settings)
     try:
         _supervise(settings, workers, started_at)
     finally:

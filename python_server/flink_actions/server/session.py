@@ -123,6 +123,8 @@ class Session:
         self._incomplete: dict[int, _Incomplete] = {}
         self._ending = Ending.LOST
         self._is_draining = False
+        self._own_generation: bytes | None = None
+        self._has_got_work = False
         self._silent_checks = 0
         self._has_ended = False
 
@@ -176,6 +178,7 @@ class Session:
     def _dispatch(self, frame: session_pb2.OperatorFrame) -> None:
         if not frame.invokes:
             return
+        self._has_got_work = True
         self._window.receive(frame.sequence)
         batch = self._read_invocations(frame)
         self._credit.charge(batch)
@@ -190,6 +193,8 @@ class Session:
         if self._is_draining:
             self.give_back([invocation.handle for invocation in batch])
             batch = []
+        elif self._own_generation is not None:
+            batch = self._give_back_others(batch, frame.invokes)
         if any(message.more_calls for message in frame.invokes if message.attempt > 1):
             batch = self._set_aside(batch, {message.handle for message in frame.invokes if message.more_calls})
         if batch:
@@ -276,6 +281,23 @@ class Session:
         """Take no Invoke any more and tell the job so; what runs goes on."""
         self._is_draining = True
         self._outgoing.drain(session_pb2.Drain.SHUTDOWN, limit_seconds)
+
+    def retire(self, own_generation: bytes, limit_seconds: float) -> None:
+        """Take only Invokes of runs that began in the worker's generation from now on, and tell the job so."""
+        self._own_generation = own_generation
+        self._outgoing.drain(session_pb2.Drain.RELOAD, limit_seconds)
+
+    def has_got_work(self) -> bool:
+        """Whether an Invoke has come since this was asked last."""
+        has_got_work, self._has_got_work = self._has_got_work, False
+        return has_got_work
+
+    def _give_back_others(self, batch: list[Invocation], invokes: Iterable[session_pb2.Invoke]) -> list[Invocation]:
+        others = {one.handle for one in invokes if one.run_generation not in (b"", self._own_generation)}
+        if not others:
+            return batch
+        self.give_back([invocation.handle for invocation in batch if invocation.handle in others])
+        return [invocation for invocation in batch if invocation.handle not in others]
 
     def give_back(self, handles: Iterable[int]) -> None:
         """These were not begun, or did not finish in time and have been cancelled: the job may run them elsewhere."""

@@ -32,6 +32,10 @@ _HELLO_SECONDS = 10.0
 _CHECK_INTERVAL_SECONDS = 1.0
 # For sessions to write what is left when the worker has drained; each has its own limit, which is shorter.
 _LAST_SESSIONS_SECONDS = 6.0
+# A worker that retires looks this often whether there is still something to do, ...
+_RETIRED_CHECK_SECONDS = 0.1
+# ... and leaves when there was nothing for so long: between two actions of a run there is nothing for a moment.
+_QUIET_SECONDS = 1.0
 # A job that claims to take less than this is not believed: no Result would fit.
 _SMALLEST_MAX_FRAME_BYTES = 64 * 1024
 
@@ -76,6 +80,7 @@ class Sessions:
         self._starts: dict[_StartKey, OperatorStart] = {}
         self._live: dict[_StartKey, Session] = {}
         self._is_draining = False
+        self._retires_at: float | None = None
         self._all_gone = asyncio.Event()
         self._all_gone.set()
 
@@ -166,6 +171,8 @@ class Sessions:
             broken.close(session_pb2.Bye.REASON_UNSPECIFIED, "a newer session of the same start has taken its place")
         self._live[key] = session
         self._all_gone.clear()
+        if self._retires_at is not None:
+            session.retire(self._identity.generation, self._retires_at - asyncio.get_running_loop().time())
         who = _describe(accepted)
         ending = Ending.LOST
         try:
@@ -221,6 +228,27 @@ class Sessions:
             await asyncio.sleep(_CHECK_INTERVAL_SECONDS)
             for session in list(self._live.values()):
                 session.check_silence(before_ping, before_end)
+
+    async def retire(self, limit_seconds: float) -> None:
+        """Newer code is served elsewhere: go on with the runs that began here, until none comes or the limit does.
+
+        Jobs may still connect: what they have open here after a lost connection, or restored, belongs here.
+        """
+        loop = asyncio.get_running_loop()
+        self._retires_at = loop.time() + limit_seconds
+        for session in self._live.values():
+            session.retire(self._identity.generation, limit_seconds)
+        last_busy = loop.time()
+        while loop.time() - last_busy < _QUIET_SECONDS and loop.time() < self._retires_at:
+            await asyncio.sleep(_RETIRED_CHECK_SECONDS)
+            if self._is_busy():
+                last_busy = loop.time()
+
+    def _is_busy(self) -> bool:
+        """Whether something runs, or has come since this was asked last."""
+        # All are asked: each forgets what it has answered.
+        has_got_work = [session.has_got_work() for session in self._live.values()]
+        return any(has_got_work) or self._dispatcher.open_count > 0
 
     async def drain(self, limit_seconds: float) -> None:
         """Take no new work, let what runs finish within the limit, give back the rest, say Bye everywhere."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from flink_actions.server import control
 from flink_actions.server.config import ServerSettings
 
-__all__ = ["SpawnedWorker", "spawn_worker"]
+__all__ = ["SpawnedWorker", "spawn_crew", "spawn_worker"]
 
 _ENTRY = "import sys; from flink_actions.server.worker import main; main(int(sys.argv[1]))"
 
@@ -28,6 +28,11 @@ class SpawnedWorker:
     incarnation: bytes
     process: subprocess.Popen[bytes]
     control_socket: socket.socket
+
+
+def spawn_crew(settings: ServerSettings) -> list[SpawnedWorker]:
+    """Start one process for each slot."""
+    return [spawn_worker(f"w{number}", settings) for number in range(settings.workers)]
 
 
 def spawn_worker(worker: str, settings: ServerSettings) -> SpawnedWorker:

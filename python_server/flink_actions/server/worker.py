@@ -136,12 +136,7 @@ async def _serve(
         asyncio.create_task(_send_heartbeats(writer, lag, sessions)),
         asyncio.create_task(sessions.check_silence()),
     ]
-    order = await _next_message(reader)
-    limit_seconds = order.limit_seconds if isinstance(order, control.DrainOrder) else settings.drain_seconds
-    if order is None:
-        _log.warning("the supervisor has gone: draining")
-    await health.set("", False)
-    await sessions.drain(limit_seconds)
+    await _drain_when_told(reader, sessions, health, settings)
     for chore in chores:
         chore.cancel()
     lag.stop()
@@ -162,7 +157,7 @@ def _what_was_loaded(
     )
     # The host is the directory's, whatever name a job knows it by.
     where = f":{address.port}" if isinstance(address, TcpAddress) else str(address)
-    return control.Loaded(where, loaded.code_digest, agents)
+    return control.Loaded(where, loaded.code_digest, agents, tuple(map(str, loaded.source_files)))
 
 
 async def _next_message(reader: asyncio.StreamReader) -> control.Message | None:
@@ -172,6 +167,28 @@ async def _next_message(reader: asyncio.StreamReader) -> control.Message | None:
     except ConnectionError:
         return None
     return control.decode(line) if line else None
+
+
+async def _drain_when_told(
+    reader: asyncio.StreamReader, sessions: Sessions, health: Health, settings: ServerSettings
+) -> None:
+    order = await _next_message(reader)
+    if isinstance(order, control.DrainOrder) and order.for_reload:
+        retiring = asyncio.create_task(sessions.retire(order.limit_seconds))
+        reading = asyncio.create_task(_next_message(reader))
+        await asyncio.wait({retiring, reading}, return_when=asyncio.FIRST_COMPLETED)
+        if retiring.done():
+            reading.cancel()
+            # Raises what went wrong in it.
+            retiring.result()
+            order = control.DrainOrder(0.0)
+        else:
+            retiring.cancel()
+            order = reading.result()
+    if order is None:
+        _log.warning("the supervisor has gone: draining")
+    await health.set("", False)
+    await sessions.drain(order.limit_seconds if isinstance(order, control.DrainOrder) else settings.drain_seconds)
 
 
 async def _start(server: grpc.aio.Server, sessions: Sessions) -> Health:

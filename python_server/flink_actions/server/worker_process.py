@@ -64,6 +64,11 @@ class WorkerProcess:
         """Whether it takes sessions."""
         return self.status.state == directory_pb2.WorkerEntry.SERVING
 
+    @property
+    def has_served(self) -> bool:
+        """Whether it has ever taken sessions."""
+        return self.served_since is not None
+
     def is_ready(self, blocked_after_seconds: float) -> bool:
         """Whether it takes sessions and its event loop has moved lately."""
         return self.is_serving and time.monotonic() - self.last_heartbeat < blocked_after_seconds
