@@ -1,9 +1,9 @@
 """One seeded world: an operator, the workers that it meets, the network between them, and all that goes wrong.
 
-What is real: the server's `Sessions` with all that is below it (session, credit, held outcomes, fences), the dispatcher,
-durable calls, mirrors, kept work, and every message as bytes. What is a model: the operator's lanes, its state and
-checkpoints (`JobModel`), and streams that delay, cut and lose. Time is the fake loop's, every choice is the seed's: a seed
-that fails fails again.
+What is real: the server's `Sessions` with all that is below it (session, credit, held outcomes, fences), the
+dispatcher, durable calls, mirrors, kept work, and every message as bytes. What is a model: the operator's lanes, its
+state and checkpoints (`JobModel`), and streams that delay, cut and lose. Time is the fake loop's, every choice is the
+seed's: a seed that fails fails again.
 
 The source has two partitions, whose inputs of one key may come in another order after a restore. An action reads and
 writes memory, makes durable calls (one after the other, or gathered; some with a reconciler) whose values never repeat,
@@ -26,8 +26,9 @@ from typing import Any
 import grpc.aio
 from flink_actions import Agent, OutputEvent, current_call
 from flink_actions.engine.dispatcher import Dispatcher, EngineSettings
-from flink_actions.engine.identity import event_digest, invocation_id, run_id
+from flink_actions.engine.identity import arguments_digest, event_digest, invocation_id, run_id
 from flink_actions.engine.plan import compile_plan
+from flink_actions.sdk import values
 from flink_actions.server.config import ServerSettings
 from flink_actions.server.loop_lag import LoopLag
 from flink_actions.server.sessions import Offer, Sessions, WorkerIdentity
@@ -58,6 +59,7 @@ class Input:
     reconciles: bool
     failures: int
     seconds: float
+    is_slow_to_end: bool
 
     @property
     def payload(self) -> bytes:
@@ -81,7 +83,9 @@ class Worker:
         self.dispatcher = Dispatcher(engine, random_bytes=world.random.randbytes)
         self.lag = LoopLag()
         identity = WorkerIdentity("w0", number.to_bytes(16, "big"), b"g" * 16)
-        self.sessions = Sessions(identity, {"agent": Offer(plan, encode_plan(plan))}, self.dispatcher, settings, self.lag)
+        self.sessions = Sessions(
+            identity, {"agent": Offer(plan, encode_plan(plan))}, self.dispatcher, settings, self.lag
+        )
         self.tasks: set[asyncio.Task[None]] = set()
 
     async def kill(self) -> None:
@@ -101,6 +105,12 @@ class Worker:
             if self.running[one.name] > 1:
                 raise Broken(f"two coroutines run {one.name} at once")
             await self._act(one, ctx)
+            world.on_finished(self, one.name, ctx.attempt)
+        except asyncio.CancelledError:
+            if self.is_alive and one.is_slow_to_end:
+                # Cleaning up takes its time.
+                await asyncio.sleep(world.random.expovariate(1))
+            raise
         finally:
             self.running[one.name] -= 1
 
@@ -277,9 +287,11 @@ class JobModel:
         self.sent: set[str] = set()
         self.incarnation = b""
         self.applied_ids: set[bytes] = set()
-        self.checkpoint = 0
+        self.checkpoint = self.completed_checkpoint = 0
         self.is_ended = False
         self.was_welcomed = False
+        # In this session: before, nothing may be sent.
+        self.is_welcome = False
         self.tasks = [asyncio.create_task(self._guard(part())) for part in (self._read_source, self._talk)]
         for lane in state.lanes.values():
             if lane.current is not None:
@@ -338,7 +350,7 @@ class JobModel:
                 continue
             stream = self.stream = Stream(world, world.worker)
             self.claims, self.sequence, self.applied, self.acknowledged = {}, 0, 0, 0
-            self.sent = set()
+            self.sent, self.is_welcome = set(), False
             hello = session_pb2.Hello(
                 protocol_min=1,
                 protocol_max=1,
@@ -387,7 +399,7 @@ class JobModel:
         self._send_due()
 
     def _on_welcome(self, welcome: session_pb2.Welcome) -> None:
-        self.was_welcomed = True
+        self.was_welcomed = self.is_welcome = True
         if welcome.incarnation != self.incarnation:
             # Another process: what the one before was at has ended with it.
             for key in list(self.open):
@@ -442,11 +454,9 @@ class JobModel:
         """All that may be sent now, in frames of any size."""
         now = asyncio.get_running_loop().time()
         stream = self.stream
-        if stream is None or not self.incarnation or stream.is_cut:
+        if stream is None or not self.is_welcome or stream.is_cut:
             return
-        ready = [
-            key for key in self.open if key not in self.sent and self.state.lanes[key].due <= now
-        ]
+        ready = [key for key in self.open if key not in self.sent and self.state.lanes[key].due <= now]
         while ready and self.sequence - self.acknowledged < 2:
             size = self.world.random.randint(1, 8)
             frame, ready = ready[:size], ready[size:]
@@ -494,7 +504,6 @@ class JobModel:
                 record.CopyFrom(note)
                 record.ClearField("handle")
             found[1].calls[place] = record
-            self.world.on_recorded(self, record)
         recorded = session_pb2.CallsRecorded(handle=note.handle, places=[note.place])
         stream.send(session_pb2.OperatorFrame(calls_recorded=[recorded]))
 
@@ -559,6 +568,12 @@ class JobModel:
         self.sent.discard(key)
         self._prepare(key)
 
+    def recorded_digests(self, key: str) -> set[bytes]:
+        """Arguments of the calls that are recorded in a lane."""
+        lane = self.state.lanes.get(key)
+        records = [] if lane is None else lane.calls.values()
+        return {record.arguments_digest for record in records if not record.started_only}
+
     # ---- checkpoints ----
 
     def snapshot(self) -> Callable[[], None]:
@@ -568,8 +583,10 @@ class JobModel:
         number = self.checkpoint
 
         def complete() -> None:
-            if self.is_ended:
+            # A later one that has completed subsumes it.
+            if self.is_ended or number < self.completed_checkpoint:
                 return
+            self.completed_checkpoint = number
             self.world.completed = state
             self.world.checkpoints += 1
             if stream is not None and stream is self.stream and not stream.is_cut:
@@ -584,9 +601,9 @@ class JobModel:
     @property
     def is_done(self) -> bool:
         world = self.world
-        return all(
-            self.state.read[part] == len(world.partitions[part]) for part in range(2)
-        ) and all(lane.current is None and not lane.waiting for lane in self.state.lanes.values())
+        return all(self.state.read[part] == len(world.partitions[part]) for part in range(2)) and all(
+            lane.current is None and not lane.waiting for lane in self.state.lanes.values()
+        )
 
 
 class World:
@@ -603,11 +620,12 @@ class World:
             one = Input(
                 f"i{number}",
                 f"k{self.random.randrange(keys)}",
-                self.random.randint(0, 4),
+                self.random.choice([0, 1, 2, 4, 7]),
                 self.random.random() < 0.5,
                 self.random.random() < 0.3,
                 self.random.choice([0, 0, 0, 1, MOST_FAILURES]),
                 self.random.choice([0.02, 0.2, 1.0]),
+                self.random.random() < 0.3,
             )
             self.inputs[one.name] = one
             self.partitions[self.random.randrange(2)].append(one.name)
@@ -615,6 +633,10 @@ class World:
         # Idempotency key → value of the newest time that it was paid.
         self.paid: dict[str, str] = {}
         self.payments: Counter[str] = Counter()
+        self.finished: set[tuple[int, int, str, int]] = set()
+        self.restores_at_payment: dict[str, int] = {}
+        # (input, deaths of workers until then) → calls made again.
+        self.repeated: Counter[tuple[str, int]] = Counter()
         self.call_of_key: dict[str, tuple[str, int]] = {}
         self.ids: dict[bytes, str] = {}
         self.worker: Worker | None = None
@@ -623,6 +645,7 @@ class World:
         self.incarnations = 0
         self.checkpoints = self.handed_back = self.restores = self.deaths = self.cuts = 0
         self.broken: BaseException | None = None
+        self.checkpoint_seconds = self.random.choice([0.5, 3.0, 20.0])
         self.slow_network = self.random.random() < 0.5
 
     def latency(self) -> float:
@@ -644,14 +667,24 @@ class World:
             self.break_down(Broken(f"calls {known} and {call} share an idempotency key"))
         if key in worker.completed:
             self.break_down(Broken(f"{call} was made again by the very worker that has its record"))
-        job = self.job
-        if job is not None and key in job_records(job):
-            self.break_down(Broken(f"{call} was made again although it is recorded"))
+        if self.job is not None and _digest_of(call) in self.job.recorded_digests(self.inputs[call[0]].key):
+            self.break_down(Broken(f"{call} was made again although the operator has its record"))
+        if self.payments[key] and self.restores_at_payment[key] == self.restores:
+            # Nothing of the operator was lost in between: it is the death of a worker that repeats this call.
+            self.repeated[call[0], self.deaths] += 1
+            one = self.inputs[call[0]]
+            if self.repeated[call[0], self.deaths] > (one.calls if one.gathers else 1):
+                self.break_down(Broken(f"more than the last call of each task of {one.name} was made again"))
+        self.restores_at_payment[key] = self.restores
         self.payments[key] += 1
         self.paid[key] = f"{call[0]}.{call[1]}#{self.payments[key]}"
 
-    def on_recorded(self, job: JobModel, record: session_pb2.CallRecord) -> None:
-        """The operator has this record in a lane."""
+    def on_finished(self, worker: Worker, name: str, attempt: int) -> None:
+        """An action has returned."""
+        which = (worker.number, self.restores, name, attempt)
+        if worker.is_alive and which in self.finished:
+            self.break_down(Broken(f"one attempt at {name} was finished twice"))
+        self.finished.add(which)
 
     # ---- what happens ----
 
@@ -714,7 +747,7 @@ class World:
 
     async def _take_checkpoints(self) -> None:
         while True:
-            await asyncio.sleep(self.random.expovariate(1))
+            await asyncio.sleep(self.random.expovariate(1 / self.checkpoint_seconds))
             assert self.job is not None
             complete = self.job.snapshot()
             asyncio.get_running_loop().call_later(self.random.expovariate(5), complete)
@@ -762,9 +795,8 @@ class World:
             raise Broken(f"{len(state.outputs)} outputs of {expected_count} inputs")
 
 
-def job_records(job: JobModel) -> set[str]:
-    """Idempotency keys of calls that the operator has recorded in its lanes."""
-    return set()
+def _digest_of(call: tuple[str, int]) -> bytes:
+    return arguments_digest(values.encode_canonical({"args": call, "kwargs": {}}, "arguments"))
 
 
 @dataclass(frozen=True)

@@ -143,11 +143,18 @@ class DurableCalls:
         kept = self._scope.kept
         if kept is None:
             return
-        for record in kept.calls_of(self._invocation.invocation_id):
+        name = self._invocation.invocation_id
+        for record in kept.calls_of(name):
             known = records.get(record.place)
             if known is None or (record.is_complete and not known.is_complete):
                 records[record.place] = record
                 self._unsent.add(record.place)
+        # The operator may be restored from before it had these: kept without them, those of this attempt would be
+        # records of a code that begins in the middle.
+        for record in self._invocation.calls:
+            kept.add_call(name, records[record.place])
+        if kept.has_dropped_calls_of(name):
+            self._is_after_failure = True
 
     # ---- calls ----
 

@@ -73,6 +73,8 @@ class _Calls:
     records: dict[CallPlace, CallRecord]
     size: int
     at: float
+    # An attempt was ended by one of them, which is gone; those after it may be of a path not taken again.
+    has_dropped: bool = False
 
 
 class KeptWork:
@@ -208,8 +210,14 @@ class KeptWork:
         """The next attempt must not get these."""
         calls = self._calls.get(invocation_id)
         if calls is not None:
+            calls.has_dropped = True
             for place in places:
                 calls.records.pop(place, None)
+
+    def has_dropped_calls_of(self, invocation_id: bytes) -> bool:
+        """Whether a call that ended an attempt at this invocation was dropped."""
+        calls = self._calls.get(invocation_id)
+        return calls is not None and calls.has_dropped
 
     # ---- limits ----
 

@@ -67,12 +67,12 @@ class TaskNumbering:
     @classmethod
     def of(cls, loop: asyncio.AbstractEventLoop) -> TaskNumbering:
         """The loop's, installed if need be, until it is released as often."""
-        factory: Any = loop.get_task_factory()
-        if not isinstance(factory, TaskNumbering):
-            factory = cls(factory)
-            loop.set_task_factory(factory)
-        factory._users += 1
-        return factory
+        earlier: Any = loop.get_task_factory()
+        numbering: TaskNumbering = earlier if isinstance(earlier, TaskNumbering) else cls(earlier)
+        if numbering is not earlier:
+            loop.set_task_factory(numbering)
+        numbering._users += 1
+        return numbering
 
     def release(self, loop: asyncio.AbstractEventLoop) -> None:
         """One user less; without any the loop gets back the factory that it had."""
