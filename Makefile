@@ -18,7 +18,7 @@ PINNED = $$(grep -E '^($(1))==' constraints.txt)
 STEP = @printf '\033[1m== %s\033[0m\n' "$(1)"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-python test-java test-java-newest test-jobs check bench proto proto-check jar wheel format clean
+.PHONY: help run test test-python simulate test-java test-java-newest test-jobs check bench proto proto-check jar wheel format clean
 
 help: ## this list
 	@printf 'Flink Action Server: Python actions of Flink jobs, in a process of their own.\n\n'
@@ -35,9 +35,12 @@ run: $(SERVER_VENV)/.ready $(JOB_VENV)/.ready $(JAR) ## the quickstart: a server
 test: test-python test-java test-java-newest test-jobs ## all tests (some 15 minutes on two cores)
 	$(call STEP,all tests passed)
 
-test-python: $(SERVER_VENV)/.ready ## unit, contract and integration tests of the Python side
+test-python: $(SERVER_VENV)/.ready ## unit, contract, simulation and integration tests of the Python side
 	$(call STEP,Python: unit and contract and integration)
-	@$(PYTEST) -q --durations=5 tests/unit tests/contract tests/integration
+	@$(PYTEST) -q --durations=5 tests/unit tests/contract tests/simulation tests/integration
+
+simulate: $(SERVER_VENV)/.ready ## seeded worlds in which all goes wrong; SEEDS=N, from FROM=M on
+	@$(SERVER_VENV)/bin/python -m tests.simulation --seeds $(or $(SEEDS),200) --from $(or $(FROM),0)
 
 test-java: $(SERVER_VENV)/.ready ## the operator and its jar, on the Flink version it is compiled against
 	$(call STEP,Java: the operator on Flink 2.0)

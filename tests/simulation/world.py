@@ -100,19 +100,18 @@ class Worker:
         one = world.inputs[event.input]
         if not self.is_alive:
             return
-        self.running[one.name] += 1
+        self.running[ctx.invocation_id] += 1
         try:
-            if self.running[one.name] > 1:
+            if self.running[ctx.invocation_id] > 1:
                 raise Broken(f"two coroutines run {one.name} at once")
             await self._act(one, ctx)
-            world.on_finished(self, one.name, ctx.attempt)
         except asyncio.CancelledError:
             if self.is_alive and one.is_slow_to_end:
                 # Cleaning up takes its time.
                 await asyncio.sleep(world.random.expovariate(1))
             raise
         finally:
-            self.running[one.name] -= 1
+            self.running[ctx.invocation_id] -= 1
 
     async def _act(self, one: Input, ctx: Any) -> None:
         world = self.world
@@ -141,6 +140,7 @@ class Worker:
         elif one.failures:
             paid = [*paid, await ctx.durable_execute_async(self._accept, one.name, durable_id="refuse")]
         await asyncio.sleep(world.random.expovariate(1 / one.seconds))
+        world.on_finished(self, one.name, ctx)
         ctx.short_term_memory.set("history", [*history, one.name, *paid])
         ctx.send_event(OutputEvent({"name": one.name, "before": history, "paid": paid}))
 
@@ -436,6 +436,8 @@ class JobModel:
             payload=one.payload,
             event_source=run,
             memory_version=lane.version,
+            # For the action to know which start wants it.
+            traceparent=f"epoch-{self.epoch}",
         )
         if lane.attempt > 1:
             message.calls.extend(lane.calls.values())
@@ -633,7 +635,7 @@ class World:
         # Idempotency key → value of the newest time that it was paid.
         self.paid: dict[str, str] = {}
         self.payments: Counter[str] = Counter()
-        self.finished: set[tuple[int, int, str, int]] = set()
+        self.finished: set[tuple[Any, ...]] = set()
         self.restores_at_payment: dict[str, int] = {}
         # (input, deaths of workers until then) → calls made again.
         self.repeated: Counter[tuple[str, int]] = Counter()
@@ -679,12 +681,15 @@ class World:
         self.payments[key] += 1
         self.paid[key] = f"{call[0]}.{call[1]}#{self.payments[key]}"
 
-    def on_finished(self, worker: Worker, name: str, attempt: int) -> None:
-        """An action has returned."""
-        which = (worker.number, self.restores, name, attempt)
-        if worker.is_alive and which in self.finished:
+    def on_finished(self, worker: Worker, name: str, ctx: Any) -> None:
+        """An action has come to its end."""
+        attempt = (worker.number, ctx.trace, name, ctx.attempt)
+        work = (worker.number, ctx.invocation_id, ctx._invocation.memory_version)
+        if worker.is_alive and attempt in self.finished:
             self.break_down(Broken(f"one attempt at {name} was finished twice"))
-        self.finished.add(which)
+        if worker.is_alive and work in self.finished:
+            self.break_down(Broken(f"{name} was done again by the very worker that has its Result, on the same memory"))
+        self.finished |= {attempt, work}
 
     # ---- what happens ----
 
