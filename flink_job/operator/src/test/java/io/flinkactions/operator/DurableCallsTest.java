@@ -12,6 +12,10 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicInteger;
+import org.apache.flink.api.common.eventtime.WatermarkStrategy;
+import org.apache.flink.api.common.typeinfo.Types;
+import org.apache.flink.api.connector.source.lib.NumberSequenceSource;
+import org.apache.flink.streaming.api.datastream.DataStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -162,9 +166,41 @@ class DurableCallsTest {
               + ", calls begun again: "
               + repeated.size()
               + ", done again: "
-              + doneTwice);
+              + doneTwice
+              + ", checkpoints "
+              + job.checkpointDurations());
       assertThat(doneTwice).isZero();
       assertThat(repeated.values()).allMatch(calls -> calls.size() == 1);
+    }
+  }
+
+  @Test
+  void records_are_in_the_savepoint_and_serve_workers_that_never_saw_the_calls() throws Exception {
+    try (ActionServerProcess server = ActionServerProcess.serving(paying(""))) {
+      TestJob first = TestJob.at(server, "savepoint").inputs(500, 500).start();
+      // Each is in its second call or its third.
+      first.await(
+          Duration.ofSeconds(30), () -> ledgerLines(server, "begin") >= 1_100, "1,100 calls");
+      String savepoint = first.stopWithSavepoint(folder, false);
+      int emitted = first.outputCount();
+      server.kill();
+      server.start(paying(""));
+      List<String> outputs =
+          TestJob.at(server, "savepoint").inputs(500, 500).from(savepoint).start().awaitFinished();
+      OrderTest.assertComplete(outputs, 500, 1);
+      List<String> ledger = ledger(server);
+      assertThat(count(ledger, "wrong")).isEmpty();
+      assertThat(count(ledger, "done")).hasSize(1_500);
+      Map<String, List<String>> repeated = repeated(ledger);
+      System.out.println(
+          "savepoint, other worker: "
+              + (500 - emitted)
+              + " restored, calls repeated: "
+              + repeated.size());
+      assertThat(emitted).isLessThan(400);
+      assertThat(repeated.values()).allMatch(calls -> calls.size() == 1);
+      // The first call of each was recorded long before.
+      assertThat(repeated.values()).noneMatch(calls -> calls.get(0).endsWith(" 0"));
     }
   }
 
@@ -234,6 +270,106 @@ class DurableCallsTest {
           TestJob.at(server, "called-again").inputs(1, 1).start().awaitFinished();
       assertThat(OrderTest.number(outputs.get(0), "\"fine\":")).isEqualTo(1);
       assertThat(OrderTest.number(outputs.get(0), "\"limited\":")).isEqualTo(3);
+    }
+  }
+
+  private static final AtomicInteger STARTS = new AtomicInteger();
+
+  /** Of the two sources, one is slow in the first start of the job and the other in the next. */
+  private static DataStream<String> withSecondSource(DataStream<String> inputs) {
+    DataStream<String> second =
+        inputs
+            .getExecutionEnvironment()
+            .fromSource(
+                new NumberSequenceSource(0, 999), WatermarkStrategy.noWatermarks(), "second")
+            .uid("second")
+            .setParallelism(1)
+            .map(n -> "{\"k\":" + n % 50 + ",\"i\":" + (1_000 + n / 50) + "}")
+            .returns(Types.STRING)
+            .setParallelism(1);
+    return slowIn(0, inputs).union(slowIn(1, second));
+  }
+
+  private static DataStream<String> slowIn(int parity, DataStream<String> stream) {
+    return stream
+        .map(
+            text -> {
+              Thread.sleep(STARTS.get() % 2 == parity ? 3 : 1);
+              return text;
+            })
+        .returns(Types.STRING)
+        .setParallelism(1)
+        .disableChaining();
+  }
+
+  @Test
+  void no_input_is_answered_with_another_s_result_when_sources_interleave_otherwise()
+      throws Exception {
+    // What a call gives depends on the input, and nothing that names the call says so: only the
+    // invocation's id does.
+    String drawing =
+        """
+        import asyncio, contextvars, os
+        from flink_actions import Agent, OutputEvent, action
+
+        ledger = os.open("ledger", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        current = contextvars.ContextVar("current")
+
+        async def draw():
+            k, i = current.get()
+            os.write(ledger, f"drawn {k} {i}\\n".encode())
+            return i
+
+        class Drawing(Agent):
+            @action("_input_event")
+            async def work(self, event, ctx):
+                k, i = event.input["k"], event.input["i"]
+                current.set((k, i))
+                drawn = await ctx.durable_execute_async(draw)
+                await asyncio.sleep(0.02)
+                ctx.send_event(OutputEvent(output={"k": k, "i": i, "drawn": drawn}))
+
+        agent = Drawing()
+        """;
+    STARTS.set(0);
+    PASSED.set(0);
+    try (ActionServerProcess server = ActionServerProcess.serving(drawing)) {
+      TestJob job =
+          TestJob.at(server, "interleaved")
+              .inputs(1_000, 50)
+              .before(DurableCallsTest::withSecondSource)
+              .checkpoints(folder, 150, true)
+              .restarts(3)
+              .afterwards(
+                  outputs ->
+                      outputs.map(
+                          text -> {
+                            if (PASSED.incrementAndGet() == 900) {
+                              STARTS.incrementAndGet();
+                              throw new IllegalStateException("the task fails");
+                            }
+                            return text;
+                          }))
+              .start();
+      List<String> outputs = job.awaitFinished();
+      assertThat(job.restarts()).isEqualTo(1);
+      Set<String> seen = new HashSet<>();
+      for (String output : outputs) {
+        long i = OrderTest.number(output, "\"i\":");
+        assertThat(OrderTest.number(output, "\"drawn\":")).as(output).isEqualTo(i);
+        seen.add(OrderTest.number(output, "\"k\":") + " " + i);
+      }
+      assertThat(seen).hasSize(2_000);
+      long again = count(ledger(server), "drawn").values().stream().filter(n -> n > 1).count();
+      System.out.println(
+          "interleaved otherwise: outputs repeated: "
+              + (outputs.size() - 2_000)
+              + ", inputs worked on again: "
+              + again
+              + ", checkpoints "
+              + job.checkpointDurations());
+      // Else the order was the same, and nothing was tried here.
+      assertThat(again).isPositive();
     }
   }
 }

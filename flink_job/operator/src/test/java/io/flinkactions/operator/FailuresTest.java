@@ -216,4 +216,96 @@ class FailuresTest {
               });
     }
   }
+
+  @Test
+  void an_attempt_over_its_time_is_cancelled_and_counts_as_a_failure() throws Exception {
+    String slow =
+        agent(
+            "timeout_seconds=0.3, max_attempts=2, backoff=0.01",
+            """
+            if tries == 1:
+                await asyncio.sleep(30)
+            """);
+    try (ActionServerProcess server = ActionServerProcess.serving(slow)) {
+      List<String> outputs = TestJob.at(server, "over-time").inputs(50, 50).start().awaitFinished();
+      OrderTest.assertComplete(outputs, 50, 1);
+      assertThat(outputs)
+          .allSatisfy(
+              output -> {
+                assertThat(OrderTest.number(output, "\"tries\":")).isEqualTo(2);
+                assertThat(OrderTest.number(output, "\"waited\":")).isBetween(300L, 8_000L);
+              });
+    }
+  }
+
+  @Test
+  void an_attempt_whose_worker_says_nothing_is_ended_from_this_side() throws Exception {
+    String blocking =
+        agent(
+            "timeout_seconds=0.2, on_failure='dead_letter'",
+            """
+            if i == 0:
+                time.sleep(9)
+            """);
+    try (ActionServerProcess server = ActionServerProcess.serving(blocking)) {
+      long began = System.nanoTime();
+      TestJob job =
+          TestJob.at(server, "blocked")
+              .inputs(2, 1)
+              .afterwards(FailuresTest::withDeadLetters)
+              .start();
+      job.awaitOutputs(1);
+      long waited = (System.nanoTime() - began) / 1_000_000;
+      String letter = job.outputs().get(0);
+      assertThat(letter)
+          .contains("\"kind\":\"TIMEOUT\"", "WorkerNotAnswering", "\"i\":0", "\"attempts\":1");
+      assertThat(waited).isBetween(5_000L, 9_000L);
+      List<String> all = job.awaitFinished();
+      assertThat(job.restarts()).isZero();
+      // The answer that came after all is of no use, and the key's next input was answered.
+      assertThat(all).hasSize(2);
+      assertThat(OrderTest.number(all.get(1), "\"i\":")).isEqualTo(1);
+    }
+  }
+
+  @Test
+  void a_run_s_limit_counts_what_its_actions_take_and_no_wait() throws Exception {
+    String chain =
+        """
+        import asyncio
+        from flink_actions import Agent, Event, OutputEvent, RetryableError, action
+
+        seen = set()
+
+        class Chain(Agent):
+            @action("_input_event", "again", on_failure="dead_letter", max_attempts=3)
+            async def work(self, event, ctx):
+                e = event.input if event.type == "_input_event" else event.attributes
+                k, i, n = e["k"], e["i"], e.get("n", 0)
+                if i == 0 and n == 1 and k not in seen:
+                    seen.add(k)
+                    raise RetryableError("wait", after=2.0)
+                await asyncio.sleep(0.2)
+                if n < (2 if i == 0 else 50):
+                    ctx.send_event(Event(type="again", attributes={"k": k, "i": i, "n": n + 1}))
+                else:
+                    ctx.send_event(OutputEvent(output={"k": k, "i": i}))
+
+        agent = Chain()
+        """;
+    try (ActionServerProcess server = ActionServerProcess.serving(chain)) {
+      List<String> all =
+          TestJob.at(server, "run-limit")
+              .inputs(20, 10)
+              .settings(settings -> settings.runTimeout(Duration.ofMillis(1_500)))
+              .afterwards(FailuresTest::withDeadLetters)
+              .start()
+              .awaitFinished();
+      assertThat(answersOf(all)).hasSize(10).allMatch(text -> text.contains("\"i\":0"));
+      List<String> letters = lettersOf(all);
+      assertThat(letters).hasSize(10);
+      assertThat(letters)
+          .allMatch(text -> text.contains("\"kind\":\"TIMEOUT\"") && text.contains("\"i\":1"));
+    }
+  }
 }

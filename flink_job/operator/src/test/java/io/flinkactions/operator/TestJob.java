@@ -147,6 +147,7 @@ final class TestJob {
     private String extra = "";
     private WatermarkStrategy<Long> watermarks = WatermarkStrategy.noWatermarks();
     private UnaryOperator<ActionSettings.Builder> settings = UnaryOperator.identity();
+    private UnaryOperator<DataStream<String>> before = UnaryOperator.identity();
     private UnaryOperator<DataStream<String>> afterwards = UnaryOperator.identity();
     private long sinkPauseMillis;
     private boolean isSinkChained = true;
@@ -183,6 +184,12 @@ final class TestJob {
 
     Builder settings(UnaryOperator<ActionSettings.Builder> change) {
       settings = change;
+      return this;
+    }
+
+    /** Changes the inputs before they are keyed. */
+    Builder before(UnaryOperator<DataStream<String>> change) {
+      before = change;
       return this;
     }
 
@@ -236,14 +243,17 @@ final class TestJob {
       environment.setMaxParallelism(128);
       int keyCount = keys;
       String more = extra;
-      KeyedStream<String, String> keyed =
+      DataStream<String> inputs =
           environment
               .fromSource(new NumberSequenceSource(0, count - 1), watermarks, "numbers")
               .uid("numbers")
               .setParallelism(1)
               .map(n -> "{\"k\":" + n % keyCount + ",\"i\":" + n / keyCount + more + "}")
               .returns(Types.STRING)
-              .setParallelism(1)
+              .setParallelism(1);
+      KeyedStream<String, String> keyed =
+          before
+              .apply(inputs)
               .keyBy(text -> text.substring(5, text.indexOf(',')), Types.STRING);
       ActionSettings actionSettings =
           settings.apply(ActionSettings.builder("agent", List.of(endpoint))).build();

@@ -2,6 +2,7 @@ package io.flinkactions.operator.plan;
 
 import com.google.protobuf.ByteString;
 import io.flinkactions.wire.v1.Action;
+import io.flinkactions.wire.v1.Durability;
 import io.flinkactions.wire.v1.Plan;
 import io.flinkactions.wire.v1.Trigger;
 import java.util.ArrayList;
@@ -38,6 +39,13 @@ public final class AgentPlan {
     Map<String, List<PlannedAction>> triggered = new HashMap<>();
     for (int index = 0; index < plan.getActionsCount(); index++) {
       Action action = plan.getActions(index);
+      if (action.getDurability() == Durability.SYNCHRONOUS) {
+        throw new UnsupportedPlanException(
+            plan.getAgent(),
+            action.getName(),
+            "has durability \"synchronous\", which needs an external store of calls",
+            "has none; declare it \"checkpoint\"");
+      }
       PlannedAction planned = new PlannedAction(index, action);
       parsed.byName.put(planned.name(), planned);
       for (Trigger trigger : action.getTriggersList()) {
@@ -62,12 +70,14 @@ public final class AgentPlan {
         throw new UnsupportedPlanException(
             plan.getAgent(),
             action.getName(),
-            "is triggered by the CEL expression '" + trigger.getCel() + "'");
+            "is triggered by the CEL expression '" + trigger.getCel() + "'",
+            "matches exact event types only; trigger it by event types");
       default:
         throw new UnsupportedPlanException(
             plan.getAgent(),
             action.getName(),
-            "has a trigger of a kind that this operator does not know");
+            "has a trigger of a kind that this operator does not know",
+            "matches exact event types only; trigger it by event types");
     }
   }
 

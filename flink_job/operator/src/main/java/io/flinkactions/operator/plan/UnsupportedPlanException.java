@@ -5,7 +5,7 @@ public final class UnsupportedPlanException extends Exception {
 
   private static final long serialVersionUID = 1L;
 
-  UnsupportedPlanException(String agent, String action, String what) {
+  UnsupportedPlanException(String agent, String action, String what, String wayOut) {
     super(
         "action '"
             + action
@@ -13,7 +13,8 @@ public final class UnsupportedPlanException extends Exception {
             + agent
             + "' "
             + what
-            + ", and this operator matches exact event types only; trigger it by event types, or"
-            + " run the job with a newer operator jar");
+            + ", and this operator "
+            + wayOut
+            + ", or run the job with a newer operator jar");
   }
 }

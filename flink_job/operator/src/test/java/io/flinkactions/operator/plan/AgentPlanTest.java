@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.flinkactions.wire.v1.Action;
+import io.flinkactions.wire.v1.Durability;
 import io.flinkactions.wire.v1.Plan;
 import io.flinkactions.wire.v1.Trigger;
 import java.util.Arrays;
@@ -56,6 +57,17 @@ class AgentPlanTest {
         .hasMessageContaining("shop")
         .hasMessageContaining("amount > 100")
         .hasMessageContaining("event types");
+  }
+
+  @Test
+  void calls_that_want_a_store_are_refused_where_there_is_none() {
+    Action synchronous =
+        Action.newBuilder().setName("pay").setDurability(Durability.SYNCHRONOUS).build();
+    assertThatThrownBy(() -> AgentPlan.of(plan(synchronous), 10))
+        .isInstanceOf(UnsupportedPlanException.class)
+        .hasMessageContaining("'pay'")
+        .hasMessageContaining("synchronous")
+        .hasMessageContaining("declare it \"checkpoint\"");
   }
 
   @Test
