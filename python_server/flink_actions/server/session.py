@@ -130,6 +130,8 @@ class Session:
             while (data := await self._stream.read()) is not grpc.aio.EOF and not self._has_ended:
                 self._silent_checks = 0
                 frame = self._decode(data)
+                if frame.received:
+                    self._outgoing.on_received(frame.received)
                 self._dispatch(frame)
                 self._obey(frame)
                 if self._has_ended:
@@ -197,7 +199,7 @@ class Session:
         if frame.HasField("ping"):
             self._outgoing.pong(frame.ping.id, self._lag.microseconds)
         if frame.HasField("checkpoint_completed"):
-            self._outgoing.on_cut(frame.checkpoint_completed.cut)
+            self._outgoing.on_received(frame.checkpoint_completed.cut)
         if frame.HasField("hello"):
             raise ProtocolError("Hello came a second time: it opens a session and is never repeated")
         if frame.HasField("bye"):
