@@ -25,7 +25,7 @@ from typing import Any
 import grpc.aio
 
 from flink_actions.server import control
-from flink_actions.server.address import Address, UnixAddress, make_way_for_socket
+from flink_actions.server.address import Address, UnixAddress, make_way_for_socket, parse_address
 from flink_actions.server.config import ServerSettings
 from flink_actions.server.directory import Directory, DirectoryService, Generation, WorkerStatus
 from flink_actions.server.errors import StartError
@@ -73,7 +73,9 @@ class Supervisor:
         self._leaving = asyncio.Event()
         self._start_failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._server = grpc.aio.server(options=grpc_options())
+        self._health_server = grpc.aio.server(options=grpc_options())
         self._health = Health(self._server)
+        self._health.answer_at(self._health_server)
 
     async def run(self) -> None:
         """Serve until a signal asks to leave; raise `StartError` if the server cannot start."""
@@ -94,7 +96,7 @@ class Supervisor:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await self._server.stop(grace=0.5)
+            await asyncio.gather(self._server.stop(grace=0.5), self._health_server.stop(grace=0.5))
 
     # ---- the address ----
 
@@ -110,6 +112,15 @@ class Supervisor:
         await self._publish()
         await self._server.start()
         _log.info("listening at %s", self._address)
+        if self._settings.health_listen:
+            await self._listen_for_health(parse_address(self._settings.health_listen))
+
+    async def _listen_for_health(self, address: Address) -> None:
+        if isinstance(address, UnixAddress):
+            make_way_for_socket(address)
+        bound = bind(self._health_server, address, self._settings.socket_mode)
+        await self._health_server.start()
+        _log.info("answering health checks at %s", bound)
 
     def _leave_on_signals(self) -> None:
         loop = asyncio.get_running_loop()

@@ -40,6 +40,7 @@ def test_what_is_committed_has_no_faults(docker: Path) -> None:
             "mounts volume 'action-socket'",
         ),
         ("grpc: {port: 7078}", "grpc: {port: 7079}", "asks port 7079"),
+        ('"[::]:7078"', '"127.0.0.1:7078"', "open [] to the kubelet"),
         ("name: flink-main-container", "name: flink", "no container 'flink-main-container'"),
         ("- --workers", "- --wrokers", "unknown setting 'wrokers'"),
         ("terminationGracePeriodSeconds: 60", "terminationGracePeriodSeconds: 5", "is killed after 5 s"),
