@@ -37,7 +37,7 @@ class ServerSettings:
     """Loopback by default: whoever reaches the port can run the agents and read what they answer."""
 
     health_listen: str = ""
-    """A second address, for probes that cannot reach a Unix socket. It answers health checks only, so it may be public."""
+    """A second address, for probes that cannot reach a Unix socket; may be public, as it answers health checks only."""
 
     insecure_public: bool = False
     """Allows a public address although nothing encrypts or authenticates the traffic."""
