@@ -69,7 +69,7 @@ def test_a_policy_that_selects_nothing_is_named(docker: Path) -> None:
     [
         ("  socket:\n  checkpoints:", "  checkpoints:", "mounts volume 'socket'"),
         ("server: {condition", "servers: {condition", "depends on 'servers'"),
-        ("docker/server.Dockerfile", "docker/sever.Dockerfile", "which is not there"),
+        ("docker/agent.Dockerfile", "docker/agents.Dockerfile", "which is not there"),
         ("stop_grace_period: 45s", "stop_grace_period: 10s", "is killed after 10 s"),
     ],
 )
