@@ -64,6 +64,12 @@ public final class ActionServerProcess implements AutoCloseable {
     return folder;
   }
 
+  /** How many files with this prefix actions have written into {@link #folder}. */
+  public int fileCount(String prefix) {
+    String[] names = folder.toFile().list((dir, name) -> name.startsWith(prefix));
+    return names == null ? 0 : names.length;
+  }
+
   /** Starts the server again, with other code. */
   public void start(String agentSource) throws Exception {
     if (process != null && process.isAlive()) {
