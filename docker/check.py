@@ -1,16 +1,18 @@
 """Shows without a container engine that the images' steps and the manifests are right.
 
-1. Builds the wheel, does each step of server.Dockerfile and agent.Dockerfile in a bare directory, starts the entry
-   point, asks the standard health service until it says SERVING, lists what is served, sends SIGTERM and expects exit
-   code 0.
-2. Does the steps of flink.Dockerfile in another, and imports there what a job imports.
-3. Reads compose.yaml and k8s/*.yaml for what does not fit together.
+1. Reads compose.yaml and k8s/*.yaml for what does not fit together.
+2. Builds the wheel with the operator's jar in it, and does each step of the three Dockerfiles in bare directories.
+3. Starts the server's entry point, asks the standard health service until it says SERVING, lists what is served.
+4. Runs examples/sentiment/job.py in the Flink image's environment against that server, over the shared socket.
+5. Sends SIGTERM to the server and expects exit code 0.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import json
+import os
 import shutil
 import signal
 import subprocess
@@ -44,9 +46,11 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="fa-", dir="/tmp"))
     try:
         context = _build_context(folder / "context")
-        _check_server(BareDirectory(folder / "s", context))
+        server = _built("server image", BareDirectory(folder / "s", context), "server.Dockerfile", "agent.Dockerfile")
+        flink = None
         if not arguments.no_flink:
-            _check_flink(BareDirectory(folder / "f", context))
+            flink = _built("Flink image", BareDirectory(folder / "f", context), "flink.Dockerfile")
+        _check_running(server, flink)
     finally:
         if arguments.keep:
             print(f"kept: {folder}")
@@ -61,9 +65,13 @@ def _build_context(context: Path) -> Path:
     context.mkdir()
     for name in ("constraints.txt", "examples", "docker"):
         (context / name).symlink_to(_ROOT / name)
+    jars = sorted((_ROOT / "flink_job" / "operator" / "target").glob("flink-actions-operator-*.jar"))
+    if not jars:
+        raise SystemExit("the operator's jar is not built: run `make jar`")
     print("wheel", flush=True)
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--wheel-dir", str(context / "dist"), str(_ROOT)],
+        env={**os.environ, "WHEEL_OPERATOR_JAR": str(jars[-1])},
         check=True,
         timeout=300,
     )
@@ -71,20 +79,27 @@ def _build_context(context: Path) -> Path:
     return context
 
 
-def _check_server(image: BareDirectory) -> None:
-    print("server image", flush=True)
+def _built(title: str, image: BareDirectory, *dockerfiles: str) -> BareDirectory:
+    print(title, flush=True)
     image.root.mkdir()
-    image.build(_DOCKER / "server.Dockerfile")
-    image.build(_DOCKER / "agent.Dockerfile")
-    socket = image.path("/run/flink-actions/server.sock")
-    with _started(image) as process:
+    for dockerfile in dockerfiles:
+        image.build(_DOCKER / dockerfile)
+    return image
+
+
+def _check_running(server: BareDirectory, flink: BareDirectory | None) -> None:
+    print("server", flush=True)
+    socket = server.path("/run/flink-actions/server.sock")
+    with _started(server) as process:
         seconds = _wait_until_serving(f"unix:{socket}", process)
         print(f"  serving after {seconds:.2f} s")
         described = subprocess.run(
-            [image.rebase("/opt/venv/bin/flink-actions"), "describe", f"unix:{socket}"],
-            env=image.process_environment(), capture_output=True, text=True, timeout=30, check=True,
+            [server.rebase("/opt/venv/bin/flink-actions"), "describe", f"unix:{socket}"],
+            env=server.process_environment(), capture_output=True, text=True, timeout=30, check=True,
         )  # fmt: skip
-        print(f"  describe: {described.stdout.splitlines()[0]}")
+        print("  " + described.stdout.splitlines()[0])
+        if flink is not None:
+            _run_job(flink, f"unix:{socket}")
         process.send_signal(signal.SIGTERM)
         code = process.wait(_STOP_SECONDS)
     if code != 0:
@@ -94,15 +109,29 @@ def _check_server(image: BareDirectory) -> None:
     print("  SIGTERM: exit code 0, socket gone")
 
 
-def _check_flink(image: BareDirectory) -> None:
-    print("Flink image", flush=True)
-    image.root.mkdir()
-    image.build(_DOCKER / "flink.Dockerfile")
-    python = image.rebase("/opt/venv/bin/python")
+def _run_job(flink: BareDirectory, endpoint: str) -> None:
+    """The example's job on a MiniCluster, with nothing but what the image has."""
+    print("job", flush=True)
+    snippets, outputs = flink.root / "snippets", flink.root / "outputs"
+    snippets.mkdir()
+    lines = [
+        json.dumps(
+            {"corpus": "check", "document": f"d{number % 5}", "snippet": f"d{number % 5}_{number}", "text": text}
+        )
+        for number, text in enumerate(["I love it", "I hate it", "It is a chair"] * 20)
+    ]
+    (snippets / "check.jsonl").write_text("\n".join(lines))
+    job = flink.context / "examples" / "sentiment" / "job.py"
     subprocess.run(
-        [python, "-c", "import pyflink.datastream, pyflink_actions; print('  imports', pyflink_actions.__name__)"],
-        env=image.process_environment(), check=True, timeout=120,
+        [flink.rebase("/opt/venv/bin/python"), str(job), "--server", endpoint, "--snippets", str(snippets),
+         "--outputs", str(outputs)],
+        env=flink.process_environment(), check=True, timeout=120,
     )  # fmt: skip
+    written = [json.loads(line) for path in outputs.rglob("*part*") for line in path.read_text().splitlines()]
+    scores = [output for output in written if output["kind"] == "score"]
+    if len(scores) != len(lines):
+        raise SystemExit(f"the job wrote {len(scores)} scores for {len(lines)} snippets")
+    print(f"  {len(scores)} scores, {len(written) - len(scores)} verdicts")
 
 
 @contextlib.contextmanager

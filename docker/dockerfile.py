@@ -123,7 +123,10 @@ class BareDirectory:
         # As Docker does: of a folder its content is copied, not the folder.
         if source.is_dir():
             shutil.copytree(
-                source, self._made(target), dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
+                source,
+                self._made(target),
+                dirs_exist_ok=True,
+                ignore=shutil.ignore_patterns("__pycache__", "build"),  # as .dockerignore says
             )
         elif target.endswith("/"):
             shutil.copy(source, self._made(target))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from flink_actions.server.address import UnixAddress
+from flink_actions.server.address import TcpAddress, UnixAddress, parse_address
 from flink_actions.server.config import ServerSettings, read_settings
 from flink_actions.server.errors import ConfigError
 
@@ -137,6 +137,8 @@ def _deployment(spec: dict[str, Any]) -> Iterator[str]:
             for name, container in containers.items()
         }
         yield from _socket_is_shared(settings.address, mounts)
+    if settings is not None:
+        yield from _probed_ports_are_open(server, settings)
     yield from _grace(_SERVER_CONTAINER, settings, pod.get("terminationGracePeriodSeconds", 30))
     if not pod.get("securityContext", {}).get("runAsNonRoot"):
         yield "the TaskManager's pod may run as root: set runAsNonRoot"
@@ -157,6 +159,16 @@ def _container(container: dict[str, Any], volumes: set[str]) -> Iterator[str]:
                 yield f"{name}: {probe} asks port {asked}; the container's ports are {sorted(map(str, known))}"
             if handler == "grpc" and isinstance(asked, str):
                 yield f"{name}: {probe} names port {asked!r}; a gRPC probe takes a number"
+
+
+def _probed_ports_are_open(container: dict[str, Any], settings: ServerSettings) -> Iterator[str]:
+    """The kubelet dials the pod's address: a port of loopback or of a Unix socket's server answers nobody."""
+    addresses = [settings.address, *([parse_address(settings.health_listen)] if settings.health_listen else [])]
+    open_ports = {address.port for address in addresses if isinstance(address, TcpAddress) and address.is_public}
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        asked = container.get(probe, {}).get("grpc", {}).get("port")
+        if asked is not None and asked not in open_ports:
+            yield f"{probe} asks port {asked}; the server's arguments open {sorted(open_ports)} to the kubelet"
 
 
 # ---- both

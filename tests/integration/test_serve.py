@@ -13,6 +13,7 @@ from pathlib import Path
 
 import grpc.aio
 import pytest
+from flink_actions.wire.v1 import directory_pb2, directory_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
@@ -171,6 +172,18 @@ async def test_a_draining_server_is_not_ready_and_says_so_in_the_directory(serve
         health = health_pb2_grpc.HealthStub(channel)
         response = await health.Check(health_pb2.HealthCheckRequest(service=""))
         assert response.status == response.NOT_SERVING
+
+
+async def test_a_health_address_answers_health_checks_and_nothing_else(tmp_path: Path) -> None:
+    address = f"unix:{tmp_path}/health"
+    with RunningServer(BEHAVIOURS, flags=["--health-listen", address]) as server:
+        server.until_logged("serving 'behaviours'")
+        async with grpc.aio.insecure_channel(address) as channel:
+            response = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=""))
+            assert response.status == health_pb2.HealthCheckResponse.SERVING
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await directory_pb2_grpc.DirectoryStub(channel).Describe(directory_pb2.DescribeRequest())
+        assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 async def test_health_and_reflection_answer_at_the_directory_and_at_the_worker(server: RunningServer) -> None:

@@ -414,6 +414,8 @@ async def test_a_silent_job_is_pinged_and_given_up_when_it_does_not_answer(impat
         await session.until(lambda: any(frame.HasField("ping") for frame in session.frames))
         await session.until_end()
         impatient_server.until_logged("nothing was heard")
+        # A broken connection and not a verdict: a job that was only paused is to come back.
+        assert session.bye is None
 
 
 # hostile frames

@@ -196,8 +196,8 @@ class Dispatcher:
     def cancel(self, scope: Scope, handles: Iterable[int], reason: CancelReason) -> None:
         """End open attempts: coroutines are cancelled, those that have not begun never begin.
 
-        Each still has one outcome: Failed(CANCELLED), or what its coroutine made of the cancellation. Unknown handles
-        are ignored.
+        Each still has one outcome: Failed(CANCELLED) or Failed(TIMEOUT), whatever its coroutine makes of the
+        cancellation, when that has ended. Unknown handles are ignored.
         """
         for handle in handles:
             if handle not in scope.open:
@@ -365,7 +365,15 @@ class Dispatcher:
             context = base_context.copy()
             numbering.stepping = ctx
             try:
+                # Apart from the step: a StopIteration that is raised here says nothing of success.
                 coroutine = state.function(state.event_of(invocation), ctx)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                ctx.end()
+                settle(ctx.failure(error))
+                continue
+            try:
                 awaited = context.run(coroutine.send, None)
             except StopIteration:
                 # As in _succeed, with fewer calls on the way that most invocations take.
@@ -412,7 +420,9 @@ class Dispatcher:
     def _begin_in_task(self, invocation: Invocation, state: ActionState, scope: Scope, ctx: InvocationContext) -> None:
         try:
             coroutine = state.function(state.event_of(invocation), ctx)
-        except Exception as error:  # a typed event that is not what its class declares
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a typed event that is not what its class declares
             ctx.end()
             scope.settle(failure_of(invocation, error))
             return
@@ -427,9 +437,11 @@ class Dispatcher:
         attempt.unbegun = None
         try:
             await coroutine
-        except (GeneratorExit, KeyboardInterrupt):
+        except KeyboardInterrupt:
             raise
         except BaseException as error:
+            if isinstance(error, GeneratorExit) and _is_thrown_away(attempt):
+                raise
             # A cancellation ends here too: whoever cancelled wants this attempt over, and it is.
             self._fail(attempt, error)
         else:
@@ -447,6 +459,10 @@ class Dispatcher:
             return
         ctx.end()
         attempt.watch(None)
+        if attempt.cancel_reason is not None:
+            # Whoever cancelled it counts it as over: what it makes of that must not change the key's memory.
+            self._settle(attempt, attempt.cancelled())
+            return
         changes = ctx.commit(self._mint)
         self._settle(attempt, Succeeded(invocation.handle, ctx.events, changes, invocation.cost_bytes, invocation))
 
@@ -541,6 +557,14 @@ class Dispatcher:
         if self._on_idle is not None and not self.open_count:
             self._on_idle.set_result(None)
             self._on_idle = None
+
+
+def _is_thrown_away(attempt: Attempt) -> bool:
+    """Whether GeneratorExit comes from outside, the event loop being gone, and not from the action's own code."""
+    try:
+        return asyncio.current_task() is not attempt.task
+    except RuntimeError:
+        return True
 
 
 def _nobody_waits() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
+import math
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
 _OUR_DIRECTORY = str(Path(__file__).parent)
 # A failure must fit into a frame whatever it says: head and tail of a text tell most.
 _TEXT_LIMIT = 16_384
+# What RetryableError may ask for: a number that the wire holds, some 24 days.
+_LONGEST_RETRY_MS = 2**31 - 1
 
 
 def failure_of(invocation: Invocation, error: BaseException, calls: DurableCalls | None = None) -> Failed:
@@ -29,17 +34,22 @@ def failure_of(invocation: Invocation, error: BaseException, calls: DurableCalls
     if calls is not None and calls.mismatch is not None:
         # Whatever the author's code made of it: nothing that came after is to be believed.
         error = calls.mismatch
-    retry_after = error.after_seconds if isinstance(error, RetryableError) else None
-    return Failed(
-        handle=invocation.handle,
-        kind=_kind_of(error),
-        exception=name_of(type(error)),
-        message=_shortened(message_of(error)),
-        stack=_shortened(_stack_of(error)),
-        retry_after_ms=0 if retry_after is None else max(0, round(retry_after * 1000)),
-        cost_bytes=invocation.cost_bytes,
-        drop_calls=() if calls is None else calls.to_drop(error),
-    )
+    drop_calls = () if calls is None else calls.to_drop(error)
+    try:
+        return Failed(
+            handle=invocation.handle,
+            kind=_kind_of(error),
+            exception=_shortened(name_of(type(error))),
+            message=_shortened(message_of(error)),
+            stack=_shortened(_stack_of(error)),
+            retry_after_ms=_retry_after_ms(error),
+            cost_bytes=invocation.cost_bytes,
+            drop_calls=drop_calls,
+        )
+    except Exception as broken:  # an exception that cannot even be described must not leave its key waiting
+        message = f"an exception was raised that cannot be described: that raised {type(broken).__name__}"
+        failed = failure_without_stack(invocation, FailureKind.BUG, "", _shortened(message))
+        return replace(failed, drop_calls=drop_calls)
 
 
 def failure_without_stack(invocation: Invocation, kind: FailureKind, exception: str, message: str) -> Failed:
@@ -50,6 +60,18 @@ def failure_without_stack(invocation: Invocation, kind: FailureKind, exception: 
 def name_of(cls: type[BaseException]) -> str:
     """ "package.module.Class"; built-in exceptions by their name alone."""
     return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _retry_after_ms(error: BaseException) -> int:
+    if not isinstance(error, RetryableError):
+        return 0
+    # A subclass may have made itself without RetryableError's constructor, or have set something else since.
+    after = getattr(error, "after_seconds", None)
+    if isinstance(after, datetime.timedelta):
+        after = after.total_seconds()
+    if not isinstance(after, (int, float)) or not math.isfinite(after):
+        return 0
+    return min(max(0, round(after * 1000)), _LONGEST_RETRY_MS)
 
 
 def _kind_of(error: BaseException) -> FailureKind:

@@ -184,4 +184,11 @@ def parents_of(path: str) -> tuple[str, ...]:
     """
     if not isinstance(path, str) or not path or "" in (names := path.split(".")):
         raise MemoryPathError(f"{path!r} is no memory path: names joined by dots, none of them empty")
+    if not path.isascii():
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            raise MemoryPathError(
+                f"{path!r} is no memory path: it holds a lone surrogate and has no UTF-8 form"
+            ) from None
     return tuple(".".join(names[:length]) for length in range(1, len(names)))

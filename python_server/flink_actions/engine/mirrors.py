@@ -115,12 +115,13 @@ class Mirrors:
         form, version = invocation.memory_form, invocation.memory_version
         key = invocation.key
         mirror = self._mirrors.get(key)
+        if form is _FULL:
+            # Even if the version is known: entries that have expired are not in it, and leave the version as it is.
+            return self._replace(_whole(key, invocation), 0)
         if mirror is not None and mirror.version == version:
-            # Also for FULL and DELTA: the same version is the same content, sent again.
+            # Also for DELTA: the same version is the same content, sent again.
             self._mirrors.move_to_end(key)
             return mirror
-        if form is _FULL:
-            return self._replace(_whole(key, invocation), 0)
         if form is _DELTA:
             return self._advance(key, mirror, invocation)
         # No version: nothing was ever written. What may be kept under this key is of another timeline.

@@ -155,4 +155,7 @@ class ThreadRunner:
             attempt.state.blocks = blocks
             self.overrun -= attempt.is_overrun
             attempt.is_overrun = False
-            self._on_ended(attempt, error)
+            try:
+                self._on_ended(attempt, error)
+            except Exception:  # a defect of ours at one attempt must not leave the others of its job without an end
+                _log.critical("the end of def action %r was lost", attempt.state.action.name, exc_info=True)

@@ -23,6 +23,8 @@ Whatever else an action raises is a bug of the action.
 
 from __future__ import annotations
 
+import datetime
+import math
 from dataclasses import dataclass
 
 
@@ -146,7 +148,8 @@ class RetryableError(FlinkActionsError):
 
     Args:
         message: What went wrong.
-        after: Seconds to wait at least before the next attempt; None leaves it to the policy.
+        after: Time to wait at least before the next attempt, in seconds or as a timedelta; None leaves it to the
+            policy.
 
     Example:
         >>> raise RetryableError("rate limited", after=2.5)
@@ -154,8 +157,14 @@ class RetryableError(FlinkActionsError):
         flink_actions.sdk.errors.RetryableError: rate limited
     """
 
-    def __init__(self, message: str = "", *, after: float | None = None) -> None:
+    def __init__(self, message: str = "", *, after: float | datetime.timedelta | None = None) -> None:
         super().__init__(message)
+        if isinstance(after, datetime.timedelta):
+            after = after.total_seconds()
+        elif after is not None and (isinstance(after, bool) or not isinstance(after, (int, float))):
+            raise TypeError(f"RetryableError(after={after!r}): give seconds or a timedelta")
+        if after is not None and not math.isfinite(after):
+            raise ValueError(f"RetryableError(after={after!r}): give a finite time, or TerminalError for never again")
         self.after_seconds = after
 
 

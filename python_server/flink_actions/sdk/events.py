@@ -8,6 +8,7 @@ one: an action that does neither pays for neither.
 from __future__ import annotations
 
 import dataclasses
+import enum
 import sys
 import uuid
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol
@@ -69,6 +70,23 @@ class EventType:
     OutputEvent = OUTPUT_EVENT
 
 
+def _has_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _refuse_type(given: Any) -> None:
+    if isinstance(given, str):
+        if not given:
+            raise ValueError("an event needs a type: Event(type='rated', attributes={...})")
+        raise ValueError(f"the event type {given!r} holds a lone surrogate and has no UTF-8 form")
+    hint = " (of an Enum, pass the member's .value)" if isinstance(given, enum.Enum) else ""
+    raise TypeError(f"an event's type is text, not {given!r}, a {type(given).__name__}{hint}")
+
+
 @dataclass_transform(field_specifiers=(dataclasses.field,))
 class Event:
     """Something that happened, by type and attributes.
@@ -114,14 +132,16 @@ class Event:
                 self._typed_init(*arguments, **named)
 
     def _make(self, type: str, attributes: dict[str, Any] | None = None) -> None:
-        if not type:
-            raise ValueError("an event needs a type: Event(type='rated', attributes={...})")
+        if not isinstance(type, str) or not type or not (type.isascii() or _has_utf8(type)):
+            _refuse_type(type)
         self.type = type
         self._attributes = {} if attributes is None else attributes
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.EVENT_TYPE = cls.__dict__.get("EVENT_TYPE") or cls.__name__
+        if not isinstance(cls.EVENT_TYPE, str) or not _has_utf8(cls.EVENT_TYPE):
+            _refuse_type(cls.EVENT_TYPE)
         cls.type = cls.EVENT_TYPE
         if is_pydantic_model(cls):
             # Event comes first among the bases, and its constructor would hide the model's.

@@ -124,6 +124,7 @@ def _add_check(commands: Any) -> None:
 
 _SETTING_HELP = (
     ("listen", "ADDRESS", "host:port or unix:/path that jobs connect to"),
+    ("health_listen", "ADDRESS", "a second address, for health checks only; it may be public"),
     ("workers", "N", "processes that run actions; one keeps about one core busy"),
     ("socket_mode", "OCTAL", "permissions of Unix sockets"),
     ("drain_seconds", "S", "how long running actions may go on after SIGTERM"),

@@ -36,6 +36,9 @@ class ServerSettings:
     listen: str = "127.0.0.1:7077"
     """Loopback by default: whoever reaches the port can run the agents and read what they answer."""
 
+    health_listen: str = ""
+    """A second address, for probes that cannot reach a Unix socket; may be public, as it answers health checks only."""
+
     insecure_public: bool = False
     """Allows a public address although nothing encrypts or authenticates the traffic."""
 
@@ -170,6 +173,7 @@ def _read_environment(environment: Mapping[str, str]) -> dict[str, str]:
 _TYPES: dict[str, type] = {
     "targets": tuple,
     "listen": str,
+    "health_listen": str,
     "insecure_public": bool,
     "workers": int,
     "socket_mode": int,
@@ -241,6 +245,8 @@ def _check(settings: ServerSettings) -> None:
             raise ConfigError(f"{name} is {value}: it must be at least {least:g}")
     if settings.log_level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
         raise ConfigError(f"log_level is {settings.log_level!r}: it may be DEBUG, INFO, WARNING or ERROR")
+    if settings.health_listen:
+        parse_address(settings.health_listen)
     if settings.address.is_public and not settings.insecure_public:
         raise ConfigError(
             f"{settings.listen} can be reached from other machines, and nothing encrypts or authenticates the traffic: "

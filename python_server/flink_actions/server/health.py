@@ -28,6 +28,10 @@ class Health:
         self._known: dict[str, bool] = {}
         health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
 
+    def answer_at(self, server: grpc.aio.Server) -> None:
+        """Give the same answers at another server too."""
+        health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
+
     async def set(self, service: str, is_serving: bool) -> None:
         """Tell whoever checks or watches `service`; saying the same twice costs nothing."""
         if self._known.get(service) is not is_serving:

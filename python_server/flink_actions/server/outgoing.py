@@ -114,9 +114,9 @@ class Outgoing:
         """The job has sent this many Invokes: that tells which frames it has."""
         self._undelivered.on_invokes(used_invocations)
 
-    def on_cut(self, sequence: int) -> None:
-        """A completed checkpoint covers the worker's frames up to this one."""
-        self._undelivered.on_cut(sequence)
+    def on_received(self, sequence: int) -> None:
+        """The job has the worker's frames up to this one."""
+        self._undelivered.on_received(sequence)
 
     async def write_all(self, write: Write) -> None:
         """Write frames until Bye has left. The one task of a session that writes."""

@@ -127,11 +127,12 @@ class Session:
         self._has_got_work = False
         self._silent_checks = 0
         self._has_ended = False
+        self._reader: asyncio.Task[None] | None = None
 
     async def run(self, welcome: session_pb2.Welcome) -> Ending:
         """Say Welcome, then read and write until either side ends it; the work lingers, unless the job said Bye."""
         self.start.attach(self._outgoing)
-        reader = asyncio.create_task(self._read())
+        reader = self._reader = asyncio.create_task(self._read())
         writer = asyncio.create_task(self._write(welcome))
         try:
             await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
@@ -152,6 +153,8 @@ class Session:
             while (data := await self._stream.read()) is not grpc.aio.EOF and not self._has_ended:
                 self._silent_checks = 0
                 frame = self._decode(data)
+                if frame.received:
+                    self._outgoing.on_received(frame.received)
                 self._dispatch(frame)
                 self._obey(frame)
                 if self._has_ended:
@@ -261,7 +264,7 @@ class Session:
         if frame.HasField("ping"):
             self._outgoing.pong(frame.ping.id, self._lag.microseconds)
         if frame.HasField("checkpoint_completed"):
-            self._outgoing.on_cut(frame.checkpoint_completed.cut)
+            self._outgoing.on_received(frame.checkpoint_completed.cut)
             self.start.scope.on_cut(self, frame.checkpoint_completed.cut)
         if frame.HasField("hello"):
             raise ProtocolError("Hello came a second time: it opens a session and is never repeated")
@@ -317,10 +320,11 @@ class Session:
         self._silent_checks += 1
         if self._silent_checks % checks_before_ping == 0:
             self._outgoing.ping(self._silent_checks)
-        if self._silent_checks >= checks_before_end:
+        if self._silent_checks >= checks_before_end and self._reader is not None:
+            # As if the connection had broken, which it may have: no Bye, and what runs lingers. A job that was only
+            # paused comes back and attaches.
             _log.warning("nothing was heard from %s, not even an answer to Ping", self.start.operator)
-            self.start.end(CancelReason.ORPHANED)
-            self.close(session_pb2.Bye.PROTOCOL_ERROR, "no frame came, not even an answer to Ping")
+            self._reader.cancel()
 
 
 def _nobody_waits() -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 import grpc.aio
 
-from flink_actions.server.address import Address, UnixAddress, make_way_for_socket
+from flink_actions.server.address import Address, UnixAddress, make_way_for_socket, parse_address
 from flink_actions.server.config import ServerSettings
 from flink_actions.server.crew import Crew
 from flink_actions.server.directory import Directory, DirectoryService, WorkerStatus
@@ -71,7 +71,9 @@ class Supervisor:
         self._reload_wanted = asyncio.Event()
         self._sources = SourceWatch()
         self._server = grpc.aio.server(options=grpc_options())
+        self._health_server = grpc.aio.server(options=grpc_options())
         self._health = Health(self._server)
+        self._health.answer_at(self._health_server)
 
     async def run(self) -> None:
         """Serve until a signal asks to leave; raise `StartError` if the server cannot start."""
@@ -96,7 +98,7 @@ class Supervisor:
             # A reload that goes on ends with its crew, before those that serve are told to go.
             await _cancel(tasks)
             await self._drain()
-            await self._server.stop(grace=0.5)
+            await asyncio.gather(self._server.stop(grace=0.5), self._health_server.stop(grace=0.5))
 
     # ---- the address ----
 
@@ -112,6 +114,15 @@ class Supervisor:
         await self.on_change()
         await self._server.start()
         _log.info("listening at %s", self._address)
+        if self._settings.health_listen:
+            await self._listen_for_health(parse_address(self._settings.health_listen))
+
+    async def _listen_for_health(self, address: Address) -> None:
+        if isinstance(address, UnixAddress):
+            make_way_for_socket(address)
+        bound = bind(self._health_server, address, self._settings.socket_mode)
+        await self._health_server.start()
+        _log.info("answering health checks at %s", bound)
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()

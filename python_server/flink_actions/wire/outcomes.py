@@ -21,14 +21,37 @@ from flink_actions.wire.v1 import session_pb2
 _RESULT_BYTES = 48
 _ENTRY_BYTES = 16
 _FRAME_BYTES = 256
+# Of an error that says what could not be encoded; the value itself may be in it.
+_REASON_LENGTH = 1000
 _JSON, _BYTES = session_pb2.ContentType.JSON, session_pb2.ContentType.BYTES
 
 
 def encode_outcomes(outcomes: Sequence[Outcome], max_frame_bytes: int) -> list[session_pb2.WorkerFrame]:
     """Outcomes as few frames, in order, none above the limit. `sequence` and `ack` are left to the session.
 
-    A Result that exceeds the limit on its own becomes a Failure TOO_LARGE, and the session lives on.
+    A Result that exceeds the limit on its own becomes a Failure TOO_LARGE, one that has no wire form a Failure
+    NOT_ENCODABLE: whatever an action has done, the session lives on.
     """
+    try:
+        return _encode(outcomes, max_frame_bytes)
+    except Exception:  # whatever an author's value can trip over; looking at each first would cost those that are sound
+        return _encode([_with_wire_form(outcome, max_frame_bytes) for outcome in outcomes], max_frame_bytes)
+
+
+def _with_wire_form(outcome: Outcome, max_frame_bytes: int) -> Outcome:
+    try:
+        _encode((outcome,), max_frame_bytes)
+    except Exception as error:
+        if isinstance(outcome, Failed):
+            message = f"the failure's own text could not be sent: {type(error).__name__}"
+            return Failed(outcome.handle, outcome.kind, "", message, cost_bytes=outcome.cost_bytes)
+        reason = str(error).encode("utf-8", "backslashreplace").decode()[:_REASON_LENGTH]
+        message = f"the action's result has no wire form: {type(error).__name__}: {reason}"
+        return Failed(outcome.handle, FailureKind.NOT_ENCODABLE, "", message, cost_bytes=outcome.cost_bytes)
+    return outcome
+
+
+def _encode(outcomes: Sequence[Outcome], max_frame_bytes: int) -> list[session_pb2.WorkerFrame]:
     frames: list[session_pb2.WorkerFrame] = []
     columns = _Columns()
     limit = max_frame_bytes - _FRAME_BYTES

@@ -40,6 +40,7 @@ def test_what_is_committed_has_no_faults(docker: Path) -> None:
             "mounts volume 'action-socket'",
         ),
         ("grpc: {port: 7078}", "grpc: {port: 7079}", "asks port 7079"),
+        ('"[::]:7078"', '"127.0.0.1:7078"', "open [] to the kubelet"),
         ("name: flink-main-container", "name: flink", "no container 'flink-main-container'"),
         ("- --workers", "- --wrokers", "unknown setting 'wrokers'"),
         ("terminationGracePeriodSeconds: 60", "terminationGracePeriodSeconds: 5", "is killed after 5 s"),
@@ -68,7 +69,7 @@ def test_a_policy_that_selects_nothing_is_named(docker: Path) -> None:
     [
         ("  socket:\n  checkpoints:", "  checkpoints:", "mounts volume 'socket'"),
         ("server: {condition", "servers: {condition", "depends on 'servers'"),
-        ("docker/server.Dockerfile", "docker/sever.Dockerfile", "which is not there"),
+        ("docker/agent.Dockerfile", "docker/agents.Dockerfile", "which is not there"),
         ("stop_grace_period: 45s", "stop_grace_period: 10s", "is killed after 10 s"),
     ],
 )

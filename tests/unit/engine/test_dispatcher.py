@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import logging
 from typing import Any
 
@@ -33,6 +34,14 @@ class Rated(Event):
     score: float
 
 
+class Hasty(Event):
+    EVENT_TYPE = "hasty"
+    score: float
+
+    def __post_init__(self) -> None:
+        raise StopIteration
+
+
 class Shop(Agent):
     """Actions for the tests; `gate` holds back those that wait."""
 
@@ -61,7 +70,12 @@ class Shop(Agent):
         try:
             await self.gate.wait()
         except asyncio.CancelledError:
+            ctx.short_term_memory.set("rescued", True)
             ctx.send_event(OutputEvent("rescued"))
+
+    @action("remembers")
+    async def remembers(self, event: Event, ctx: RunnerContext) -> None:
+        ctx.send_event(OutputEvent(ctx.short_term_memory.get("rescued")))
 
     @action("cling")
     async def cling(self, event: Event, ctx: RunnerContext) -> None:
@@ -77,6 +91,13 @@ class Shop(Agent):
     async def fail(self, event: Event, ctx: RunnerContext) -> None:
         if event.attributes.get("later"):
             await asyncio.sleep(0)
+        self.throw(event)
+
+    @action("fail_in_thread")
+    def fail_in_thread(self, event: Event, ctx: RunnerContext) -> None:
+        self.throw(event)
+
+    def throw(self, event: Event) -> None:
         errors = {
             "bug": ValueError("no such shop"),
             "retry": RetryableError("busy", after=1.5),
@@ -85,8 +106,13 @@ class Shop(Agent):
             "no text": Wordless(),
             "long": ValueError("x" * 100_000),
             "surrogate": ValueError("\ud800"),
+            "timedelta": RetryableError("busy", after=datetime.timedelta(seconds=2)),
+            "far": RetryableError("busy", after=1e30),
+            "own constructor": Forgetful(),
+            "indescribable": Indescribable(),
+            "generator exit": GeneratorExit(),
         }
-        error = errors[event.attributes["how"]]
+        error: BaseException = errors[event.attributes["how"]]
         if not isinstance(error, SystemExit) and hasattr(error, "add_note"):
             error.add_note("while looking at the map")
         raise error
@@ -133,6 +159,10 @@ class Shop(Agent):
         assert isinstance(event, Rated)
         ctx.send_event(OutputEvent(event.score))
 
+    @action(Hasty)
+    async def hasty(self, event: Hasty, ctx: RunnerContext) -> None:
+        ctx.send_event(OutputEvent("never"))
+
     @action("_input_event")
     async def sized(self, event: InputEvent[bytes], ctx: RunnerContext) -> None:
         ctx.send_event(OutputEvent(event.input * 2))
@@ -140,6 +170,21 @@ class Shop(Agent):
     @action("sends_no_event")
     async def sends_no_event(self, event: Event, ctx: RunnerContext) -> None:
         ctx.send_event("text")  # type: ignore[arg-type]
+
+
+class Forgetful(RetryableError):
+    def __init__(self) -> None:
+        Exception.__init__(self, "busy")
+
+
+class Indescribable(RetryableError):
+    @property
+    def after_seconds(self) -> float:  # type: ignore[override]
+        raise RuntimeError("nobody knows")
+
+    @after_seconds.setter
+    def after_seconds(self, value: float) -> None:
+        pass
 
 
 class Wordless(Exception):
@@ -245,13 +290,20 @@ async def test_an_exception_becomes_a_failure_with_the_authors_part_of_the_stack
         ("terminal", FailureKind.TERMINAL, 0),
         ("exit", FailureKind.BUG, 0),
         ("no text", FailureKind.BUG, 0),
+        ("timedelta", FailureKind.RETRYABLE, 2000),
+        ("far", FailureKind.RETRYABLE, 2**31 - 1),
+        ("own constructor", FailureKind.RETRYABLE, 0),
+        ("indescribable", FailureKind.BUG, 0),
+        ("generator exit", FailureKind.BUG, 0),
     ],
 )
+@pytest.mark.parametrize("where", ["in its first step", "after a wait", "in a thread"])
 async def test_what_was_raised_decides_the_kind_of_failure(
-    shop: Shop, how: str, kind: FailureKind, retry_after_ms: int
+    shop: Shop, how: str, kind: FailureKind, retry_after_ms: int, where: str
 ) -> None:
+    action = "fail_in_thread" if where == "in a thread" else "fail"
     async with Worker(shop) as worker:
-        (outcome,) = await worker.run(worker.invocation("fail", {"how": how}))
+        (outcome,) = await worker.run(worker.invocation(action, {"how": how, "later": where == "after a wait"}))
         assert await worker.sent(worker.invocation("echo", {"still": "alive"})) == [{"still": "alive"}]
     assert (failed(outcome).kind, failed(outcome).retry_after_ms) == (kind, retry_after_ms)
 
@@ -349,9 +401,21 @@ async def test_over_the_time_limit_the_coroutine_is_cancelled_and_the_attempt_fa
         assert worker.scope.open_count == 1
 
 
-async def test_an_action_may_answer_its_cancellation_with_a_result(shop: Shop) -> None:
+async def test_what_an_action_makes_of_its_cancellation_does_not_count(shop: Shop) -> None:
     async with Worker(shop) as worker:
-        assert await worker.sent(worker.invocation("stubborn", {}, remaining_ms=20)) == ["rescued"]
+        (outcome,) = await worker.run(worker.invocation("stubborn", {}, remaining_ms=20))
+        assert failed(outcome).kind is FailureKind.TIMEOUT
+        # Nor did it reach the mirror, which the next one starts from.
+        assert await worker.sent(worker.invocation("remembers", {})) == [None]
+
+
+async def test_a_typed_event_whose_construction_stops_an_iteration_is_a_failure(shop: Shop) -> None:
+    async with Worker(shop) as worker:
+        (outcome,) = await worker.run(worker.invocation("hasty", {"score": 1.0}))
+        assert (failed(outcome).kind, failed(outcome).exception) == (FailureKind.BUG, "StopIteration")
+        worker.scope.actions[worker.invocation("hasty").action].gets_task = True
+        outcomes = await worker.run(*(worker.invocation("hasty", {"score": 1.0}) for _ in range(2)))
+        assert {failed(one).exception for one in outcomes} == {"StopIteration"}
 
 
 async def test_cancel_ends_what_runs_and_what_waits_and_ignores_what_is_unknown(shop: Shop) -> None:
@@ -430,7 +494,7 @@ async def test_a_later_attempt_that_waits_for_the_earlier_one_can_be_cancelled(s
         worker.dispatcher.cancel(worker.scope, [second.handle], CancelReason.SUPERSEDED)
         assert [outcome.handle for outcome in await worker.outcomes(1)] == [second.handle]
         shop.gate.set()
-        assert sent_by(await worker.outcomes(1)) == [{"n": 1}]
+        assert [outcome.handle for outcome in await worker.outcomes(1)] == [first.handle]
         await asyncio.sleep(0.01)
         assert shop.began == [{"n": 1}]
 

@@ -191,7 +191,7 @@ def test_a_path_does_not_lead_through_a_value(make: Callable[..., Made]) -> None
     assert memory.changes == {}
 
 
-@pytest.mark.parametrize("path", ["", ".", "a.", ".a", "a..b", 5, None])
+@pytest.mark.parametrize("path", ["", ".", "a.", ".a", "a..b", "\ud800", 5, None])
 def test_what_is_no_path_is_refused(make: Callable[..., Made], path: Any) -> None:
     root, memory = make()
     for use in (

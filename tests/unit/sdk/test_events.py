@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import uuid
 from typing import Any
 
@@ -140,3 +141,26 @@ def test_a_received_event_knows_where_it_comes_from() -> None:
     assert (event.upstream_action, event.upstream_event_id) == ("rate", uuid.UUID(int=7))
     start = received(None, b"{}", "x")
     assert (start.upstream_action, start.upstream_event_id) == (None, None)
+
+
+class Kind(enum.Enum):
+    RATED = "rated"
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "says"),
+    [
+        (Kind.RATED, TypeError, "pass the member's .value"),
+        (5, TypeError, "an event's type is text, not 5"),
+        ("", ValueError, "an event needs a type"),
+        ("\ud800", ValueError, "lone surrogate"),
+    ],
+)
+def test_a_type_that_could_not_travel_is_refused(given: Any, error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        Event(type=given)
+
+
+def test_the_type_of_a_typed_event_is_text() -> None:
+    with pytest.raises(TypeError, match="an event's type is text"):
+        type("Bad", (Event,), {"EVENT_TYPE": Kind.RATED})

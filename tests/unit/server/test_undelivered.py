@@ -23,11 +23,11 @@ def test_an_outcome_is_kept_until_the_job_uses_a_grant_that_came_after_it() -> N
     assert kept(undelivered) == [2]
 
 
-def test_a_completed_checkpoint_covers_what_was_applied_before_it() -> None:
+def test_what_the_job_says_it_has_is_not_kept() -> None:
     undelivered = UndeliveredOutcomes(1 << 20)
     for number in (1, 2, 3):
         undelivered.add(number, 10 + number, 100, [outcome(number)])
-    undelivered.on_cut(2)
+    undelivered.on_received(2)
     assert kept(undelivered) == [3]
 
 

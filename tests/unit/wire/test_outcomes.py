@@ -183,3 +183,24 @@ def test_any_mixture_comes_out_as_it_went_in_and_no_frame_is_above_the_limit(see
         len(frame.results.handle) + len(frame.failures) + len(frame.bounces) + len(frame.need_memory)
         for frame in frames
     ) == len(outcomes)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Succeeded(2, [(5, b"1", False)], None, 7),  # type: ignore[list-item]
+        Succeeded(2, [("\ud800", b"1", False)], None, 7),
+        Succeeded(2, [("x", "text", False)], None, 7),  # type: ignore[list-item]
+        Succeeded(2, [], MemoryChanges(b"b" * 8, b"v" * 8, {}, {"\ud800": b"1"}), 7),
+        Failed(2, FailureKind.RETRYABLE, "x", "y", retry_after_ms=10**30, cost_bytes=7),
+        Failed(2, FailureKind.TERMINAL, "x", "\ud800", cost_bytes=7),
+    ],
+)
+def test_an_outcome_without_a_wire_form_becomes_a_failure_and_the_others_travel(bad: Outcome) -> None:
+    sound = [Succeeded(handle, [("x", b"1", False)], None, 7) for handle in (1, 3)]
+    (frame,) = encode_outcomes([sound[0], bad, sound[1]], LIMIT)
+    assert [one.handle for one in read(frame.results)] == [1, 3]
+    (failure,) = frame.failures
+    wanted = bad.kind if isinstance(bad, Failed) else FailureKind.NOT_ENCODABLE
+    assert (failure.handle, failure.kind) == (2, wanted.value)
+    assert failure.message

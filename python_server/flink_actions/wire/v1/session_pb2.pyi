@@ -28,7 +28,7 @@ FULL: MemoryForm
 DELTA: MemoryForm
 
 class OperatorFrame(_message.Message):
-    __slots__ = ("sequence", "hello", "invokes", "calls_recorded", "cancels", "checkpoint_completed", "ping", "pong", "bye", "forget_keys", "call_records")
+    __slots__ = ("sequence", "hello", "invokes", "calls_recorded", "cancels", "checkpoint_completed", "ping", "pong", "bye", "forget_keys", "call_records", "received")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     HELLO_FIELD_NUMBER: _ClassVar[int]
     INVOKES_FIELD_NUMBER: _ClassVar[int]
@@ -40,6 +40,7 @@ class OperatorFrame(_message.Message):
     BYE_FIELD_NUMBER: _ClassVar[int]
     FORGET_KEYS_FIELD_NUMBER: _ClassVar[int]
     CALL_RECORDS_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     hello: Hello
     invokes: _containers.RepeatedCompositeFieldContainer[Invoke]
@@ -51,7 +52,8 @@ class OperatorFrame(_message.Message):
     bye: Bye
     forget_keys: _containers.RepeatedScalarFieldContainer[bytes]
     call_records: _containers.RepeatedCompositeFieldContainer[CallRecord]
-    def __init__(self, sequence: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., invokes: _Optional[_Iterable[_Union[Invoke, _Mapping]]] = ..., calls_recorded: _Optional[_Iterable[_Union[CallsRecorded, _Mapping]]] = ..., cancels: _Optional[_Iterable[_Union[Cancel, _Mapping]]] = ..., checkpoint_completed: _Optional[_Union[CheckpointCompleted, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., bye: _Optional[_Union[Bye, _Mapping]] = ..., forget_keys: _Optional[_Iterable[bytes]] = ..., call_records: _Optional[_Iterable[_Union[CallRecord, _Mapping]]] = ...) -> None: ...
+    received: int
+    def __init__(self, sequence: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., invokes: _Optional[_Iterable[_Union[Invoke, _Mapping]]] = ..., calls_recorded: _Optional[_Iterable[_Union[CallsRecorded, _Mapping]]] = ..., cancels: _Optional[_Iterable[_Union[Cancel, _Mapping]]] = ..., checkpoint_completed: _Optional[_Union[CheckpointCompleted, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., bye: _Optional[_Union[Bye, _Mapping]] = ..., forget_keys: _Optional[_Iterable[bytes]] = ..., call_records: _Optional[_Iterable[_Union[CallRecord, _Mapping]]] = ..., received: _Optional[int] = ...) -> None: ...
 
 class WorkerFrame(_message.Message):
     __slots__ = ("sequence", "ack", "welcome", "reject", "results", "failures", "bounces", "need_memory", "calls_started", "calls_completed", "progress", "metrics", "credit", "ping", "pong", "drain", "bye")

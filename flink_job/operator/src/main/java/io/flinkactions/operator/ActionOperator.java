@@ -2,6 +2,8 @@ package io.flinkactions.operator;
 
 import com.google.protobuf.ByteString;
 import io.flinkactions.operator.CheckpointAnnouncer.Announced;
+import io.flinkactions.operator.CheckpointAnnouncer.InputEnded;
+import io.flinkactions.operator.CheckpointAnnouncer.NothingFollows;
 import io.flinkactions.operator.codec.InputCodec;
 import io.flinkactions.operator.codec.OutputCodec;
 import io.flinkactions.operator.lane.BatchLaneStore;
@@ -27,6 +29,7 @@ import io.flinkactions.operator.state.CheckpointCuts;
 import io.flinkactions.operator.state.KeyedStates;
 import io.flinkactions.operator.state.StartStore;
 import io.flinkactions.operator.time.Deadlines;
+import io.flinkactions.operator.time.Deadlines.Deadline;
 import io.flinkactions.operator.time.SegmentedWatermarks;
 import io.flinkactions.wire.v1.Bounce;
 import io.flinkactions.wire.v1.ContentType;
@@ -41,6 +44,7 @@ import org.apache.flink.api.java.functions.KeySelector;
 import org.apache.flink.runtime.checkpoint.CheckpointOptions;
 import org.apache.flink.runtime.io.network.api.writer.ResultPartitionWriter;
 import org.apache.flink.runtime.operators.coordination.OperatorEvent;
+import org.apache.flink.runtime.operators.coordination.OperatorEventGateway;
 import org.apache.flink.runtime.operators.coordination.OperatorEventHandler;
 import org.apache.flink.runtime.state.CheckpointStreamFactory;
 import org.apache.flink.runtime.state.KeyGroupRange;
@@ -82,11 +86,15 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
 
   private static final long serialVersionUID = 1L;
 
+  // The coordinator answers within a round trip, unless its JobManager is away.
+  private static final long LAST_ANNOUNCEMENT_MILLIS = 1_000;
+
   private final ActionSettings settings;
   private final InputCodec<IN> inputCodec;
   private final OutputCodec<OUT> outputCodec;
 
   // Made anew by each start.
+  private final transient OperatorEventGateway coordinator;
   private transient MailboxExecutor mailbox;
   private transient MailboxExecutor waitingMailbox;
   private transient KeySelector<IN, String> keySelector;
@@ -113,15 +121,19 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
   private transient boolean isFinished;
   private transient boolean isClosed;
   private transient boolean isDrainLate;
+  private transient boolean isBatch;
+  private transient boolean isLastAnnouncementOver;
 
   private record FrameInProgress(WorkerSession session, WorkerFrame frame, ResultsCursor results) {}
 
   ActionOperator(
       StreamOperatorParameters<OUT> parameters,
+      OperatorEventGateway coordinator,
       ActionSettings settings,
       InputCodec<IN> inputCodec,
       OutputCodec<OUT> outputCodec) {
     super(parameters);
+    this.coordinator = coordinator;
     this.settings = settings;
     this.inputCodec = inputCodec;
     this.outputCodec = outputCodec;
@@ -144,7 +156,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
     runIdentity = new RunIdentity(startStore.namespace(), getOperatorID().toHexString());
     restoredLanes = new ArrayList<>();
     KeyedStateBackend<String> backend = getKeyedStateBackend();
-    boolean isBatch = FlinkInternals.holdsOneKeyOnly(backend);
+    isBatch = FlinkInternals.holdsOneKeyOnly(backend);
     if (isBatch) {
       memory = new LaneMemory();
       laneStore = new BatchLaneStore(memory);
@@ -253,6 +265,9 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
 
   @Override
   public void endInput() throws Exception {
+    if (!isBatch) {
+      coordinator.sendEventToCoordinator(new InputEnded());
+    }
     if (!settings.drainLimit().isZero()) {
       deadlines.in(settings.drainLimit().toMillis(), () -> isDrainLate = true);
     }
@@ -263,6 +278,24 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
       }
       waitingMailbox.yield();
     }
+    awaitLastAnnouncement();
+  }
+
+  /**
+   * An announcement that found this task finished would fail the job. With checkpoints, a task does
+   * not finish before one that began after the end of its input, and by then nothing is announced
+   * to it any more; and while one is pending the answer is held up behind its barrier, which this
+   * wait would hold up in turn.
+   */
+  private void awaitLastAnnouncement() throws Exception {
+    if (isBatch || getOperatorConfig().isCheckpointingEnabled()) {
+      return;
+    }
+    Deadline patience = deadlines.in(LAST_ANNOUNCEMENT_MILLIS, () -> {});
+    while (!isLastAnnouncementOver && patience.isPending()) {
+      waitingMailbox.yield();
+    }
+    patience.cancel();
   }
 
   @Override
@@ -488,6 +521,8 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
   public void handleOperatorEvent(OperatorEvent event) {
     if (event instanceof Announced announced && valve != null) {
       valve.onAnnounced(announced.checkpointId());
+    } else if (event instanceof NothingFollows) {
+      isLastAnnouncementOver = true;
     }
   }
 

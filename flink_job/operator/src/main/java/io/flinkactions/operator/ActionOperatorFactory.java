@@ -5,6 +5,7 @@ import io.flinkactions.operator.codec.OutputCodec;
 import java.util.Objects;
 import org.apache.flink.runtime.jobgraph.OperatorID;
 import org.apache.flink.runtime.operators.coordination.OperatorCoordinator;
+import org.apache.flink.runtime.operators.coordination.OperatorEventDispatcher;
 import org.apache.flink.streaming.api.operators.AbstractStreamOperatorFactory;
 import org.apache.flink.streaming.api.operators.ChainingStrategy;
 import org.apache.flink.streaming.api.operators.CoordinatedOperatorFactory;
@@ -44,11 +45,16 @@ public final class ActionOperatorFactory<IN, OUT> extends AbstractStreamOperator
   @SuppressWarnings("unchecked") // Flink's own signature: T is what this factory makes.
   public <T extends StreamOperator<OUT>> T createStreamOperator(
       StreamOperatorParameters<OUT> parameters) {
+    OperatorID operatorId = parameters.getStreamConfig().getOperatorID();
+    OperatorEventDispatcher events = parameters.getOperatorEventDispatcher();
     ActionOperator<IN, OUT> operator =
-        new ActionOperator<>(parameters, settings, inputCodec, outputCodec);
-    parameters
-        .getOperatorEventDispatcher()
-        .registerEventHandler(parameters.getStreamConfig().getOperatorID(), operator);
+        new ActionOperator<>(
+            parameters,
+            events.getOperatorEventGateway(operatorId),
+            settings,
+            inputCodec,
+            outputCodec);
+    events.registerEventHandler(operatorId, operator);
     return (T) operator;
   }
 

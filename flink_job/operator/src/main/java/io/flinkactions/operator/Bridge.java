@@ -49,10 +49,9 @@ public final class Bridge {
   private static ActionStreams<?> wire(
       DataStream<?> stream, JsonNode call, TypeInformation<?> outputType) {
     StreamExecutionEnvironment env = stream.getExecutionEnvironment();
-    JobOptions options = JobOptions.read(
-            System.getenv("FLINK_CONF_DIR"),
-            env.getConfiguration(),
-            texts(call.path("options")));
+    JobOptions options =
+        JobOptions.read(
+            System.getenv("FLINK_CONF_DIR"), env.getConfiguration(), texts(call.path("options")));
     ActionSettings settings =
         options.settings(
             call.path("agent").asText(), list(call.path("endpoints")), object(call.path("config")));

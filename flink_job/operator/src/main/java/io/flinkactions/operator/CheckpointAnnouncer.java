@@ -24,18 +24,33 @@ final class CheckpointAnnouncer implements OperatorCoordinator {
 
   private static final Logger LOG = LoggerFactory.getLogger(CheckpointAnnouncer.class);
 
-  /** A checkpoint is on its way. */
+  /** To a subtask: a checkpoint is on its way. */
   record Announced(long checkpointId) implements OperatorEvent {
 
     private static final long serialVersionUID = 1L;
 
     /**
      * An announcement that is lost costs time, and must not cost the task. No override in Flink
-     * 2.0, whose interface has no such method yet.
+     * 2.0, whose interface has no such method yet; there a lost one does cost the task, see {@link
+     * InputEnded}.
      */
     public boolean isLossTolerant() {
       return true;
     }
+  }
+
+  /**
+   * From a subtask: its input has ended, so it holds back no record any more. It does not finish
+   * before it has been told {@link NothingFollows}, because an event to a finished task is a lost
+   * event, and fails the job.
+   */
+  record InputEnded() implements OperatorEvent {
+    private static final long serialVersionUID = 1L;
+  }
+
+  /** To a subtask: the last event that it gets. */
+  record NothingFollows() implements OperatorEvent {
+    private static final long serialVersionUID = 1L;
   }
 
   /** Travels in the job graph. */
@@ -98,7 +113,15 @@ final class CheckpointAnnouncer implements OperatorCoordinator {
   public void close() {}
 
   @Override
-  public void handleEventFromOperator(int subtask, int attemptNumber, OperatorEvent event) {}
+  public void handleEventFromOperator(int subtask, int attemptNumber, OperatorEvent event) {
+    SubtaskGateway gateway = subtasks.get(subtask);
+    if (event instanceof InputEnded
+        && gateway != null
+        && gateway.getExecution().getAttemptNumber() == attemptNumber) {
+      subtasks.remove(subtask);
+      gateway.sendEvent(new NothingFollows());
+    }
+  }
 
   @Override
   public void notifyCheckpointComplete(long checkpointId) {}

@@ -44,8 +44,7 @@ class JobOptionsTest {
   @Test
   void endpoints_of_the_code_replace_those_of_the_configuration() {
     JobOptions options = options(Map.of("endpoints", "elsewhere:1"));
-    assertThat(
-            options.settings("a", List.of("here:1"), JSON.createObjectNode()).endpoints())
+    assertThat(options.settings("a", List.of("here:1"), JSON.createObjectNode()).endpoints())
         .containsExactly("here:1");
   }
 

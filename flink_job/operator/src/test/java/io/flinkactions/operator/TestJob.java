@@ -34,6 +34,8 @@ import org.apache.flink.configuration.RestartStrategyOptions;
 import org.apache.flink.configuration.StateBackendOptions;
 import org.apache.flink.configuration.TaskManagerOptions;
 import org.apache.flink.core.execution.SavepointFormatType;
+import org.apache.flink.runtime.checkpoint.AbstractCheckpointStats;
+import org.apache.flink.runtime.checkpoint.CheckpointStatsSnapshot;
 import org.apache.flink.runtime.jobgraph.JobGraph;
 import org.apache.flink.runtime.jobgraph.SavepointRestoreSettings;
 import org.apache.flink.runtime.jobmaster.JobResult;
@@ -44,8 +46,8 @@ import org.apache.flink.streaming.api.datastream.KeyedStream;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 
 /**
- * A job on a MiniCluster: numbers, made JSON texts, keyed, through the operator, into a sink that collects without
- * transactions. One cluster serves all tests of the JVM.
+ * A job on a MiniCluster: numbers, made JSON texts, keyed, through the operator, into a sink that
+ * collects without transactions. One cluster serves all tests of the JVM.
  */
 final class TestJob {
 
@@ -144,11 +146,12 @@ final class TestJob {
     private long count = 1_000;
     private int keys = 10;
     private int parallelism = 1;
-    private String extra = "";
     private WatermarkStrategy<Long> watermarks = WatermarkStrategy.noWatermarks();
     private UnaryOperator<ActionSettings.Builder> settings = UnaryOperator.identity();
     private UnaryOperator<DataStream<String>> before = UnaryOperator.identity();
     private UnaryOperator<DataStream<String>> afterwards = UnaryOperator.identity();
+    private long pauseBefore = -1;
+    private long pauseMillis;
     private long sinkPauseMillis;
     private boolean isSinkChained = true;
     private String savepoint;
@@ -171,14 +174,15 @@ final class TestJob {
       return this;
     }
 
-    /** More of the input's JSON object: {@code ,"name":value}. */
-    Builder extra(String json) {
-      extra = json;
+    Builder watermarks(WatermarkStrategy<Long> strategy) {
+      watermarks = strategy;
       return this;
     }
 
-    Builder watermarks(WatermarkStrategy<Long> strategy) {
-      watermarks = strategy;
+    /** The source stands still before this number. */
+    Builder pausesBefore(long number, Duration pause) {
+      pauseBefore = number;
+      pauseMillis = pause.toMillis();
       return this;
     }
 
@@ -242,13 +246,20 @@ final class TestJob {
       environment.setParallelism(parallelism);
       environment.setMaxParallelism(128);
       int keyCount = keys;
-      String more = extra;
+      long pausedNumber = pauseBefore;
+      long millis = pauseMillis;
       DataStream<String> inputs =
           environment
               .fromSource(new NumberSequenceSource(0, count - 1), watermarks, "numbers")
               .uid("numbers")
               .setParallelism(1)
-              .map(n -> "{\"k\":" + n % keyCount + ",\"i\":" + n / keyCount + more + "}")
+              .map(
+                  n -> {
+                    if (n == pausedNumber) {
+                      Thread.sleep(millis);
+                    }
+                    return "{\"k\":" + n % keyCount + ",\"i\":" + n / keyCount + "}";
+                  })
               .returns(Types.STRING)
               .setParallelism(1);
       KeyedStream<String, String> keyed =
@@ -276,7 +287,8 @@ final class TestJob {
       if (savepoint != null) {
         graph.setSavepointRestoreSettings(SavepointRestoreSettings.forPath(savepoint));
       }
-      Queue<String> outputs = COLLECTED.computeIfAbsent(collection, c -> new ConcurrentLinkedQueue<>());
+      Queue<String> outputs =
+          COLLECTED.computeIfAbsent(collection, c -> new ConcurrentLinkedQueue<>());
       cluster().submitJob(graph).get(DEADLINE_SECONDS, TimeUnit.SECONDS);
       return new TestJob(graph.getJobID(), outputs, cluster().requestJobResult(graph.getJobID()));
     }
@@ -285,7 +297,8 @@ final class TestJob {
   /**
    * A job whose actions run at this server.
    *
-   * @param collection jobs of the same name collect into the same queue, as a job does that was started again
+   * @param collection jobs of the same name collect into the same queue, as a job does that was
+   *     started again
    */
   static Builder at(ActionServerProcess server, String collection) {
     return new Builder(server.endpoint(), collection);
@@ -309,7 +322,9 @@ final class TestJob {
 
   /** Waits for the end; throws what the job failed with. */
   List<String> awaitFinished() throws Exception {
-    result.get(DEADLINE_SECONDS, TimeUnit.SECONDS).toJobExecutionResult(getClass().getClassLoader());
+    result
+        .get(DEADLINE_SECONDS, TimeUnit.SECONDS)
+        .toJobExecutionResult(getClass().getClassLoader());
     return outputs();
   }
 
@@ -318,12 +333,16 @@ final class TestJob {
     JobResult ended = result.get(DEADLINE_SECONDS, TimeUnit.SECONDS);
     return ended
         .getSerializedThrowable()
-        .orElseThrow(() -> new AssertionError("the job did not fail: " + ended.getApplicationStatus()))
+        .orElseThrow(
+            () -> new AssertionError("the job did not fail: " + ended.getApplicationStatus()))
         .deserializeError(getClass().getClassLoader());
   }
 
   void awaitOutputs(int atLeast) throws Exception {
-    await(Duration.ofSeconds(DEADLINE_SECONDS), () -> outputs.size() >= atLeast, atLeast + " outputs");
+    await(
+        Duration.ofSeconds(DEADLINE_SECONDS),
+        () -> outputs.size() >= atLeast,
+        atLeast + " outputs");
   }
 
   void await(Duration limit, BooleanSupplier condition, String what) throws Exception {
@@ -332,11 +351,13 @@ final class TestJob {
       if (result.isDone()) {
         result.get().toJobExecutionResult(getClass().getClassLoader());
         if (!condition.getAsBoolean()) {
-          throw new AssertionError("the job ended before: " + what + "; outputs: " + outputs.size());
+          throw new AssertionError(
+              "the job ended before: " + what + "; outputs: " + outputs.size());
         }
       }
       if (System.nanoTime() > deadline) {
-        throw new AssertionError("not within " + limit + ": " + what + "; outputs: " + outputs.size());
+        throw new AssertionError(
+            "not within " + limit + ": " + what + "; outputs: " + outputs.size());
       }
       Thread.sleep(5);
     }
@@ -381,18 +402,26 @@ final class TestJob {
     return path;
   }
 
-  /** Completed checkpoints, savepoints included, with their durations in ms. */
+  /**
+   * Durations of the last completed checkpoints in ms, savepoints included; Flink remembers ten.
+   */
   List<Long> checkpointDurations() throws Exception {
+    return checkpoints().getHistory().getCheckpoints().stream()
+        .filter(checkpoint -> checkpoint.getStatus().isCompleted())
+        .map(AbstractCheckpointStats::getEndToEndDuration)
+        .toList();
+  }
+
+  /** How many checkpoints were completed, savepoints included. */
+  long checkpointCount() throws Exception {
+    return checkpoints().getCounts().getNumberOfCompletedCheckpoints();
+  }
+
+  private CheckpointStatsSnapshot checkpoints() throws Exception {
     return cluster()
         .getExecutionGraph(id)
         .get(DEADLINE_SECONDS, TimeUnit.SECONDS)
-        .getCheckpointStatsSnapshot()
-        .getHistory()
-        .getCheckpoints()
-        .stream()
-        .filter(c -> c.getStatus().isCompleted())
-        .map(c -> c.getEndToEndDuration())
-        .toList();
+        .getCheckpointStatsSnapshot();
   }
 
   void cancel() throws Exception {

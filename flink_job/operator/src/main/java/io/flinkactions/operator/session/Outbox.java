@@ -49,6 +49,8 @@ final class Outbox {
 
   private long sequence;
   private long acknowledged;
+  // Of the worker's frames; 0 once it was said.
+  private long received;
 
   private final ArrayDeque<MessageLite> control = new ArrayDeque<>();
   // Records of Invokes that wait here, and then of those that have gone.
@@ -174,6 +176,14 @@ final class Outbox {
     return ack <= sequence;
   }
 
+  /**
+   * The worker's frames up to this one have arrived. That rides along and makes no frame of its
+   * own: it only lets the worker forget sooner.
+   */
+  synchronized void received(long workerSequence) {
+    received = workerSequence;
+  }
+
   private boolean takeCapacityWanted() {
     boolean wanted = capacityWanted;
     capacityWanted = false;
@@ -189,7 +199,8 @@ final class Outbox {
     if (byeTaken || !invokeMayGo && !hasControl() && bye == null) {
       return null;
     }
-    OperatorFrame.Builder frame = OperatorFrame.newBuilder();
+    OperatorFrame.Builder frame = OperatorFrame.newBuilder().setReceived(received);
+    received = 0;
     int bytes = FRAME_OVERHEAD + takeControl(frame);
     if (invokeMayGo) {
       takeInvokes(frame, bytes);

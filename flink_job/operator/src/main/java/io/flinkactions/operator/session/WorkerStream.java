@@ -349,6 +349,8 @@ final class WorkerStream {
       unappliedBytes.addAndGet(bytes);
       inbox.add(new SessionEvent.FrameReceived(session, frame));
     }
+    // Not before it is in the queue: an interruption must come behind every frame that was claimed.
+    outbox.received(frame.getSequence());
     if (frame.hasDrain()) {
       inbox.add(
           new SessionEvent.Draining(

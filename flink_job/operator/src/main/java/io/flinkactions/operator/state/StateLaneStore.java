@@ -120,6 +120,12 @@ public final class StateLaneStore implements LaneStore {
     return lane;
   }
 
+  /** Run numbers of the inputs that state has for a key, for tests. */
+  Iterable<Long> inputNumbers(String key) throws Exception {
+    backend.setCurrentKey(key);
+    return inputs.keys();
+  }
+
   private static LaneState encode(Lane lane) {
     LaneState.Builder state =
         LaneState.newBuilder().setFirstRunNumber(lane.firstInput().runNumber());

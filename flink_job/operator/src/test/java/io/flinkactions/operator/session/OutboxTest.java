@@ -60,6 +60,18 @@ class OutboxTest {
   }
 
   @Test
+  void what_has_arrived_is_said_once_with_a_frame_that_goes_anyway() {
+    Outbox outbox = new Outbox(1 << 20, 10, PLENTY);
+    outbox.received(7);
+    outbox.received(8);
+    assertThat(outbox.next()).isNull();
+    outbox.queue(invoke(1, 10));
+    assertThat(outbox.next().getReceived()).isEqualTo(8);
+    outbox.queue(invoke(2, 10));
+    assertThat(outbox.next().getReceived()).isZero();
+  }
+
+  @Test
   void a_cancelled_invoke_that_was_not_sent_never_is() {
     Outbox outbox = new Outbox(1 << 20, 1, PLENTY);
     outbox.queue(invoke(1, 10));
