@@ -60,12 +60,16 @@ public final class Invocation {
   }
 
   /** Takes over the counts of an invocation that was restored. */
-  public Invocation restoreCounts(
-      int attempts, int userFailures, int workerDeaths, long retryDueMillis) {
+  public Invocation restoreCounts(int attempts, int userFailures, int workerDeaths) {
     attempt = attempts;
     failures = userFailures;
     deaths = workerDeaths;
-    dueMillis = retryDueMillis;
+    return this;
+  }
+
+  /** Takes over the wait for another attempt of an invocation that was restored; 0: none. */
+  public Invocation restoreWait(long wallClockMillis) {
+    dueMillis = wallClockMillis;
     return this;
   }
 

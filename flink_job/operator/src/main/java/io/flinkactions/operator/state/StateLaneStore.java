@@ -230,8 +230,8 @@ public final class StateLaneStore implements LaneStore {
               sent.getUpstreamEventId());
     }
     return new Invocation(state.getAction(), state.getOrdinal(), state.getHops(), event)
-        .restoreCounts(
-            state.getAttempt(), state.getFailures(), state.getDeaths(), state.getRetryDueMs())
+        .restoreCounts(state.getAttempt(), state.getFailures(), state.getDeaths())
+        .restoreWait(state.getRetryDueMs())
         .restoreLoneDeaths(state.getLoneDeaths())
         .restoreCalls(state.getCallsList());
   }

@@ -41,7 +41,7 @@ class RetriesTest {
     Input input = new Input(0, ByteString.EMPTY, ContentType.JSON, false, 0, null);
     lane.add(input);
     Run run = new Run(input, "n", new byte[16], ByteString.EMPTY, 1);
-    run.add(new Invocation("act", 0, 0, null).restoreCounts(1, failures, 0, dueMillis));
+    run.add(new Invocation("act", 0, 0, null).restoreCounts(1, failures, 0).restoreWait(dueMillis));
     lane.begin(run);
     return lane;
   }
