@@ -27,7 +27,7 @@ from flink_actions.engine.dispatcher import Dispatcher
 from flink_actions.engine.outbox import Outbox
 from flink_actions.engine.plan import compile_plan
 from flink_actions.engine.scope import Scope
-from flink_actions.wire.codec import decode_invocations, encode_outcomes
+from flink_actions.wire.codec import decode_invocations, encode_notes, encode_outcomes
 from flink_actions.wire.v1 import session_pb2
 
 PER_FRAME = 256
@@ -64,10 +64,20 @@ class Bench(Agent):
         await asyncio.sleep(0)
         ctx.send_event(OutputEvent(output={"id": attributes["id"], "text": attributes["text"], "score": 0.5}))
 
+    @action("durable")
+    async def durable(self, event: Event, ctx: RunnerContext) -> None:
+        attributes = event.attributes
+        score = await ctx.durable_execute_async(_score, attributes["id"])
+        ctx.send_event(OutputEvent(output={"id": attributes["id"], "text": attributes["text"], "score": score}))
+
     @action("thread")
     def thread(self, event: Event, ctx: RunnerContext) -> None:
         attributes = event.attributes
         ctx.send_event(OutputEvent(output={"id": attributes["id"], "text": attributes["text"], "score": 0.5}))
+
+
+async def _score(name: str) -> float:
+    return 0.5
 
 
 def _payload(number: int) -> bytes:
@@ -151,12 +161,16 @@ async def _window(
     while spent < seconds:
         frames = [job.frame() for _ in range(2)]
         answers: list[bytes] = []
+        spoken: list[bytes] = []
         began = time.process_time()
         for frame in frames:
             dispatcher.submit(decode_invocations(session_pb2.OperatorFrame.FromString(frame)), scope, _ignore)
         while scope.open_count or len(outbox):
             await woken.wait()
             woken.clear()
+            notes = outbox.drain_notes()
+            if notes:
+                spoken += [frame.SerializeToString() for frame in encode_notes(notes, MAX_FRAME_BYTES)]
             answers += [answer.SerializeToString() for answer in encode_outcomes(outbox.drain(), MAX_FRAME_BYTES)]
         spent += time.process_time() - began
         answered = sum(job.on_answer(answer) for answer in answers)
@@ -175,7 +189,8 @@ CASES: dict[str, Callable[[], Job]] = {
     "two short-term values read, written": lambda: Job(2, "memory", has_memory=True),
     "the same beside 100 kB of memory": lambda: Job(2, "memory", memory_bytes=100_000),
     "suspends once": lambda: Job(3, "waits"),
-    "def action": lambda: Job(4, "thread"),
+    "one durable call": lambda: Job(4, "durable"),
+    "def action": lambda: Job(5, "thread"),
 }
 
 

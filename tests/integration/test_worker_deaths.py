@@ -50,7 +50,8 @@ async def test_an_action_that_aborts_takes_its_worker_and_nobody_else() -> None:
             (dead,) = [worker for worker in state.workers if worker.state == DEAD]
             assert dead.exit_reason == "signal 6 (SIGABRT)"
             assert dead.incarnation == victim.welcome.incarnation
-            assert not dead.suspects_known
+            assert dead.suspects_known
+            assert len(dead.suspects) == 1
             await neighbour.until(lambda: waiting.handle in neighbour.results)
             entries = await directory.serving(2)
             restarted = next(entry for entry in entries if entry.worker == victim.welcome.worker)
@@ -59,6 +60,63 @@ async def test_an_action_that_aborts_takes_its_worker_and_nobody_else() -> None:
             async with SessionClient(worker_target(server.address, restarted), victim.start) as again:
                 (result,) = await again.run([invoke(victim.start, action(again, "echo"), "again")])
                 assert result.output == "again"
+
+
+async def dead_worker(server: RunningServer) -> directory_pb2.WorkerEntry:
+    async with server.directory() as directory:
+        state = await directory.until(lambda state: any(worker.state == DEAD for worker in state.workers))
+    (dead,) = [worker for worker in state.workers if worker.state == DEAD]
+    return dead
+
+
+@pytest.mark.parametrize("name", ["abort", "exit_quietly", "abort_after_a_wait", "abort_in_thread"])
+async def test_the_invocation_that_killed_its_worker_is_told_from_a_thousand_others(
+    server: RunningServer, name: str
+) -> None:
+    start = Start("behaviours")
+    async with await server.session(start) as session:
+        others = [invoke(start, action(session, "wait"), 60.0) for _ in range(1000)]
+        threads = [invoke(start, action(session, "block_in_thread"), 5.0) for _ in range(10)]
+        culprit = invoke(start, action(session, name))
+        for begin in range(0, 1000, 200):
+            await session.send_invokes(others[begin : begin + 200])
+        await session.send_invokes(threads)
+        await session.until(lambda: session._acked == 6)
+        await session.send_invokes([*(invoke(start, action(session, "echo")) for _ in range(50)), culprit])
+        await session.until_end()
+    dead = await dead_worker(server)
+    assert dead.suspects_known
+    assert culprit.invocation_id in dead.suspects
+    # Nothing tells which thread ended the process, unless it is a crash.
+    assert set(dead.suspects) <= {one.invocation_id for one in [culprit, *threads]}
+    if name != "exit_quietly":
+        assert len(dead.suspects) == 1
+        place = r"behaviours\.py:\d+ in abort" if name != "exit_quietly" else ""
+        server.until_logged(rf"died: signal 6 \(SIGABRT\), at .*{place}")
+
+
+@pytest.mark.parametrize("name", ["abort_in_child_task", "abort_in_foreign_thread", "wait"])
+async def test_where_nobody_can_tell_who_killed_a_worker_nobody_is_named(server: RunningServer, name: str) -> None:
+    start = Start("behaviours")
+    async with await server.session(start) as session:
+        innocent = invoke(start, action(session, "block_in_thread"), 5.0)
+        await session.send_invokes([innocent, invoke(start, action(session, name), 60.0)])
+        if name == "wait":
+            await session.until(lambda: session._acked == 1)
+            (pid,) = server.worker_pids()
+            # As the kernel does when memory runs out.
+            os.kill(pid, signal.SIGKILL)
+        await session.until_end()
+    dead = await dead_worker(server)
+    assert not dead.suspects_known
+    assert not dead.suspects
+
+
+async def test_an_id_of_any_length_does_no_harm(server: RunningServer) -> None:
+    start = Start("behaviours")
+    async with await server.session(start) as session:
+        odd = [invoke(start, action(session, "echo"), 1, invocation_id=bytes(n)) for n in (0, 3, 15, 17, 400)]
+        await session.run(odd)
 
 
 async def test_a_death_is_announced_within_milliseconds_to_whoever_watches(server: RunningServer) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import sys
 import typing
+import weakref
 from collections.abc import Callable, Mapping, Sequence
+from types import CodeType
 from typing import Any
 
 from flink_actions.engine.failures import message_of, name_of
@@ -13,6 +15,10 @@ from flink_actions.engine.identity import arguments_digest
 from flink_actions.engine.invocation import CallFailure
 from flink_actions.sdk import values
 from flink_actions.sdk.errors import DurableCallError, NotEncodableError, TerminalError
+
+# Resolving an annotation takes longer than all the rest of a call. By code, not by function: a closure is another one
+# each time, and must not be held here.
+_declared_values: weakref.WeakKeyDictionary[CodeType, Any] = weakref.WeakKeyDictionary()
 
 
 def function_id_of(function: Callable[..., Any]) -> str:
@@ -62,6 +68,15 @@ def declared_value(function: Callable[..., Any]) -> Any:
     declared = annotations["return"]
     if isinstance(declared, type):
         return declared
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return _resolved(function)
+    if code not in _declared_values:
+        _declared_values[code] = _resolved(function)
+    return _declared_values[code]
+
+
+def _resolved(function: Any) -> Any:
     try:
         return typing.get_type_hints(getattr(function, "__func__", function)).get("return")
     except Exception:  # an annotation that only a type checker can resolve

@@ -48,7 +48,8 @@ from flink_actions.engine.mirrors import Mirrors, VersionMint
 from flink_actions.engine.plan import Plan
 from flink_actions.engine.resources import ResourceRegistry
 from flink_actions.engine.scope import ActionState, Scope
-from flink_actions.engine.stepping import cancelling_of, one_turn, rest_of
+from flink_actions.engine.step_slots import NOTHING, StepSlots, show
+from flink_actions.engine.stepping import all_of, cancelling_of, one_turn, rest_of
 from flink_actions.engine.task_paths import TaskNumbering, running_task
 from flink_actions.engine.thread_runner import ThreadRunner
 
@@ -109,6 +110,7 @@ class Dispatcher:
         random_bytes: Source of memory versions.
         clock: Seconds, read in the pool's threads to tell whether a `def` action blocks. The event loop's own time is
             not for them: uvloop keeps it still between its turns.
+        slots: Where to show what is stepped; somewhere in this process if not given.
     """
 
     def __init__(
@@ -117,13 +119,16 @@ class Dispatcher:
         *,
         random_bytes: Callable[[int], bytes] = os.urandom,
         clock: Callable[[], float] = time.monotonic,
+        slots: StepSlots | None = None,
     ) -> None:
         self._settings = settings or EngineSettings()
+        slots = slots or StepSlots(self._settings.threads)
+        self._slot = slots.loop
         self._loop = asyncio.get_running_loop()
         self._mint = VersionMint(random_bytes)
         self._base_context = contextvars.copy_context()
         self._threads = ThreadRunner(
-            self._settings.threads, self._loop, clock, self._base_context, self._on_thread_ended
+            self._settings.threads, self._loop, clock, self._base_context, self._on_thread_ended, slots
         )
         self._mirrors: dict[tuple[str, str], Mirrors] = {}
         self._kept: dict[tuple[str, str], KeptWork] = {}
@@ -294,7 +299,7 @@ class Dispatcher:
                 # From here on this task is the attempt's.
                 attempt.task = me
                 self._take_lead()
-                await self._attend(attempt, rest_of(coroutine, context, awaited))
+                await self._attend(attempt, rest_of(coroutine, context, awaited, self._slot, attempt.invocation_id))
                 return
             if cancelling_of(me)():
                 # An action has cancelled the task it was in, and then returned: the next one must not meet that.
@@ -319,6 +324,7 @@ class Dispatcher:
         try:
             return self._step_until_suspended(batch, me, succeeded)
         finally:
+            show(self._slot, 0, NOTHING)
             self._numbering.stepping = None
             # All at once: handing each over by itself costs as much as a small action.
             if succeeded:
@@ -331,7 +337,7 @@ class Dispatcher:
         open_, actions, settle = scope.open, scope.actions, scope.settle
         older_calls = scope.kept.calls_of_ended_starts if scope.kept is not None else None
         running, mint, base_context = self._running, self._mint, self._base_context
-        numbering = self._numbering
+        numbering, slot = self._numbering, self._slot
         is_cancelling = cancelling_of(me)
         for invocation in batch.rest:
             handle = invocation.handle
@@ -364,6 +370,7 @@ class Dispatcher:
                 continue
             context = base_context.copy()
             numbering.stepping = ctx
+            show(slot, 0, invocation.invocation_id)
             try:
                 # Apart from the step: a StopIteration that is raised here says nothing of success.
                 coroutine = state.function(state.event_of(invocation), ctx)
@@ -430,7 +437,9 @@ class Dispatcher:
         attempt.unbegun = coroutine
         context = self._base_context.copy()
         context.run(running_task.set, ctx)
-        attempt.task = self._new_task(self._attend(attempt, coroutine), context)
+        attempt.task = self._new_task(
+            self._attend(attempt, all_of(coroutine, self._slot, attempt.invocation_id)), context
+        )
 
     async def _attend(self, attempt: Attempt, coroutine: Any) -> None:
         """See a coroutine to its end in this task."""

@@ -16,6 +16,7 @@ from contextvars import Context
 from typing import Any
 
 from flink_actions.engine.attempt import Attempt
+from flink_actions.engine.step_slots import NOTHING, SOMETHING, StepSlots, show
 from flink_actions.engine.task_paths import running_task
 from flink_actions.engine.threads import ThreadPool
 
@@ -35,6 +36,7 @@ class ThreadRunner:
         clock: Seconds, read in the threads.
         context: What each action's context variables are copied from.
         on_ended: Called on the loop's thread when an action has returned (None) or raised.
+        slots: Where the threads show what they run.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class ThreadRunner:
         clock: Callable[[], float],
         context: Context,
         on_ended: Callable[[Attempt, BaseException | None], None],
+        slots: StepSlots,
     ) -> None:
         self._size = size
         self._pool = ThreadPool(size, "action")
@@ -51,6 +54,7 @@ class ThreadRunner:
         self._clock = clock
         self._context = context
         self._on_ended = on_ended
+        self._slots = slots
         self.overrun = 0
 
     def run(self, attempts: Sequence[Attempt]) -> None:
@@ -66,10 +70,13 @@ class ThreadRunner:
 
         def work() -> None:
             value, error = None, None
+            slot = self._slots.of_thread()
+            show(slot, 0, SOMETHING)
             try:
                 value = function()
             except BaseException as raised:
                 error = raised
+            show(slot, 0, NOTHING)
             try:
                 self._loop.call_soon_threadsafe(end, value, error)
             except RuntimeError:
@@ -114,16 +121,19 @@ class ThreadRunner:
     def _work(self, attempts: Sequence[Attempt]) -> None:
         """A job of the pool, in its thread: run attempts one after the other."""
         done: Done = []
+        slot = self._slots.of_thread()
         began = self._clock()
         for attempt in attempts:
             # Said before it is asked: whoever gives the attempt up sees the one or is seen by the other.
             attempt.thread_began = True
+            show(slot, 0, attempt.invocation_id)
             # Settled: cancelled while it was queued.
             done.append((attempt, None if attempt.is_settled else self._call(attempt)))
             if self._clock() - began > _BLOCKING_SECONDS:
                 # The rest must not wait behind an action that blocks.
                 self._queue_apart(attempts[len(done) :])
                 break
+        show(slot, 0, NOTHING)
         seconds_each = (self._clock() - began) / len(done)
         try:
             self._loop.call_soon_threadsafe(self._on_done, done, seconds_each > _BLOCKING_SECONDS)

@@ -33,12 +33,14 @@ LONGEST_LINE = 16 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Start:
-    """To the worker, first: what to load and where to listen."""
+    """To the worker, first: what to load and where to listen; and the files of its black box, inherited."""
 
     worker: str
     incarnation: bytes
     listen: str
     settings: str
+    slots_fd: int = -1
+    report_fd: int = -1
 
 
 @dataclass(frozen=True)

@@ -225,8 +225,9 @@ class Crew:
     async def _on_exit(self, worker: WorkerProcess) -> None:
         """Tell the jobs; what else there is to do comes after."""
         del self.alive[worker.name]
+        worker.status = replace(worker.status, exit_reason=worker.exit_reason(), suspects=worker.last_steps())
         if not self._left_as_told(worker):
-            dead = replace(worker.status, state=directory_pb2.WorkerEntry.DEAD, exit_reason=worker.exit_reason())
+            dead = replace(worker.status, state=directory_pb2.WorkerEntry.DEAD)
             self._owner.on_death(self, dead)
         await self._owner.on_change()
 
@@ -239,7 +240,9 @@ class Crew:
             return
         reason = worker.exit_reason()
         if not self._is_killed:
-            _log.error("worker %s (pid %d) died: %s", worker.name, worker.pid, reason)
+            place = worker.status.suspects.place
+            where = f", at {place}" if place else ""
+            _log.error("worker %s (pid %d) died: %s%s", worker.name, worker.pid, reason, where)
         if not self.is_ready:
             targets = ", ".join(self._settings.targets)
             self._settle(StartError(f"worker {worker.name} died while it loaded {targets}: {reason}"))

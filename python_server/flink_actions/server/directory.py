@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import grpc.aio
 
+from flink_actions.server.black_box import NO_SUSPECTS, Suspects
 from flink_actions.server.control import AgentOffer
 from flink_actions.server.protocol import PROTOCOL_MAX, PROTOCOL_MIN, SERVER_VERSION
 from flink_actions.wire.v1 import directory_pb2, directory_pb2_grpc, plan_pb2
@@ -48,6 +49,7 @@ class WorkerStatus:
     generation: bytes = b""
     address: str = ""
     exit_reason: str = ""
+    suspects: Suspects = NO_SUSPECTS
 
     def to_wire(self) -> directory_pb2.WorkerEntry:
         """As jobs see it."""
@@ -59,6 +61,8 @@ class WorkerStatus:
             state=self.state,
             role=directory_pb2.WorkerEntry.REGULAR,
             exit_reason=self.exit_reason,
+            suspects=self.suspects.ids,
+            suspects_known=self.suspects.are_known,
         )
 
 

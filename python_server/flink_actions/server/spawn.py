@@ -13,6 +13,7 @@ import sys
 from dataclasses import dataclass
 
 from flink_actions.server import control
+from flink_actions.server.black_box import BlackBox
 from flink_actions.server.config import ServerSettings
 
 __all__ = ["SpawnedWorker", "spawn_crew", "spawn_worker"]
@@ -28,6 +29,7 @@ class SpawnedWorker:
     incarnation: bytes
     process: subprocess.Popen[bytes]
     control_socket: socket.socket
+    black_box: BlackBox
 
 
 def spawn_crew(settings: ServerSettings) -> list[SpawnedWorker]:
@@ -38,20 +40,24 @@ def spawn_crew(settings: ServerSettings) -> list[SpawnedWorker]:
 def spawn_worker(worker: str, settings: ServerSettings) -> SpawnedWorker:
     """Start the process for the slot `worker` ("w0", "w1", ...)."""
     incarnation = os.urandom(16)
+    black_box = BlackBox(settings.threads)
+    slots_fd, report_fd = black_box.fds
     start = control.Start(
         worker=worker,
         incarnation=incarnation,
         listen=str(settings.address.of_worker(worker, incarnation)),
         settings=settings.to_json(),
+        slots_fd=slots_fd,
+        report_fd=report_fd,
     )
     ours, theirs = socket.socketpair()
     with theirs:
         process = subprocess.Popen(
             [sys.executable, "-c", _ENTRY, str(theirs.fileno())],
-            pass_fds=(theirs.fileno(),),
+            pass_fds=(theirs.fileno(), slots_fd, report_fd),
             stdin=subprocess.DEVNULL,
             # Ctrl-C in a terminal goes to the supervisor alone, which drains; a worker that dies of it could not.
             start_new_session=True,
         )
     ours.sendall(control.encode(start))
-    return SpawnedWorker(worker, incarnation, process, ours)
+    return SpawnedWorker(worker, incarnation, process, ours, black_box)

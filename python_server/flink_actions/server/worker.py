@@ -20,9 +20,11 @@ import grpc.aio
 
 from flink_actions.engine.dispatcher import Dispatcher, EngineSettings
 from flink_actions.engine.loading import LoadedAgents, load_agents
+from flink_actions.engine.step_slots import StepSlots
 from flink_actions.sdk.errors import AgentLoadError
 from flink_actions.server import control
 from flink_actions.server.address import Address, TcpAddress, UnixAddress, parse_address
+from flink_actions.server.black_box import map_slots, report_crashes_to
 from flink_actions.server.config import ServerSettings
 from flink_actions.server.errors import StartError
 from flink_actions.server.health import SERVICE_NAME as HEALTH_SERVICE
@@ -55,6 +57,7 @@ def main(control_fd: int) -> None:
     start = _read_start(supervisor)
     settings = ServerSettings.from_json(start.settings)
     set_up_logging(settings, f"worker {start.worker}")
+    report_crashes_to(start.report_fd)
     try:
         loaded = load_agents(settings.targets)
     except AgentLoadError as error:
@@ -126,7 +129,8 @@ async def _serve(
             kept_bytes=settings.kept_work_bytes,
             kept_seconds=settings.kept_work_seconds,
             config=settings.config,
-        )
+        ),
+        slots=StepSlots(settings.threads, map_slots(start.slots_fd)),
     )
     identity = WorkerIdentity(start.worker, start.incarnation, admitted.generation)
     sessions = Sessions(identity, offers, dispatcher, settings, lag)

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from flink_actions.server import control
+from flink_actions.server.black_box import Suspects
 from flink_actions.server.directory import WorkerStatus
 from flink_actions.server.spawn import SpawnedWorker
 from flink_actions.wire.v1 import directory_pb2
@@ -100,6 +101,14 @@ class WorkerProcess:
         if code is None or code >= 0:
             return f"exit code {code}"
         return f"signal {-code} ({signal.Signals(-code).name})"
+
+    def last_steps(self) -> Suspects:
+        """What it was doing when it ended; to be asked once, after the end."""
+        code = self.exit_code
+        try:
+            return Suspects() if code is None else self._spawned.black_box.read(code)
+        finally:
+            self._spawned.black_box.close()
 
     def remove_socket_file(self) -> None:
         """A worker that was killed could not do it itself; nobody else ever listens under its incarnation's name."""

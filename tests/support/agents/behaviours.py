@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,34 @@ class Behaviours(Agent):
     @action(ON_INPUT)
     async def abort(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
         os.abort()
+
+    @action(ON_INPUT)
+    async def abort_after_a_wait(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
+        await asyncio.sleep(0.1)
+        os.abort()
+
+    @action(ON_INPUT)
+    def abort_in_thread(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
+        time.sleep(0.1)
+        os.abort()
+
+    @action(ON_INPUT)
+    async def abort_in_child_task(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
+        async def child() -> None:
+            await asyncio.sleep(0.1)
+            os.abort()
+
+        await asyncio.gather(child())
+
+    @action(ON_INPUT)
+    async def abort_in_foreign_thread(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
+        threading.Thread(target=os.abort).start()
+        await asyncio.sleep(60)
+
+    @action(ON_INPUT)
+    def block_in_thread(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
+        time.sleep(event.input)
+        ctx.send_event(OutputEvent(output="blocked"))
 
     @action(ON_INPUT)
     async def exit_quietly(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
