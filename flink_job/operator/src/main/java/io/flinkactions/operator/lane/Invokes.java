@@ -94,6 +94,7 @@ public final class Invokes {
   /** Nothing is sent any more: what is sent after the snapshot of a stop would be done twice. */
   public void freeze() {
     isFrozen = true;
+    sessions.openSessions().forEach(WorkerSession::dropQueued);
   }
 
   /** What invocations are told of event time. */
@@ -174,7 +175,7 @@ public final class Invokes {
     try {
       Invoke invoke = invoke(lane, action);
       session.queue(invoke, followingCalls);
-      lane.claim().hold(session, lane.memoryVersion());
+      lane.claim().hold(session.token(), lane.memoryVersion());
     } catch (SessionException.MessageTooLarge e) {
       giveBack(lane);
       failures.onFailure(
@@ -312,7 +313,8 @@ public final class Invokes {
     ByteString version = lane.memoryVersion();
     invoke.setMemoryVersion(version);
     // What expires in state does not expire in a mirror, so then nothing is left to the mirror.
-    MemoryForm form = memoryExpires ? MemoryForm.FULL : lane.claim().formFor(session, version);
+    MemoryForm form =
+        memoryExpires ? MemoryForm.FULL : lane.claim().formFor(session.token(), version);
     invoke.setMemoryForm(form);
     if (form == MemoryForm.DELTA) {
       invoke.setMemoryFrom(lane.claim().version()).setClearSensory(true);

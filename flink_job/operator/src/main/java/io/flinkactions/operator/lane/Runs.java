@@ -282,7 +282,7 @@ public final class Runs {
           lane.key(), result.paths(), result.values(), result.shortTermFrom(), result.changesTo());
     }
     lane.setMemoryVersion(result.memoryVersion());
-    lane.claim().hold(session, result.memoryVersion());
+    lane.claim().hold(session.token(), result.memoryVersion());
   }
 
   private void addTriggered(AgentPlan plan, Run run, Invocation sender, ResultsCursor result) {

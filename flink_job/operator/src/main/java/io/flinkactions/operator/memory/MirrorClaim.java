@@ -6,9 +6,10 @@ import io.flinkactions.wire.v1.MemoryForm;
 /**
  * What the operator believes a worker to hold of one key's memory.
  *
- * <p>One session at a time: the one that was sent or computed the last version. A claim may be
- * wrong (a worker drops what it likes); then the worker asks, gets the whole memory, and nothing
- * was lost but a round trip. Mailbox thread only.
+ * <p>One session at a time: the one that was sent or computed the last version. It is remembered by
+ * a token, because a lane may lie idle long after a session has ended. A claim may be wrong (a
+ * worker drops what it likes); then the worker asks, gets the whole memory, and nothing was lost
+ * but a round trip. Mailbox thread only.
  */
 public final class MirrorClaim {
 

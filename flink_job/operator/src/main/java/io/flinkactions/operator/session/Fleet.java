@@ -69,6 +69,8 @@ final class Fleet {
   /** What this side has with one incarnation of one worker. */
   private static final class Link {
     final ByteString incarnation;
+    // Its parent, whose word about its death counts, and nobody else's.
+    ByteString supervisor;
     WorkerEntry entry;
     String address;
     boolean isListed = true;
@@ -80,7 +82,7 @@ final class Fleet {
     boolean wasWelcomed;
 
     WorkerSession interrupted;
-    long lostAt;
+    long giveUpAt;
 
     // Set once the worker is known to be dead, while its last frames are waited for.
     Death death;
@@ -103,7 +105,6 @@ final class Fleet {
   private final Map<ByteString, Link> links = new LinkedHashMap<>();
   // Streams that run or end; all of them are to be closed in the end.
   private final Set<WorkerStream> streams = new HashSet<>();
-  private ByteString supervisor = ByteString.EMPTY;
   private DirectoryState directory = DirectoryState.getDefaultInstance();
   private String lastError = "nothing was tried yet";
   private Throwable lastCause;
@@ -249,8 +250,6 @@ final class Fleet {
                   + ". Upgrade the older of the two"));
       return;
     }
-    boolean isSameSupervisor = state.getSupervisorId().equals(supervisor);
-    supervisor = state.getSupervisorId();
     directory = state;
     Set<ByteString> listed = new HashSet<>();
     for (WorkerEntry entry : state.getWorkersList()) {
@@ -259,7 +258,7 @@ final class Fleet {
     }
     for (Link link : List.copyOf(links.values())) {
       if (!listed.contains(link.incarnation)) {
-        onMissing(link, isSameSupervisor);
+        onMissing(link);
       }
     }
     publish();
@@ -283,6 +282,7 @@ final class Fleet {
       links.put(link.incarnation, link);
     }
     link.entry = entry;
+    link.supervisor = directory.getSupervisorId();
     link.isListed = true;
     if (!entry.getAddress().isEmpty()) {
       link.address = Channels.resolve(entry.getAddress(), attributes);
@@ -293,8 +293,8 @@ final class Fleet {
     connectIfWanted(link);
   }
 
-  private void onMissing(Link link, boolean isSameSupervisor) {
-    if (isSameSupervisor) {
+  private void onMissing(Link link) {
+    if (link.supervisor.equals(directory.getSupervisorId())) {
       die(link, new Death("its supervisor lists it no more", false, Set.of()));
       return;
     }
@@ -467,7 +467,7 @@ final class Fleet {
       counters.interruptions.increment();
       note("the session with " + session.worker() + " at " + stream.address(), status);
       link.interrupted = session;
-      link.lostAt =
+      link.giveUpAt =
           System.nanoTime()
               + TimeUnit.MILLISECONDS.toNanos(session.lingerMillis())
               + settings.grace().toNanos();
@@ -587,6 +587,7 @@ final class Fleet {
         () -> {
           link.phase = Phase.IDLE;
           connectIfWanted(link);
+          publish();
         });
   }
 
@@ -655,7 +656,7 @@ final class Fleet {
     for (Link link : List.copyOf(links.values())) {
       if (link.phase == Phase.OPEN && link.death == null) {
         pingOrGiveUp(link, now);
-      } else if (link.interrupted != null && now - link.lostAt >= 0) {
+      } else if (link.interrupted != null && now - link.giveUpAt >= 0) {
         giveUp(link);
       }
     }
@@ -678,6 +679,14 @@ final class Fleet {
   private void giveUp(Link link) {
     WorkerSession lost = link.interrupted;
     link.interrupted = null;
+    // Before the end is told, so that nobody is left to wait for a worker that is forgotten.
+    if (link.isListed) {
+      // An attempt that is under way would resume what was given up; the stream knows better, by
+      // `settle`.
+      connectIfWanted(link);
+    } else {
+      forget(link);
+    }
     end(
         lost,
         new Death(
@@ -689,13 +698,7 @@ final class Fleet {
             false,
             Set.of()),
         false);
-    if (link.isListed) {
-      // An attempt that is under way would resume what was given up; the stream knows better, by
-      // `settle`.
-      connectIfWanted(link);
-    } else {
-      forget(link);
-    }
+    publish();
   }
 
   private void nowAlone(long now) {

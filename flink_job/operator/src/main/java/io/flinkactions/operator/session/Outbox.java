@@ -62,6 +62,7 @@ final class Outbox {
   private Pong pong;
   private Bye bye;
   private boolean byeTaken;
+  private boolean isStreamOver;
 
   Outbox(int maxFrameBytes, int frameWindow, Credit credit) {
     this.maxFrameBytes = maxFrameBytes;
@@ -95,12 +96,15 @@ final class Outbox {
     if (bye != null) {
       return;
     }
+    open++;
+    if (isStreamOver) {
+      return;
+    }
     if (!following.isEmpty()) {
       callsOfQueued.put(invoke.getHandle(), following);
     }
     invokes.add(invoke);
     queuedBytes += invoke.getSerializedSize();
-    open++;
   }
 
   /** True if that makes room for someone who had found none. */
@@ -153,12 +157,23 @@ final class Outbox {
   /** Nothing follows it; Invokes that were not sent are dropped. */
   synchronized void bye(Bye.Reason reason, String message) {
     bye = Bye.newBuilder().setReason(reason).setMessage(message).build();
+    dropInvokes();
+  }
+
+  /** Invokes that were not sent never are. They stay open, as they are for the operator. */
+  synchronized void dropInvokes() {
     invokes.clear();
+    callsOfQueued.clear();
     queuedBytes = 0;
   }
 
-  synchronized boolean isByeTaken() {
-    return byeTaken;
+  /** The stream is over: nothing is sent any more, and nothing need be kept. */
+  synchronized void streamIsOver() {
+    isStreamOver = true;
+    dropInvokes();
+    control.clear();
+    followingCalls.clear();
+    forgetKeys.clear();
   }
 
   /** Grants are totals. True if that makes room for someone who had found none. */

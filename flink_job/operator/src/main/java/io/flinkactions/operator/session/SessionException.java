@@ -143,9 +143,10 @@ public abstract sealed class SessionException extends RuntimeException {
               + key
               + " takes "
               + bytes
-              + " bytes on the wire; worker and job agreed on at most "
+              + " bytes on the wire; its worker takes at most "
               + limit
-              + ". Send less in one event, or raise max-frame-bytes on both sides",
+              + ". Send less in one event or keep less in memory, or raise the server's"
+              + " --max-frame-bytes",
           null);
     }
   }

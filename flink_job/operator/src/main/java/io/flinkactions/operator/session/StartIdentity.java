@@ -139,13 +139,17 @@ public final class StartIdentity {
   }
 
   /**
-   * Raises the epoch above one that a worker knows; false if this start may not do that any more.
+   * Makes the epoch higher than one that a worker knows, if it is not yet: another worker may have
+   * said so first. False if this start may not do that any more.
    */
   synchronized boolean raiseEpochAbove(long known) {
+    if (epoch > known) {
+      return true;
+    }
     if (wasWelcomed) {
       return false;
     }
-    epoch = Math.max(epoch, known + 1);
+    epoch = known + 1;
     return true;
   }
 

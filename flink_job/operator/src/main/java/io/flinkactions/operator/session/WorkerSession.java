@@ -22,6 +22,7 @@ public final class WorkerSession {
   private final Welcomed welcomed;
   private final Outbox outbox;
   private final long workerHash;
+  private final Object token = new Object();
 
   private boolean isOpen = true;
   private long lastAppliedSequence;
@@ -130,6 +131,11 @@ public final class WorkerSession {
     outbox.cancel(handles, reason);
   }
 
+  /** What was queued and not sent is not sent any more. It stays open. */
+  public void dropQueued() {
+    outbox.dropInvokes();
+  }
+
   /** Acknowledges call records. */
   public void callsRecorded(CallsRecorded recorded) {
     outbox.callsRecorded(recorded);
@@ -161,6 +167,13 @@ public final class WorkerSession {
   /** Number of the last frame that was applied: the cut of a snapshot taken now. 0: none yet. */
   public long lastAppliedSequence() {
     return lastAppliedSequence;
+  }
+
+  /**
+   * Stands for this session where something that lives longer is to remember it: it holds nothing.
+   */
+  public Object token() {
+    return token;
   }
 
   @Override

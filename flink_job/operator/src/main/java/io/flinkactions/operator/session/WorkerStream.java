@@ -32,11 +32,12 @@ import java.util.concurrent.atomic.AtomicLong;
  *
  * <p>Reading goes on while fewer than {@link #MAX_UNAPPLIED_BYTES} wait to be applied: enough that
  * acknowledgements and Pongs, which stand in line behind the results, get through while a slow sink
- * holds the operator up, and a bound on what it may cost.
+ * holds the operator up, and a bound on what it may cost: that, and {@link #FRAMES_READ_AHEAD}
+ * frames, which were asked for before.
  */
 final class WorkerStream {
   private static final int MAX_UNAPPLIED_BYTES = 16 << 20;
-  private static final int FRAMES_READ_AHEAD = 16;
+  private static final int FRAMES_READ_AHEAD = 2;
   private static final int READY_THRESHOLD_BYTES = 1 << 20;
   private static final int DEFAULT_MAX_FRAME_BYTES = 4 << 20;
   private static final int SMALLEST_MAX_FRAME_BYTES = 4096;
@@ -78,6 +79,8 @@ final class WorkerStream {
   private volatile long pingSentAt = System.nanoTime();
   private volatile long pingId;
   private volatile boolean isPongDue;
+  // The fleet's thread. When the first Ping that is not answered went, or reading went on.
+  private long silentSince;
 
   WorkerStream(Fleet fleet, String address, ByteString incarnation, WorkerSession resumes) {
     this.fleet = fleet;
@@ -185,21 +188,21 @@ final class WorkerStream {
    * in nanoseconds.
    */
   long pingOrSilence(long now, long interval) {
-    if (isPongDue) {
-      // A Pong stands behind frames that are not read while too much waits to be applied: then
-      // silence means nothing.
-      if (unrequested.get() > 0) {
-        pingSentAt = now;
-      }
-      return now - pingSentAt;
+    // A Pong stands behind frames that are not read while too much waits to be applied: then
+    // silence means nothing. The worker, whose Invokes may be held up by that as well, goes on to
+    // hear that this side lives.
+    boolean isHeldUp = unrequested.get() > 0;
+    boolean isAnswered = !isPongDue;
+    if (isAnswered || isHeldUp) {
+      silentSince = now;
     }
-    if (now - pingSentAt >= interval) {
+    if ((isAnswered || isHeldUp) && now - pingSentAt >= interval) {
       pingSentAt = now;
       isPongDue = true;
       session.outbox().ping(++pingId);
       pump();
     }
-    return 0;
+    return now - silentSince;
   }
 
   // ---- the mailbox thread ----
@@ -248,6 +251,9 @@ final class WorkerStream {
     @Override
     public void onClose(Status status, Metadata trailers) {
       isOver = true;
+      if (session != null) {
+        session.outbox().streamIsOver();
+      }
       fleet.streamIsOver(WorkerStream.this, status);
     }
   }

@@ -12,8 +12,12 @@ import io.flinkactions.operator.session.SessionEvent.Welcomed;
 import io.flinkactions.wire.v1.Bye;
 import io.flinkactions.wire.v1.Generation;
 import io.flinkactions.wire.v1.Invoke;
+import io.flinkactions.wire.v1.OperatorFrame;
+import io.flinkactions.wire.v1.Progress;
+import io.flinkactions.wire.v1.Reject;
 import io.flinkactions.wire.v1.Welcome;
 import io.flinkactions.wire.v1.WorkerEntry;
+import io.flinkactions.wire.v1.WorkerFrame;
 import java.time.Duration;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -175,6 +179,41 @@ class LostStreamsTest {
   }
 
   @Test
+  void a_worker_whose_frames_are_not_read_hears_that_this_side_lives_and_is_not_taken_for_dead()
+      throws Exception {
+    ScriptedWorker worker = server.worker("w0");
+    SessionSettings settings =
+        Subtask.settings(server.endpoint()).withPing(Duration.ofMillis(50), Duration.ofMillis(400));
+    try (Subtask subtask = new Subtask(settings, Subtask.identity().build())) {
+      WorkerSession session = subtask.welcomed();
+      Peer peer = worker.peer();
+      // More than is read ahead of what is applied; a Pong would stand behind it.
+      ByteString megabyte = ByteString.copyFrom(new byte[1_000_000]);
+      int frames = 40;
+      for (int i = 0; i < frames; i++) {
+        peer.send(WorkerFrame.newBuilder().addProgress(Progress.newBuilder().setPayload(megabyte)));
+      }
+      SessionCounters counters = subtask.sessions.counters();
+      for (long before = -1; before != counters.framesReceived(); Thread.sleep(100)) {
+        before = counters.framesReceived();
+      }
+      // Far longer than the Ping's timeout.
+      long last = 0;
+      for (long end = System.nanoTime() + 1_500_000_000L; System.nanoTime() < end; ) {
+        OperatorFrame frame = peer.anyFrame();
+        assertThat(frame).as("a Ping").isNotNull();
+        last = Math.max(last, frame.getPing().getId());
+      }
+      assertThat(last).isGreaterThan(10);
+      for (int i = 1; i <= frames; i++) {
+        session.applied(subtask.next(FrameReceived.class).frame());
+      }
+      // Once everything is read, silence means what it always does.
+      assertThat(subtask.next(Interrupted.class).cause()).contains("no Pong");
+    }
+  }
+
+  @Test
   void a_replaced_supervisor_whose_workers_do_not_answer_any_more_means_they_are_dead()
       throws Exception {
     ScriptedWorker worker = server.worker("w0");
@@ -191,6 +230,40 @@ class LostStreamsTest {
       Ended ended = subtask.next(Ended.class);
       assertThat(ended.workerIsDead()).isTrue();
       assertThat(ended.cause()).contains("nothing listens");
+    }
+  }
+
+  @Test
+  void only_its_own_supervisor_can_list_a_worker_no_more() throws Exception {
+    ScriptedWorker worker = server.worker("w0");
+    worker.welcomesWith(Welcome.newBuilder().setLingerMs(60_000));
+    try (Subtask subtask = subtask()) {
+      WorkerSession session = subtask.welcomed();
+      Peer peer = worker.peer();
+      server.replaceSupervisor();
+      // The second word of the new supervisor, who never knew of this worker.
+      server.generations(Generation.newBuilder().setId(SECOND).build());
+      assertThat(subtask.nextWithin(SessionEvent.class, 600)).isNull();
+      subtask.invoke(session, 1);
+      assertThat(peer.frame().getInvokesCount()).isEqualTo(1);
+    }
+  }
+
+  @Test
+  void whoever_waits_for_a_generation_is_told_when_its_last_worker_is_forgotten() throws Exception {
+    ScriptedWorker old = server.worker("w0");
+    try (ScriptedWorker young = new ScriptedWorker("w0", "w0-incarnation-2", SECOND);
+        Subtask subtask = subtask()) {
+      subtask.welcomed();
+      Peer peer = old.peer();
+      // Fails at once, and is no refused connection: as where a host has vanished.
+      old.rejects(Reject.Reason.OVERLOADED, "as if there were no route to the host");
+      peer.breakOff();
+      subtask.next(Interrupted.class);
+      server.replaceSupervisorBy(young, Generation.newBuilder().setId(SECOND).build());
+      WorkerSession second = subtask.welcomed();
+      subtask.next(Ended.class);
+      assertThat(subtask.sessions.route("\"k\"", ScriptedServer.GENERATION)).isSameAs(second);
     }
   }
 

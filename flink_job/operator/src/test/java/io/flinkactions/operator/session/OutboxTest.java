@@ -115,6 +115,34 @@ class OutboxTest {
   }
 
   @Test
+  void dropped_invokes_are_not_sent_and_what_was_sent_is_not_forgotten() {
+    Outbox outbox = new Outbox(1 << 20, 1, PLENTY);
+    outbox.queue(invoke(1, 10));
+    outbox.next();
+    outbox.queue(invoke(2, 10));
+    outbox.dropInvokes();
+    outbox.acknowledge(1);
+    assertThat(outbox.next()).isNull();
+    assertThat(outbox.queuedInvokes()).isZero();
+    outbox.closed();
+    outbox.closed();
+  }
+
+  @Test
+  void nothing_is_kept_for_a_stream_that_is_over() {
+    Outbox outbox = new Outbox(1 << 20, 1, PLENTY);
+    outbox.queue(invoke(1, 10));
+    outbox.forgetKeys(List.of(ByteString.copyFromUtf8("k")));
+    outbox.streamIsOver();
+    // The mailbox thread has not heard of it yet.
+    outbox.queue(invoke(2, 10));
+    outbox.closed();
+    outbox.closed();
+    assertThat(outbox.queuedInvokes()).isZero();
+    assertThat(outbox.next()).isNull();
+  }
+
+  @Test
   void bye_is_the_last_word() {
     Outbox outbox = new Outbox(1 << 20, 2, PLENTY);
     outbox.queue(invoke(1, 10));

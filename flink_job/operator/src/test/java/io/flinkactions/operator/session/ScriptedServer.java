@@ -89,6 +89,17 @@ final class ScriptedServer extends DirectoryGrpc.DirectoryImplBase implements Au
     push();
   }
 
+  /** The same, and the new one has this worker. */
+  synchronized void replaceSupervisorBy(ScriptedWorker worker, Generation... oldestFirst) {
+    supervisor = ByteString.copyFromUtf8("supervisor-2....");
+    entries.clear();
+    entries.put(
+        worker.entry().getIncarnation().toStringUtf8(),
+        worker.entry().setState(WorkerEntry.State.SERVING).build());
+    generations = List.of(oldestFirst);
+    push();
+  }
+
   synchronized void protocols(int min, int max) {
     protocolMin = min;
     protocolMax = max;
