@@ -94,7 +94,10 @@ class WorkerProcess:
         code = self.exit_code
         if code is None or code >= 0:
             return f"exit code {code}"
-        return f"signal {-code} ({signal.Signals(-code).name})"
+        try:
+            return f"signal {-code} ({signal.Signals(-code).name})"
+        except ValueError:  # a real-time signal has no name
+            return f"signal {-code}"
 
     def remove_socket_file(self) -> None:
         """A worker that was killed could not do it itself; nobody else ever listens under its incarnation's name."""
@@ -127,4 +130,7 @@ class WorkerProcess:
             except (ValueError, KeyError, TypeError):
                 _log.exception("worker %s wrote what is no control message: %.200r", self.name, line)
                 continue
-            await self._on_message(self, message)
+            try:
+                await self._on_message(self, message)
+            except Exception:
+                _log.exception("a defect at a message of worker %s", self.name)
