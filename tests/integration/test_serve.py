@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import re
 import signal
 import socket
 import stat
@@ -137,6 +140,76 @@ async def test_sigterm_lets_running_actions_finish_and_exits_0(server: RunningSe
         assert session.bye is not None
         assert session.bye.reason == session.bye.FINISHED
     assert server.wait() == 0
+
+
+async def test_what_runs_in_a_draining_worker_is_answered_when_it_is_asked_for_again(
+    server: RunningServer,
+) -> None:
+    start = Start("behaviours")
+    lost = await server.session(start)
+    await lost.open()
+    wait = [action.name for action in lost.welcome.plan.actions].index("wait")
+    running = invoke(start, wait, 1.0)
+    await lost.send_invokes([running])
+    await lost.until(lambda: lost._acked == 1)
+    await lost.abort()
+    session = await server.session(start)
+    async with session:
+        server.process.send_signal(signal.SIGTERM)
+        await session.until(lambda: session.drain is not None)
+        fresh = invoke(start, wait, 1.0)
+        await session.send_invokes([running, fresh])
+        await session.until_end()
+        assert set(session.results) == {running.handle}
+        assert set(session.bounces) == {fresh.handle}
+    assert server.wait() == 0
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "killed"])
+async def test_a_thread_that_an_action_left_behind_does_not_keep_a_worker(how: str) -> None:
+    with RunningServer(BEHAVIOURS, flags=["--drain-seconds", "0.2"]) as server:
+        start = Start("behaviours")
+        session = await server.session(start)
+        async with session:
+            hang = [action.name for action in session.welcome.plan.actions].index("hang_in_thread")
+            await session.send_invokes([invoke(start, hang, 60)])
+            await session.until(lambda: session._acked == 1)
+            workers = server.worker_pids()
+            if how == "killed":
+                server.process.kill()
+            else:
+                server.process.terminate()
+            # Not after the time that the supervisor, or the worker's own watch, leaves for it.
+            await asyncio.wait_for(wait_until_gone(workers), 6)
+
+
+async def test_a_signal_without_a_name_ends_one_worker_and_not_the_server() -> None:
+    with RunningServer(BEHAVIOURS, flags=["--workers", "2"]) as server:
+        await server.worker_addresses(2)
+        os.kill(server.worker_pids()[0], signal.SIGRTMIN + 1)
+        server.until_logged(rf"died: signal {signal.SIGRTMIN + 1}$")
+        await server.worker_addresses(2)
+        assert server.process.poll() is None
+
+
+async def test_agents_read_the_servers_configuration_below_the_jobs(tmp_path: Path) -> None:
+    file = tmp_path / "server.json"
+    file.write_text(json.dumps({"agent": {"model": "small", "language": "en"}}))
+    with RunningServer(BEHAVIOURS, flags=["--config", str(file)]) as server:
+        start = Start("behaviours")
+        async with await server.session(start, config=b'{"model": "large"}') as session:
+            tell = [action.name for action in session.welcome.plan.actions].index("tell_config")
+            (result,) = await session.run([invoke(start, tell, None)])
+            assert result.output == {"model": "large", "language": "en"}
+
+
+async def test_the_plan_that_describe_prints_can_be_pinned(server: RunningServer) -> None:
+    await server.worker_addresses()
+    described = await asyncio.to_thread(command, "describe", server.address)
+    found = re.search(r"plan ([0-9a-f]+)", described.stdout)
+    assert found is not None
+    async with await server.session(Start("behaviours"), pinned_plan_digest=bytes.fromhex(found.group(1))) as session:
+        assert session.welcome.plan_digest.hex() == found.group(1)
 
 
 async def test_what_does_not_finish_within_the_drain_limit_is_given_back_undone() -> None:

@@ -514,3 +514,28 @@ async def test_two_workers_of_one_server_both_work() -> None:
                 (result,) = await session.run([invoke(start, action(session, "tell_process"))])
                 pids.add(result.output)
         assert pids == set(server.worker_pids())
+
+
+async def test_a_job_that_stops_reading_is_let_go(impatient_server: RunningServer) -> None:
+    start = Start("behaviours")
+    session = await impatient_server.session(start)
+    await session.open()
+    # As a stopped process does: the connection stands, and what is written to it waits.
+    assert session._reader is not None
+    session._reader.cancel()
+    grow = action(session, "grow")
+    await session.send_invokes([invoke(start, grow, 1_000_000) for _ in range(40)])
+    impatient_server.until_logged("disconnected: connection lost")
+    async with await impatient_server.session(Start("behaviours", job_id="1" * 32)) as other:
+        assert other.welcome.worker
+    await session.abort()
+
+
+async def test_a_result_that_cannot_travel_fails_alone_and_the_session_lives_on(server: RunningServer) -> None:
+    start = Start("behaviours")
+    async with await server.session(start) as session:
+        bad = invoke(start, action(session, "send_unsendable"), 5)
+        sound = invoke(start, action(session, "echo"), "sound")
+        await session.send_invokes([bad, sound])
+        await session.until(lambda: bad.handle in session.failures and sound.handle in session.results)
+        assert session.failures[bad.handle].kind == session_pb2.Failure.NOT_ENCODABLE

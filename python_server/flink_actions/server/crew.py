@@ -142,8 +142,13 @@ class Crew:
             worker = WorkerProcess(spawned, self._on_message)
             self.alive[worker.name] = worker
             await self._owner.on_change()
-            await worker.run(self._on_exit)
-            self._explain_death(worker)
+            try:
+                await worker.run(self._on_exit)
+                self._explain_death(worker)
+            except Exception:  # a defect in one slot must not end the others
+                _log.exception("a defect at worker %s: it is replaced", worker.name)
+                worker.kill()
+                self.alive.pop(worker.name, None)
             is_unstable = worker.served_seconds < _STABLE_SECONDS
             backoff_seconds = _next_backoff(backoff_seconds) if is_unstable else 0.0
             if self._has_failed or await self._is_leaving_within(backoff_seconds):

@@ -17,6 +17,8 @@ from flink_actions.wire.v1 import session_pb2
 __all__ = ["Accepted", "Refused", "examine", "read_first_frame"]
 
 _ID_BYTES = 16
+# A pinned plan may be named by so much of its digest.
+_LEAST_DIGEST_BYTES = 8
 _WHAT_A_FIRST_FRAME_IS = "the first frame of a session holds Hello and nothing else"
 # Key groups that Flink allows at most.
 _MOST_KEY_GROUPS = 1 << 15
@@ -127,11 +129,12 @@ def _check_agent(hello: session_pb2.Hello, plan_digests: Mapping[str, bytes]) ->
             "Name one of these in the job, or start the server with the agent that the job wants",
         )
     served = plan_digests[hello.agent]
-    if hello.pinned_plan_digest and hello.pinned_plan_digest != served:
+    pinned = hello.pinned_plan_digest
+    if pinned and (len(pinned) < _LEAST_DIGEST_BYTES or not served.startswith(pinned)):
         return Refused(
             session_pb2.Reject.PLAN_MISMATCH,
-            f"the job insists on plan {hello.pinned_plan_digest.hex()[:16]} of agent {hello.agent!r}, this server "
-            f"serves {served.hex()[:16]}: deploy the code that the job was pinned to, or pin the job to this plan",
+            f"the job insists on plan {pinned.hex()} of agent {hello.agent!r}, this server "
+            f"serves {served.hex()}: deploy the code that the job was pinned to, or pin the job to this plan",
         )
     return None
 

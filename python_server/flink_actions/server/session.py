@@ -128,6 +128,7 @@ class Session:
         self._silent_checks = 0
         self._has_ended = False
         self._reader: asyncio.Task[None] | None = None
+        self._closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self, welcome: session_pb2.Welcome) -> Ending:
         """Say Welcome, then read and write until either side ends it; the work lingers, unless the job said Bye."""
@@ -135,7 +136,7 @@ class Session:
         reader = self._reader = asyncio.create_task(self._read())
         writer = asyncio.create_task(self._write(welcome))
         try:
-            await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({reader, writer, self._closing}, return_when=asyncio.FIRST_COMPLETED)
             if self._outgoing.is_closing:
                 await asyncio.wait({writer}, timeout=_LAST_WORDS_SECONDS)
         finally:
@@ -194,8 +195,10 @@ class Session:
         if self.start.held:
             batch = [invocation for invocation in batch if not self._answer_from_held(invocation)]
         if self._is_draining:
-            self.give_back([invocation.handle for invocation in batch])
-            batch = []
+            # What runs here already is answered here: elsewhere it must not begin before it has ended.
+            running = self.start.scope.open
+            self.give_back([invocation.handle for invocation in batch if invocation.handle not in running])
+            batch = [] if self.start.has_ended else [one for one in batch if one.handle in running]
         elif self._own_generation is not None:
             batch = self._give_back_others(batch, frame.invokes)
         if any(message.more_calls for message in frame.invokes if message.attempt > 1):
@@ -311,12 +314,17 @@ class Session:
         self._ending = Ending.BY_US
         self._has_ended = True
         self._outgoing.close(reason, message)
+        if not self._closing.done():
+            # Also while both the reader and the writer wait for a job that neither sends nor reads.
+            self._closing.set_result(None)
 
     def check_silence(self, checks_before_ping: int, checks_before_end: int) -> None:
         """Called regularly: ask a silent job whether it is there, and give up one that does not answer.
 
         Counts calls instead of seconds, so that a worker whose own event loop stood still does not blame the job.
         """
+        if self._has_ended:
+            return
         self._silent_checks += 1
         if self._silent_checks % checks_before_ping == 0:
             self._outgoing.ping(self._silent_checks)
@@ -324,6 +332,7 @@ class Session:
             # As if the connection had broken, which it may have: no Bye, and what runs lingers. A job that was only
             # paused comes back and attaches.
             _log.warning("nothing was heard from %s, not even an answer to Ping", self.start.operator)
+            self._has_ended = True
             self._reader.cancel()
 
 

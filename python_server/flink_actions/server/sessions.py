@@ -145,7 +145,8 @@ class Sessions:
             self._offers[hello.agent].plan,
             namespace=hello.namespace,
             operator_uid=hello.operator_uid,
-            config=accepted.config,
+            # The server's below, the job's above.
+            config={**self._settings.config, **accepted.config},
             keeps_work=hello.has_checkpoints,
         )
         start = OperatorStart(

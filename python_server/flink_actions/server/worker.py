@@ -11,8 +11,11 @@ import contextlib
 import gc
 import logging
 import os
+import select
 import socket
 import sys
+import threading
+import time
 from typing import Any
 
 import grpc
@@ -46,6 +49,8 @@ _HEARTBEAT_SECONDS = 1.0
 _RECEIVE_HEADROOM = 4
 # CPython's default of 700 new objects is reached within three frames of invocations.
 _GC_FIRST_GENERATION = 10_000
+# Beyond the drain limit, for good-byes: sessions, what was cancelled and resources have limits of their own.
+_LEAVE_GRACE_SECONDS = 12.0
 _SERVICE = session_pb2.DESCRIPTOR.services_by_name["Worker"].full_name
 
 
@@ -63,7 +68,38 @@ def main(control_fd: int) -> None:
     except AgentLoadError as error:
         _give_up(supervisor, str(error))
     _tune_garbage_collector()
-    _run(_serve(supervisor, start, settings, loaded))
+    _exit_when_abandoned(supervisor.dup(), settings.drain_seconds + _LEAVE_GRACE_SECONDS)
+    _run(_serve_and_leave(supervisor, start, settings, loaded))
+
+
+def _exit_when_abandoned(supervisor: socket.socket, limit_seconds: float) -> threading.Thread:
+    """End the process that long after its supervisor has gone, whatever the event loop does: it may be blocked.
+
+    A supervisor that lives sees to that itself.
+    """
+
+    def watch() -> None:
+        # Nothing is asked for, so that only the end of the connection is told; messages are the event loop's to read.
+        poll = select.poll()
+        poll.register(supervisor.fileno(), 0)
+        poll.poll()
+        time.sleep(limit_seconds)
+        _log.error("the supervisor went %g s ago, and this worker could not leave: exiting", limit_seconds)
+        os._exit(1)
+
+    thread = threading.Thread(target=watch, name="supervisor's end", daemon=True)
+    thread.start()
+    return thread
+
+
+async def _serve_and_leave(*arguments: Any) -> None:
+    await _serve(*arguments)
+    # Not by returning: the end of an event loop, and of Python, waits for threads, and one that an action has left
+    # behind may never end.
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _read_start(supervisor: socket.socket) -> control.Start:

@@ -100,7 +100,10 @@ class WorkerProcess:
         code = self.exit_code
         if code is None or code >= 0:
             return f"exit code {code}"
-        return f"signal {-code} ({signal.Signals(-code).name})"
+        try:
+            return f"signal {-code} ({signal.Signals(-code).name})"
+        except ValueError:  # a real-time signal has no name
+            return f"signal {-code}"
 
     def last_steps(self) -> Suspects:
         """What it was doing when it ended; to be asked once, after the end."""
@@ -141,4 +144,7 @@ class WorkerProcess:
             except (ValueError, KeyError, TypeError):
                 _log.exception("worker %s wrote what is no control message: %.200r", self.name, line)
                 continue
-            await self._on_message(self, message)
+            try:
+                await self._on_message(self, message)
+            except Exception:
+                _log.exception("a defect at a message of worker %s", self.name)

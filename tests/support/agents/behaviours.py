@@ -164,6 +164,20 @@ class Behaviours(Agent):
     async def tell_process(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
         ctx.send_event(OutputEvent(output=os.getpid()))
 
+    @action(ON_INPUT)
+    async def hang_in_thread(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
+        await asyncio.to_thread(time.sleep, event.input)
+
+    @action(ON_INPUT)
+    async def tell_config(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
+        ctx.send_event(OutputEvent(output=dict(ctx.config)))
+
+    @action(ON_INPUT)
+    async def send_unsendable(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
+        sent = OutputEvent(output=1)
+        sent.type = event.input
+        ctx.send_event(sent)
+
 
 async def _pay(ledger: str, name: str, step: int) -> int:
     write_down(Path(ledger), f"{name} {step} {current_call().idempotency_key}")

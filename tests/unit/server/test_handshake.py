@@ -40,7 +40,9 @@ def test_a_proper_hello_is_accepted_with_the_highest_common_version() -> None:
     [
         ({"protocol_min": 2, "protocol_max": 3}, "PROTOCOL_VERSION", ["2 to 3", "1 to 1", "upgrade"]),
         ({"agent": "sentimnt"}, "UNKNOWN_AGENT", ["'sentimnt'", "'sentiment'", "'fraud'"]),
-        ({"pinned_plan_digest": b"\x09" * 32}, "PLAN_MISMATCH", ["0909", "0101"]),
+        ({"pinned_plan_digest": b"\x09" * 32}, "PLAN_MISMATCH", ["09" * 32, "01" * 32]),
+        ({"pinned_plan_digest": b"\x01" * 7}, "PLAN_MISMATCH", ["01" * 7, "01" * 32]),
+        ({"pinned_plan_digest": b"\x01" * 33}, "PLAN_MISMATCH", ["01" * 33, "01" * 32]),
         ({"accepted_content_types": [session_pb2.PICKLE]}, "CONTENT_TYPE", ["pickle", "--allow-pickle"]),
         ({"start_id": b"short"}, "MALFORMED", ["start_id", "5 bytes", "16"]),
         ({"epoch": 0}, "MALFORMED", ["epoch is 0"]),
@@ -61,6 +63,7 @@ def test_a_hello_that_cannot_be_served_is_refused_by_type_with_the_value_and_the
 
 def test_a_pinned_plan_that_is_served_is_accepted() -> None:
     assert isinstance(ask(Start("sentiment").hello(pinned_plan_digest=DIGESTS["sentiment"])), Accepted)
+    assert isinstance(ask(Start("sentiment").hello(pinned_plan_digest=DIGESTS["sentiment"][:8])), Accepted)
 
 
 def test_pickles_are_accepted_where_the_server_allows_them() -> None:
