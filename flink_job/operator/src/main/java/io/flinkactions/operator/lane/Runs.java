@@ -76,7 +76,14 @@ public final class Runs {
     this.limit = limit;
     this.invokes =
         new Invokes(
-            sessions, plans, new Handles(limit), memory, identities, memoryExpires, this::onFailed);
+            sessions,
+            plans,
+            lanes,
+            new Handles(limit),
+            memory,
+            identities,
+            memoryExpires,
+            this::onFailed);
   }
 
   /** The way of invocations to workers and back. */
@@ -126,12 +133,15 @@ public final class Runs {
     }
   }
 
-  /** False if no worker says what the input triggers. */
+  /**
+   * False if no worker says what the input triggers. A run that was restored knows: should it wait
+   * for a worker of its own generation, it does not keep others from beginning.
+   */
   private boolean begin(Lane lane) throws Exception {
     Run restored = lane.run();
     ByteString generation = restored == null ? ByteString.EMPTY : restored.generation();
     WorkerSession session = sessions.route(lane.key(), generation);
-    if (session == null) {
+    if (session == null && restored == null) {
       return false;
     }
     startable.poll();
@@ -145,6 +155,7 @@ public final class Runs {
         return true;
       }
       lane.begin(newRun(lane, input, session, triggered));
+      lanes.markDirty(lane);
     }
     begun++;
     invokes.send(lane, session);
@@ -388,10 +399,5 @@ public final class Runs {
   /** Runs that have begun and not ended. */
   public int begunCount() {
     return begun;
-  }
-
-  /** Lanes with an input whose run may not begin yet. */
-  public int startableCount() {
-    return startable.size();
   }
 }
