@@ -59,6 +59,8 @@ _AS_YOU_HAVE_IT = MemoryForm.AS_YOU_HAVE_IT
 
 # How often a coroutine that answers its cancellation by going on is cancelled again.
 _CANCEL_AGAIN_SECONDS = 5.0
+# Operators without a scope whose mirrors are kept.
+_MOST_IDLE_OPERATORS = 64
 # How long close() waits for what it cancelled.
 _CLOSE_LIMIT_SECONDS = 5.0
 
@@ -164,9 +166,11 @@ class Dispatcher:
             config: The job's settings: `ctx.config`.
             keeps_work: Results and call records are kept until a checkpoint covers them, for a later start.
         """
-        mirrors = self._mirrors.get((namespace, operator_uid))
+        # Taken out and put back: the mirrors longest without a scope come first.
+        mirrors = self._mirrors.pop((namespace, operator_uid), None)
         if mirrors is None:
-            mirrors = self._mirrors[namespace, operator_uid] = Mirrors(self._settings.mirror_bytes)
+            mirrors = Mirrors(self._settings.mirror_bytes)
+        self._mirrors[namespace, operator_uid] = mirrors
         kept = self._kept_work(namespace, operator_uid) if keeps_work else None
         scope = Scope(
             plan,
@@ -179,6 +183,7 @@ class Dispatcher:
             run_in_pool=self._threads.call,
         )
         self._scopes.append(scope)
+        self._bound_idle_mirrors()
         return scope
 
     def submit(self, batch: Sequence[Invocation], scope: Scope, on_stepped: Callable[[], None]) -> None:
@@ -223,6 +228,10 @@ class Dispatcher:
         if not scope.open:
             self._scopes.remove(scope)
         self.cancel(scope, list(scope.open), reason)
+        if reason is CancelReason.JOB_CANCELLED and all(other.mirrors is not scope.mirrors for other in self._scopes):
+            # The last start of a job that will not come back.
+            self._mirrors = {key: mirrors for key, mirrors in self._mirrors.items() if mirrors is not scope.mirrors}
+        self._bound_idle_mirrors()
 
     @property
     def open_count(self) -> int:
@@ -559,6 +568,18 @@ class Dispatcher:
             # The plan is kept beside its states: while it lives, no other one has its id.
             known = self._actions[id(plan)] = (plan, [ActionState(action, registry) for action in plan.actions])
         return known[1]
+
+    def _bound_idle_mirrors(self) -> None:
+        """Keep of operators without a scope, all together, no more than of one: jobs come back, or never do."""
+        used = {id(scope.mirrors) for scope in self._scopes}
+        idle = [(key, mirrors) for key, mirrors in self._mirrors.items() if id(mirrors) not in used]
+        size, count = sum(mirrors.size for _, mirrors in idle), len(idle)
+        for key, mirrors in idle:
+            if size <= self._settings.mirror_bytes and count <= _MOST_IDLE_OPERATORS:
+                return
+            del self._mirrors[key]
+            size -= mirrors.size
+            count -= 1
 
     def _on_scope_empty(self, scope: Scope) -> None:
         if scope.is_ended:

@@ -260,3 +260,45 @@ async def test_the_cost_of_a_change_does_not_depend_on_the_size_of_the_memory(si
     # The same dict, with the same objects in it: nothing was copied.
     assert mirror.short_term.values is before
     assert before["part0"] is kept
+
+
+def test_a_mirror_that_is_read_stays_as_it_is_when_another_attempt_commits() -> None:
+    mirrors = Mirrors(1 << 20)
+    read = mirrors.resolve(full(V1, {}, {"x": b"1"}))
+    assert read is not None
+    read.readers = 1
+    mirrors.commit(read, MemoryChanges(V1, V2, {}, {"x": b"2"}))
+    assert (read.version, read.short_term.values) == (V1, {"x": b"1"})
+    now = mirrors.resolve(asks(V2))
+    assert now is not None
+    assert now.short_term.values == {"x": b"2"}
+
+
+def test_changes_to_another_version_than_the_mirrors_change_nothing() -> None:
+    mirrors = Mirrors(1 << 20)
+    mirror = mirrors.resolve(full(V1, {}, {"x": b"1"}))
+    assert mirror is not None
+    mirrors.commit(mirror, MemoryChanges(V2, V3, {}, {"x": b"2"}))
+    assert (mirror.version, mirror.short_term.values) == (V1, {"x": b"1"})
+    assert mirrors.resolve(asks(V3)) is None
+
+
+async def test_the_mirrors_of_jobs_that_are_gone_are_freed() -> None:
+    async with Worker(Agent().add_action("nothing", ["nothing"], _nothing), mirror_bytes=10_000) as worker:
+        dispatcher = worker.dispatcher
+        for number in range(20):
+            scope = dispatcher.open_scope(worker.plan, namespace=f"job {number}", operator_uid="x")
+            scope.mirrors.resolve(full(V1, {}, {"x": b"1" * 2000}))
+            dispatcher.end_scope(scope, CancelReason.ORPHANED)
+        kept = [namespace for namespace, _ in dispatcher._mirrors if namespace != "test"]
+        # The youngest, and no more than one job may have.
+        assert kept == [f"job {number}" for number in range(16, 20)]
+        scope = dispatcher.open_scope(worker.plan, namespace="job 19", operator_uid="x")
+        assert len(scope.mirrors) == 1
+        dispatcher.end_scope(scope, CancelReason.JOB_CANCELLED)
+        assert ("job 19", "x") not in dispatcher._mirrors
+        assert ("test", "test") in dispatcher._mirrors
+
+
+async def _nothing(event: Event, ctx: RunnerContext) -> None:
+    pass

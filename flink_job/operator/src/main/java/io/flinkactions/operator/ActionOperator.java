@@ -39,6 +39,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.RejectedExecutionException;
+import java.util.stream.Stream;
 import org.apache.flink.api.common.operators.MailboxExecutor;
 import org.apache.flink.api.java.functions.KeySelector;
 import org.apache.flink.runtime.checkpoint.CheckpointOptions;
@@ -166,7 +167,11 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
       memory = states.memory();
       laneStore = states.lanes();
       if (context.isRestored()) {
-        List<String> keys = FlinkInternals.keys(backend, KeyedStates.LANE).toList();
+        List<String> keys;
+        // A RocksDB iterator, which holds memory that no collector knows of.
+        try (Stream<String> stream = FlinkInternals.keys(backend, KeyedStates.LANE)) {
+          keys = stream.toList();
+        }
         for (String key : keys) {
           restoredLanes.add(states.lanes().restore(key, watermarks, runIdentity::runId));
         }
@@ -252,7 +257,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
         .keyGroups(keyGroups.getStartKeyGroup(), keyGroups.getEndKeyGroup())
         .epoch(startStore.epoch())
         .config(settings.configJson())
-        .hasCheckpoints(FlinkInternals.takesCheckpoints(getContainingTask()))
+        .hasCheckpoints(!isBatch && FlinkInternals.takesCheckpoints(getContainingTask()))
         .accepts(settings.allowPickle() ? List.of(ContentType.PICKLE) : List.of())
         .pinnedPlan(ByteString.copyFrom(settings.pinnedPlanDigest()))
         .build();
@@ -288,7 +293,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
    * wait would hold up in turn.
    */
   private void awaitLastAnnouncement() throws Exception {
-    if (isBatch || getOperatorConfig().isCheckpointingEnabled()) {
+    if (isBatch || FlinkInternals.takesCheckpoints(getContainingTask())) {
       return;
     }
     Deadline patience = deadlines.in(LAST_ANNOUNCEMENT_MILLIS, () -> {});
@@ -465,6 +470,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
               new ResultsCursor(received.frame().getResults()));
     } else if (event instanceof SessionEvent.CapacityAvailable) {
       runs.invokes().onCapacity();
+      runs.begin();
     } else if (event instanceof SessionEvent.Welcomed welcomed) {
       onWelcomed(welcomed);
     } else if (event instanceof SessionEvent.Interrupted interrupted) {
@@ -472,12 +478,12 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
           "Session with worker {} interrupted: {}",
           interrupted.session().worker(),
           interrupted.cause());
-      runs.invokes().onRoutesChanged();
+      onRoutesChanged();
     } else if (event instanceof SessionEvent.Ended ended) {
       onEnded(ended);
     } else if (event instanceof SessionEvent.Draining draining) {
       LOG.info("Worker {} drains: {}", draining.session().worker(), draining.reason());
-      runs.invokes().onRoutesChanged();
+      onRoutesChanged();
     } else if (event instanceof SessionEvent.NoServer noServer) {
       LOG.warn(
           "No action server for {} s ({}); {} inputs wait",
@@ -489,14 +495,18 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
     }
   }
 
+  private void onRoutesChanged() throws Exception {
+    runs.invokes().onRoutesChanged();
+    runs.begin();
+  }
+
   private void onWelcomed(SessionEvent.Welcomed welcomed) throws Exception {
     // Read now, so that a plan that cannot be served fails the job before any input meets it.
     plans.read(welcomed.plan());
     if (welcomed.resumes() != null) {
       actionMetrics.onResent(runs.invokes().resume(welcomed.resumes(), welcomed.session()));
     }
-    runs.invokes().onRoutesChanged();
-    runs.begin();
+    onRoutesChanged();
   }
 
   private void onEnded(SessionEvent.Ended ended) throws Exception {
@@ -512,7 +522,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
         ended.session().worker(),
         ended.cause(),
         open);
-    runs.invokes().onRoutesChanged();
+    onRoutesChanged();
   }
 
   // ---- checkpoints ----

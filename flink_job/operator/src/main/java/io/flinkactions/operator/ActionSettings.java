@@ -5,6 +5,8 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Objects;
 import java.util.UUID;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
 /**
  * Everything a job decides about one action operator, read once when the job graph is built and
@@ -16,6 +18,9 @@ import java.util.UUID;
 public final class ActionSettings implements Serializable {
 
   private static final long serialVersionUID = 1L;
+  private static final Pattern UNIX_SOCKET = Pattern.compile("unix:\\S+");
+  private static final Pattern HOST_AND_PORT =
+      Pattern.compile("(?:dns:///)?(?:\\[[0-9a-fA-F:.%]+\\]|[^\\s:/\\[\\]]+):(\\d{1,5})");
 
   private final String agent;
   private final List<String> endpoints;
@@ -199,7 +204,23 @@ public final class ActionSettings implements Serializable {
         throw new IllegalArgumentException(
             "no endpoint for agent '" + agent + "'; name at least one action server");
       }
+      endpoints.forEach(Builder::requireAddress);
       this.endpoints = List.copyOf(endpoints);
+    }
+
+    /** Here and not where it is dialled: no task manager need find out. */
+    private static void requireAddress(String endpoint) {
+      if (UNIX_SOCKET.matcher(endpoint).matches()) {
+        return;
+      }
+      Matcher parts = HOST_AND_PORT.matcher(endpoint);
+      if (!parts.matches() || Integer.parseInt(parts.group(1)) > 65_535) {
+        throw new IllegalArgumentException(
+            "endpoint '"
+                + endpoint
+                + "' is no address of an action server; write host:port (\"localhost:7077\","
+                + " \"[::1]:7077\") or unix:/path, as `flink-actions serve` prints it");
+      }
     }
 
     /** Sets the namespace that the graph carries; by default a random UUID. */

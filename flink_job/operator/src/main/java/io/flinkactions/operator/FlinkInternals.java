@@ -45,7 +45,10 @@ final class FlinkInternals {
     return task.getMailboxExecutorFactory().createExecutor(PRIORITY_OF_THE_TASK);
   }
 
-  /** Whether the job takes checkpoints. StreamConfig said so in 2.0 and does not in 2.3. */
+  /**
+   * Whether the job is configured to take checkpoints; in BATCH it takes none all the same.
+   * StreamConfig said so in 2.0 and does not in 2.3.
+   */
   static boolean takesCheckpoints(StreamTask<?, ?> task) {
     return task.getEnvironment()
         .getJobConfiguration()

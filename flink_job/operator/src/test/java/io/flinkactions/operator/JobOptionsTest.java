@@ -74,6 +74,19 @@ class JobOptionsTest {
   }
 
   @Test
+  void an_endpoint_that_is_no_address_is_named_before_the_job_runs() {
+    for (String wrong : List.of("foo://x", "http://here:1", "here", "here:", "here:99999", "")) {
+      assertThatThrownBy(
+              () -> options(Map.of()).settings("a", List.of(wrong), JSON.createObjectNode()))
+          .isInstanceOf(IllegalArgumentException.class)
+          .hasMessageContainingAll("'" + wrong + "'", "host:port");
+    }
+    List<String> right = List.of("here:1", "10.0.0.1:65535", "[::1]:7777", "unix:/tmp/a.sock");
+    assertThat(options(Map.of()).settings("a", right, JSON.createObjectNode()).endpoints())
+        .isEqualTo(right);
+  }
+
+  @Test
   void no_endpoint_anywhere_is_an_error_that_names_the_agent() {
     assertThatThrownBy(() -> options(Map.of()).settings("a", List.of(), JSON.createObjectNode()))
         .isInstanceOf(IllegalArgumentException.class)

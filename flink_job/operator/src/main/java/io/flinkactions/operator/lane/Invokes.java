@@ -55,6 +55,7 @@ public final class Invokes {
 
   private final Sessions sessions;
   private final Plans plans;
+  private final Lanes lanes;
   private final Handles handles;
   private final KeyMemory memory;
   private final Identities identities;
@@ -73,6 +74,7 @@ public final class Invokes {
   public Invokes(
       Sessions sessions,
       Plans plans,
+      Lanes lanes,
       Handles handles,
       KeyMemory memory,
       Identities identities,
@@ -82,6 +84,7 @@ public final class Invokes {
       Listener failures) {
     this.sessions = sessions;
     this.plans = plans;
+    this.lanes = lanes;
     this.handles = handles;
     this.memory = memory;
     this.identities = identities;
@@ -125,7 +128,7 @@ public final class Invokes {
     return ENVELOPE_BYTES + (event == null ? run.input().payload() : event.payload()).size();
   }
 
-  /** There may be more credit. */
+  /** There may be more credit, or the directory says something else of who may serve what. */
   public void onCapacity() throws Exception {
     for (WorkerSession session : ready.sessions()) {
       Lane lane;
@@ -133,6 +136,9 @@ public final class Invokes {
         ready.remove(session);
         dispatch(lane, session);
       }
+    }
+    for (Lane lane : ready.takeWithoutWorker()) {
+      send(lane);
     }
   }
 
@@ -155,6 +161,7 @@ public final class Invokes {
     }
     PlannedAction action = plans.read(session.plan()).action(invocation.action());
     invocation.countAttempt();
+    lanes.markDirty(lane);
     if (action == null) {
       failures.onFailure(lane, null, actionIsGone(lane, session), null);
       return;
@@ -373,13 +380,13 @@ public final class Invokes {
    * handles.
    */
   public int resume(WorkerSession interrupted, WorkerSession session) throws Exception {
-    List<Lane> lanes = sentTo(interrupted);
-    for (Lane lane : lanes) {
+    List<Lane> sent = sentTo(interrupted);
+    for (Lane lane : sent) {
       Invocation invocation = lane.run().current();
       invocation.onSent(session, invocation.handle(), invocation.sentNanos());
       requeue(lane);
     }
-    return lanes.size();
+    return sent.size();
   }
 
   private void requeue(Lane lane) throws Exception {
@@ -397,8 +404,8 @@ public final class Invokes {
    */
   public int onGivenUp(WorkerSession session, boolean isDead, Set<ByteString> suspects)
       throws Exception {
-    List<Lane> lanes = sentTo(session);
-    for (Lane lane : lanes) {
+    List<Lane> sent = sentTo(session);
+    for (Lane lane : sent) {
       Invocation invocation = lane.run().current();
       giveBack(lane);
       if (isDead && (suspects == null || suspects.contains(invocation.idBytes()))) {
@@ -406,9 +413,10 @@ public final class Invokes {
         if (suspects != null && suspects.size() == 1) {
           invocation.countLoneDeath();
         }
+        lanes.markDirty(lane);
       }
     }
-    for (Lane lane : lanes) {
+    for (Lane lane : sent) {
       // Whoever merely ran beside it is never taken for it.
       if (lane.run().current().loneDeaths() >= LONE_DEATHS_LIMIT) {
         failures.onPoison(lane, poison(lane, session));
@@ -416,7 +424,7 @@ public final class Invokes {
         send(lane);
       }
     }
-    return lanes.size();
+    return sent.size();
   }
 
   private ActionFailure poison(Lane lane, WorkerSession session) {
@@ -489,14 +497,14 @@ public final class Invokes {
   }
 
   private List<Lane> sentTo(WorkerSession session) {
-    List<Lane> lanes = new ArrayList<>();
+    List<Lane> sent = new ArrayList<>();
     handles.forEachOpen(
         lane -> {
           if (lane.run().current().session() == session) {
-            lanes.add(lane);
+            sent.add(lane);
           }
         });
-    return lanes;
+    return sent;
   }
 
   /** A failure of the lane's current invocation that this side found. */

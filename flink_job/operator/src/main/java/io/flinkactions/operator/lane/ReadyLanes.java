@@ -65,6 +65,17 @@ final class ReadyLanes {
     return all;
   }
 
+  /** Takes out those for which there was no worker. */
+  List<Lane> takeWithoutWorker() {
+    if (withoutWorker.isEmpty()) {
+      return List.of();
+    }
+    List<Lane> lanes = List.copyOf(withoutWorker);
+    withoutWorker.clear();
+    count -= lanes.size();
+    return lanes;
+  }
+
   int count() {
     return count;
   }

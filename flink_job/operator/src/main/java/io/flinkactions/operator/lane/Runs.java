@@ -94,6 +94,7 @@ public final class Runs {
         new Invokes(
             sessions,
             plans,
+            lanes,
             new Handles(limit),
             memory,
             identities,
@@ -154,12 +155,15 @@ public final class Runs {
     }
   }
 
-  /** False if no worker says what the input triggers. */
+  /**
+   * False if no worker says what the input triggers. A run that was restored knows: should it wait
+   * for a worker of its own generation, it does not keep others from beginning.
+   */
   private boolean begin(Lane lane) throws Exception {
     Run restored = lane.run();
     ByteString generation = restored == null ? ByteString.EMPTY : restored.generation();
     WorkerSession session = sessions.route(lane.key(), generation);
-    if (session == null) {
+    if (session == null && restored == null) {
       return false;
     }
     startable.poll();
@@ -173,6 +177,7 @@ public final class Runs {
         return true;
       }
       lane.begin(newRun(lane, input, session, triggered));
+      lanes.markDirty(lane);
     }
     begun++;
     invokes.send(lane, session);
@@ -499,10 +504,5 @@ public final class Runs {
   /** Runs whose invocation has failed and waits for another attempt. */
   public int waitingForRetryCount() {
     return retries.count();
-  }
-
-  /** Lanes with an input whose run may not begin yet. */
-  public int startableCount() {
-    return startable.size();
   }
 }

@@ -15,18 +15,14 @@ public final class AgentPlan {
 
   private static final PlannedAction[] NOTHING = {};
 
-  private final String agent;
   private final ByteString digest;
   private final int hopLimit;
-  private final long shortTermTtlMillis;
   private final Map<String, PlannedAction> byName = new HashMap<>();
   private final Map<String, PlannedAction[]> byEventType = new HashMap<>();
 
   private AgentPlan(Plan plan, int defaultHopLimit) {
-    agent = plan.getAgent();
     digest = plan.getDigest();
     hopLimit = plan.getHopLimit() > 0 ? plan.getHopLimit() : defaultHopLimit;
-    shortTermTtlMillis = plan.getMemory().getShortTermTtlMs();
   }
 
   /**
@@ -35,6 +31,9 @@ public final class AgentPlan {
    * @throws UnsupportedPlanException if it asks for what this operator cannot do
    */
   public static AgentPlan of(Plan plan, int defaultHopLimit) throws UnsupportedPlanException {
+    if (plan.getMemory().getShortTermTtlMs() > 0) {
+      throw new UnsupportedPlanException(plan.getAgent(), plan.getMemory().getShortTermTtlMs());
+    }
     AgentPlan parsed = new AgentPlan(plan, defaultHopLimit);
     Map<String, List<PlannedAction>> triggered = new HashMap<>();
     for (int index = 0; index < plan.getActionsCount(); index++) {
@@ -91,10 +90,6 @@ public final class AgentPlan {
     return byName.get(name);
   }
 
-  public String agent() {
-    return agent;
-  }
-
   public ByteString digest() {
     return digest;
   }
@@ -102,10 +97,5 @@ public final class AgentPlan {
   /** How many events deep one input may chain. */
   public int hopLimit() {
     return hopLimit;
-  }
-
-  /** 0: short-term memory lives for ever. */
-  public long shortTermTtlMillis() {
-    return shortTermTtlMillis;
   }
 }

@@ -17,4 +17,15 @@ public final class UnsupportedPlanException extends Exception {
             + wayOut
             + ", or run the job with a newer operator jar");
   }
+
+  /** State is opened before any plan is known, so the job has the only word about its lifetime. */
+  UnsupportedPlanException(String agent, long shortTermTtlMillis) {
+    super(
+        "agent '"
+            + agent
+            + "' wants its short-term memory to live for "
+            + shortTermTtlMillis
+            + " ms, which a plan cannot ask for; set the job's agent.short-term-memory.state-ttl.ms"
+            + " instead");
+  }
 }

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.flinkactions.wire.v1.Action;
 import io.flinkactions.wire.v1.Durability;
+import io.flinkactions.wire.v1.MemorySettings;
 import io.flinkactions.wire.v1.Plan;
 import io.flinkactions.wire.v1.Trigger;
 import java.util.Arrays;
@@ -25,6 +26,15 @@ class AgentPlanTest {
 
   private static String[] names(PlannedAction... actions) {
     return Stream.of(actions).map(PlannedAction::name).toArray(String[]::new);
+  }
+
+  @Test
+  void a_lifetime_of_memory_in_a_plan_is_refused_and_not_ignored() {
+    Plan plan =
+        plan().toBuilder().setMemory(MemorySettings.newBuilder().setShortTermTtlMs(60_000)).build();
+    assertThatThrownBy(() -> AgentPlan.of(plan, 10))
+        .isInstanceOf(UnsupportedPlanException.class)
+        .hasMessageContainingAll("'shop'", "60000 ms", "agent.short-term-memory.state-ttl.ms");
   }
 
   @Test
