@@ -3,6 +3,7 @@ running it."""
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import inspect
 import re
@@ -31,6 +32,9 @@ _EVENT_TYPE = re.compile(r"[A-Za-z_][A-Za-z0-9_.:/-]*\Z")
 # What an event type never holds and an expression nearly always does.
 _EXPRESSION = re.compile(r"[\s()<>=!&|'\"\[\]?+*,]")
 _BUILT_IN_TYPES = (INPUT_EVENT, OUTPUT_EVENT)
+
+# What 32 bits of milliseconds hold.
+_LONGEST_TIMEOUT_SECONDS = 4_294_967
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +135,18 @@ def _compile_action(index: int, declared: ActionDeclaration) -> Action:
         raise AgentLoadError(
             f"configuration of action {declared.name!r} is no JSON: {error}", declared.location
         ) from error
-    timeout = declared.timeout_seconds
-    if timeout is not None and not timeout > 0:
+    timeout: Any = declared.timeout_seconds
+    if isinstance(timeout, datetime.timedelta):
+        timeout = timeout.total_seconds()
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float, type(None))):
         raise AgentLoadError(
-            f"action {declared.name!r} has timeout_seconds={timeout!r}: it must be above 0", declared.location
+            f"action {declared.name!r} has timeout_seconds={timeout!r}: give seconds or a timedelta", declared.location
+        )
+    if timeout is not None and not 0 < timeout <= _LONGEST_TIMEOUT_SECONDS:
+        raise AgentLoadError(
+            f"action {declared.name!r} has timeout_seconds={timeout!r}: it must be above 0, and at most "
+            f"{_LONGEST_TIMEOUT_SECONDS} (49 days); None is no limit",
+            declared.location,
         )
     return Action(
         index=index,
