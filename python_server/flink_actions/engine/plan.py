@@ -3,6 +3,7 @@ running it."""
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import inspect
 import re
@@ -35,6 +36,9 @@ _EXPRESSION = re.compile(r"[\s()<>=!&|'\"\[\]?+*,]")
 _MOST_ATTEMPTS = 1_000_000
 _LONGEST_WAIT_SECONDS = 30 * 24 * 3600
 _BUILT_IN_TYPES = (INPUT_EVENT, OUTPUT_EVENT)
+
+# What 32 bits of milliseconds hold.
+_LONGEST_TIMEOUT_SECONDS = 4_294_967
 
 _C = TypeVar("_C", bound=Enum)
 
@@ -159,10 +163,18 @@ def _compile_action(index: int, declared: ActionDeclaration) -> Action:
             f"configuration of action {declared.name!r} is no JSON: {error}", declared.location
         ) from error
     policies = declared.policies
-    timeout = policies.timeout_seconds
-    if timeout is not None and not (_is_number(timeout) and timeout > 0):
+    timeout: Any = policies.timeout_seconds
+    if isinstance(timeout, datetime.timedelta):
+        timeout = timeout.total_seconds()
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float, type(None))):
         raise AgentLoadError(
-            f"action {declared.name!r} has timeout_seconds={timeout!r}: it must be above 0", declared.location
+            f"action {declared.name!r} has timeout_seconds={timeout!r}: give seconds or a timedelta", declared.location
+        )
+    if timeout is not None and not 0 < timeout <= _LONGEST_TIMEOUT_SECONDS:
+        raise AgentLoadError(
+            f"action {declared.name!r} has timeout_seconds={timeout!r}: it must be above 0, and at most "
+            f"{_LONGEST_TIMEOUT_SECONDS} (49 days); None is no limit",
+            declared.location,
         )
     return Action(
         index=index,

@@ -41,7 +41,13 @@ def encode(value: Any, where: str) -> bytes:
     try:
         encoded = _dumps(value, _json_form, _OPTIONS)
     except TypeError as error:
-        raise _explain(value, where, error) from error
+        try:
+            explained = _explain(value, where, error)
+        except RecursionError:
+            explained = NotEncodableError(
+                where, "it holds itself, or is nested too deep: send what refers to it by name"
+            )
+        raise explained from error
     # orjson writes NaN and the infinities as null. Few texts hold a null at all, so looking for one is cheap.
     if type(value) not in _NEVER_NULL and encoded.find(b"null") >= 0:
         _refuse_not_finite(value, where)

@@ -209,6 +209,16 @@ _LEAST: dict[str, float] = {
     "blocked_after_seconds": 0.1,
 }
 
+_DAY_SECONDS = 86_400.0
+
+_MOST: dict[str, float] = {
+    "drain_seconds": _DAY_SECONDS,
+    "linger_seconds": _DAY_SECONDS,
+    "blocked_after_seconds": _DAY_SECONDS,
+    # gRPC counts the bytes of a message in 31 bits, and a worker takes four times this to say what is wrong with it.
+    "max_frame_bytes": 256 * _MIB,
+}
+
 _TRUE_AND_FALSE = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -243,6 +253,10 @@ def _check(settings: ServerSettings) -> None:
         value = getattr(settings, name)
         if value < least:
             raise ConfigError(f"{name} is {value}: it must be at least {least:g}")
+    for name, most in _MOST.items():
+        value = getattr(settings, name)
+        if not value <= most:  # so written that NaN is refused too
+            raise ConfigError(f"{name} is {value}: it must be at most {most:.0f}")
     if settings.log_level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
         raise ConfigError(f"log_level is {settings.log_level!r}: it may be DEBUG, INFO, WARNING or ERROR")
     if settings.health_listen:

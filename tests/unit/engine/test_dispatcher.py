@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import logging
 from typing import Any
@@ -20,6 +21,7 @@ from flink_actions import (
     TerminalError,
     action,
 )
+from flink_actions.engine import dispatcher
 from flink_actions.engine.invocation import (
     CancelReason,
     Failed,
@@ -72,6 +74,12 @@ class Shop(Agent):
         except asyncio.CancelledError:
             ctx.short_term_memory.set("rescued", True)
             ctx.send_event(OutputEvent("rescued"))
+
+    @action("cling_twice")
+    async def cling_twice(self, event: Event, ctx: RunnerContext) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.gate.wait()
+        await self.gate.wait()
 
     @action("remembers")
     async def remembers(self, event: Event, ctx: RunnerContext) -> None:
@@ -572,3 +580,10 @@ async def test_an_action_goes_back_to_the_leader_when_it_no_longer_waits(shop: S
         for _ in range(20):
             await worker.run(*(worker.invocation("wait", {"n": n}) for n in range(256)))
         assert not state.gets_task
+
+
+async def test_a_coroutine_that_goes_on_is_cancelled_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatcher, "_CANCEL_AGAIN_SECONDS", 0.02)
+    async with Worker(shop) as worker:
+        (outcome,) = await worker.run(worker.invocation("cling_twice", {}, remaining_ms=20))
+        assert failed(outcome).kind is FailureKind.TIMEOUT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import functools
 import re
 from collections.abc import Callable
@@ -353,3 +354,20 @@ def test_output_events_may_trigger_too() -> None:
     async def act(event: OutputEvent, ctx: RunnerContext) -> None: ...
 
     assert plan_of(act, OutputEvent).actions[0].triggers == ("_output_event",)
+
+
+@pytest.mark.parametrize("timeout", ["5", True, float("inf"), float("nan"), 0])
+def test_a_time_limit_that_is_none_is_refused_where_it_is_declared(timeout: Any) -> None:
+    agent = Agent().add_action("slow", ["_input_event"], _slow, timeout_seconds=timeout)
+    with pytest.raises(AgentLoadError, match=rf"test_plan\.py:\d+: action 'slow' has timeout_seconds={timeout!r}"):
+        compile_plan(agent, "agent")
+
+
+def test_a_time_limit_may_be_a_timedelta() -> None:
+    limit: Any = datetime.timedelta(seconds=5)
+    agent = Agent().add_action("slow", ["_input_event"], _slow, timeout_seconds=limit)
+    assert compile_plan(agent, "agent").actions[0].timeout_ms == 5000
+
+
+async def _slow(event: Event, ctx: RunnerContext) -> None:
+    pass

@@ -197,3 +197,10 @@ def test_a_long_value_is_not_repeated_whole_in_the_message() -> None:
     with pytest.raises(NotDecodableError) as caught:
         values.decode(b'"' + b"x" * 10_000 + b'"', int, "v")
     assert len(str(caught.value)) < 200
+
+
+def test_a_value_that_holds_itself_is_refused() -> None:
+    value: list[Any] = []
+    value.append({"again": value})
+    with pytest.raises(NotEncodableError, match="it holds itself"):
+        values.encode(value, "output")

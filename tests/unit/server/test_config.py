@@ -37,6 +37,9 @@ def test_settings_reach_a_worker_unchanged() -> None:
     [
         ({"workers": "many"}, ["command line", "workers", "'many'", "int"]),
         ({"workers": "0"}, ["workers is 0", "at least 1"]),
+        ({"linger_seconds": "inf"}, ["linger_seconds is inf", "at most 86400"]),
+        ({"drain_seconds": "nan"}, ["drain_seconds is nan", "at most 86400"]),
+        ({"max_frame_bytes": "1000000000"}, ["max_frame_bytes is 1000000000", "at most 268435456"]),
         ({"wrkers": "1"}, ["'wrkers'", "Settings are", "workers"]),
         ({"listen": "localhost"}, ["'localhost'", "no port", "unix:/path"]),
         ({"listen": "localhost:99999"}, ["'99999'", "65535"]),

@@ -20,27 +20,27 @@ class ReloadTest {
   /** Each output says which code its run began with, which it ended with, and when. */
   private static String agent(int version) {
     return """
-        import asyncio, random, time
-        from flink_actions import Agent, Event, OutputEvent, action
+    import asyncio, random, time
+    from flink_actions import Agent, Event, OutputEvent, action
 
-        VERSION = %d
+    VERSION = %d
 
-        class Versioned(Agent):
-            @action("_input_event")
-            async def begin(self, event, ctx):
-                await asyncio.sleep(random.random() * 0.06)
-                ctx.send_event(Event(type="half", attributes={"input": event.input, "began": VERSION}))
+    class Versioned(Agent):
+        @action("_input_event")
+        async def begin(self, event, ctx):
+            await asyncio.sleep(random.random() * 0.06)
+            ctx.send_event(Event(type="half", attributes={"input": event.input, "began": VERSION}))
 
-            @action("half")
-            async def end(self, event, ctx):
-                await asyncio.sleep(random.random() * 0.06)
-                attributes = event.attributes
-                ctx.send_event(OutputEvent(output={
-                    **attributes["input"], "began": attributes["began"], "ended": VERSION,
-                    "at": int(time.time() * 1000)}))
+        @action("half")
+        async def end(self, event, ctx):
+            await asyncio.sleep(random.random() * 0.06)
+            attributes = event.attributes
+            ctx.send_event(OutputEvent(output={
+                **attributes["input"], "began": attributes["began"], "ended": VERSION,
+                "at": int(time.time() * 1000)}))
 
-        agent = Versioned()
-        """
+    agent = Versioned()
+    """
         .formatted(version);
   }
 
@@ -49,7 +49,8 @@ class ReloadTest {
       throws Exception {
     try (ActionServerProcess server =
         ActionServerProcess.serving(agent(0), "--reload", "--workers", "2")) {
-      TestJob job = TestJob.at(server, "reload").inputs(KEYS * PER_KEY, KEYS).parallelism(2).start();
+      TestJob job =
+          TestJob.at(server, "reload").inputs(KEYS * PER_KEY, KEYS).parallelism(2).start();
       job.awaitOutputs(KEYS);
       for (int version = 1; version <= RELOADS; version++) {
         Files.writeString(server.folder().resolve("agent.py"), agent(version));
@@ -79,7 +80,9 @@ class ReloadTest {
     }
   }
 
-  /** Time from one output of a key to the next, ascending: what a pause of the server would show in. */
+  /**
+   * Time from one output of a key to the next, ascending: what a pause of the server would show in.
+   */
   private static List<Long> gapsOfKeys(List<String> outputs) {
     Map<Long, Long> last = new HashMap<>();
     List<Long> gaps = new ArrayList<>();

@@ -263,9 +263,7 @@ final class TestJob {
               .returns(Types.STRING)
               .setParallelism(1);
       KeyedStream<String, String> keyed =
-          before
-              .apply(inputs)
-              .keyBy(text -> text.substring(5, text.indexOf(',')), Types.STRING);
+          before.apply(inputs).keyBy(text -> text.substring(5, text.indexOf(',')), Types.STRING);
       ActionSettings actionSettings =
           settings.apply(ActionSettings.builder("agent", List.of(endpoint))).build();
       DataStream<String> acted =
