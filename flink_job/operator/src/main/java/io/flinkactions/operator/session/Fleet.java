@@ -397,8 +397,12 @@ final class Fleet {
   }
 
   private void onWelcomed(WorkerStream stream, WorkerSession session) {
+    if (isOver) {
+      // Whoever ended all this has seen to every stream; this one may still be saying Bye.
+      return;
+    }
     Link link = links.get(stream.incarnation());
-    if (link == null || link.stream != stream || isOver) {
+    if (link == null || link.stream != stream) {
       // Given up while the Welcome was on its way; the end is told like every end.
       stream.abort("not wanted any more");
       return;
