@@ -18,7 +18,7 @@ PINNED = $$(grep -E '^($(1))==' constraints.txt)
 STEP = @printf '\033[1m== %s\033[0m\n' "$(1)"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-python simulate test-java test-java-newest test-jobs check bench proto proto-check jar wheel format clean
+.PHONY: help run test test-python simulate test-java test-java-newest test-jobs check bench proto proto-check jar wheel docker-check format clean
 
 help: ## this list
 	@printf 'Flink Action Server: Python actions of Flink jobs, in a process of their own.\n\n'
@@ -105,6 +105,9 @@ wheel: $(SERVER_VENV)/.ready $(JAR) ## the release: one wheel with the server, t
 	$(call STEP,wheel)
 	@WHEEL_OPERATOR_JAR=$(JAR) $(SERVER_VENV)/bin/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 	@ls -l dist/*.whl
+
+docker-check: $(SERVER_VENV)/.ready $(JAR) ## the images' steps in bare directories, and the manifests (no engine needed)
+	@docker/check.sh
 
 $(JAR): $(OPERATOR)/pom.xml $(JAVA_SOURCES)
 	$(call STEP,building the operator's jar (the first time Maven fetches what it needs: some minutes))

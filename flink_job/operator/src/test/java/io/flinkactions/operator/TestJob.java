@@ -12,7 +12,7 @@ import java.util.Map;
 import java.util.Queue;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
 import java.util.function.UnaryOperator;
@@ -286,7 +286,7 @@ final class TestJob {
         graph.setSavepointRestoreSettings(SavepointRestoreSettings.forPath(savepoint));
       }
       Queue<String> outputs =
-          COLLECTED.computeIfAbsent(collection, c -> new ConcurrentLinkedQueue<>());
+          COLLECTED.computeIfAbsent(collection, c -> new LinkedBlockingQueue<>());
       cluster().submitJob(graph).get(DEADLINE_SECONDS, TimeUnit.SECONDS);
       return new TestJob(graph.getJobID(), outputs, cluster().requestJobResult(graph.getJobID()));
     }

@@ -7,6 +7,7 @@ import io.flinkactions.wire.v1.Plan;
 import io.flinkactions.wire.v1.Trigger;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
@@ -14,10 +15,13 @@ import java.util.Map;
 public final class AgentPlan {
 
   private static final PlannedAction[] NOTHING = {};
+  // As many as are sooner compared one by one than hashed.
+  private static final int FEW = 8;
 
   private final ByteString digest;
   private final int hopLimit;
-  private final Map<String, PlannedAction> byName = new HashMap<>();
+  private PlannedAction[] first = NOTHING;
+  private final Map<String, PlannedAction> byName = new LinkedHashMap<>();
   private final Map<String, PlannedAction[]> byEventType = new HashMap<>();
 
   private AgentPlan(Plan plan, int defaultHopLimit) {
@@ -56,6 +60,7 @@ public final class AgentPlan {
         }
       }
     }
+    parsed.first = parsed.byName.values().stream().limit(FEW).toArray(PlannedAction[]::new);
     triggered.forEach((type, actions) -> parsed.byEventType.put(type, actions.toArray(NOTHING)));
     return parsed;
   }
@@ -87,6 +92,12 @@ public final class AgentPlan {
 
   /** The action of this name, or null if the plan has none. */
   public PlannedAction action(String name) {
+    // Asked twice per invocation, nearly always with the plan's own text.
+    for (PlannedAction action : first) {
+      if (action.name() == name) {
+        return action;
+      }
+    }
     return byName.get(name);
   }
 
