@@ -37,8 +37,8 @@ import java.util.concurrent.atomic.AtomicLong;
  */
 final class WorkerStream {
   private static final int MAX_UNAPPLIED_BYTES = 16 << 20;
-  // Measured: with 2, frames come singly and both sides spend half as much again on each
-  // invocation.
+  // Fewer cost throughput: two runs in a row, on a noisy machine, took 41 us of both sides' CPU for
+  // an invocation with 2, and 25 with 16.
   private static final int FRAMES_READ_AHEAD = 16;
   private static final int READY_THRESHOLD_BYTES = 1 << 20;
   private static final int DEFAULT_MAX_FRAME_BYTES = 4 << 20;
