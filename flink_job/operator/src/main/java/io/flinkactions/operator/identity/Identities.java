@@ -1,6 +1,7 @@
 package io.flinkactions.operator.identity;
 
 import com.google.protobuf.ByteString;
+import com.google.protobuf.UnsafeByteOperations;
 import io.flinkactions.wire.v1.ContentType;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
@@ -33,16 +34,7 @@ public final class Identities {
    * @param timestamp of the input in ms, or null if the record has none
    */
   public byte[] eventDigest(String type, ContentType contentType, byte[] payload, Long timestamp) {
-    start(EVENT);
-    field(type);
-    field(contentType.getNumber());
-    field(payload);
-    if (timestamp == null) {
-      number(0);
-    } else {
-      field(timestamp.longValue());
-    }
-    return finish();
+    return eventDigest(type, contentType, UnsafeByteOperations.unsafeWrap(payload), timestamp);
   }
 
   /** As {@link #eventDigest(String, ContentType, byte[], Long)}. */

@@ -16,6 +16,9 @@ public final class Input {
   private final boolean hasTimestamp;
   private final long timestamp;
   private final Segment segment;
+  // Of the event that it is: both its run and the first invocations are named by it. Null until
+  // then.
+  byte[] digest;
   Input next;
 
   public Input(

@@ -230,8 +230,12 @@ public final class Invokes {
 
   /** Digest of the event that an input is. */
   public static byte[] inputDigest(Identities identities, Input input) {
-    return identities.eventDigest(
-        EventTypes.INPUT, input.contentType(), input.payload(), timestamp(input));
+    if (input.digest == null) {
+      input.digest =
+          identities.eventDigest(
+              EventTypes.INPUT, input.contentType(), input.payload(), timestamp(input));
+    }
+    return input.digest;
   }
 
   private static Long timestamp(Input input) {
