@@ -18,7 +18,8 @@ class RoutingTest {
         null,
         new WorkerSession.Welcomed(
             worker, ByteString.copyFromUtf8(incarnation), GENERATION, ScriptedWorker.PLAN, 0),
-        new Outbox(1 << 20, 2, Credit.getDefaultInstance()));
+        new Outbox(1 << 20, 2, Credit.getDefaultInstance()),
+        null);
   }
 
   private static final DirectoryView ONE_GENERATION =
