@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,6 +23,10 @@ def until(condition: str, holds: Callable[[], bool], seconds: float = 20.0) -> N
         time.sleep(0.05)
 
 
+def left_lines(world: World) -> int:
+    return sum(1 for one in world.inputs if one.file.startswith("left"))
+
+
 def test_a_killed_task_manager_whose_workers_live_costs_no_recorded_call_and_crosses_no_answers(tmp_path: Path) -> None:
     # Checkpoints come seldom, so that there is much to repeat, and the partitions race each other through it anew.
     with World(tmp_path, settings={"execution.checkpointing.interval": "3 s"}) as world:
@@ -32,14 +37,14 @@ def test_a_killed_task_manager_whose_workers_live_costs_no_recorded_call_and_cro
         world.kill_task_manager(victim)
         world.await_recovery(45.0)
         world.await_answers(100)
-        handed_back = world.job.counter("handedBack")
+        handed_back = world.job.counter("handedBackResults")
         world.settle()
         verdict = judge(world.evidence())
     print(verdict.counts, "handed back:", handed_back)
     # No worker died: nothing that was recorded may be called again, by anybody.
     assert verdict.broken == []
     assert verdict.counts["worker deaths"] == 0
-    assert verdict.counts["job restarts"] == 1
+    assert verdict.counts["job restarts"] > 0
     # Else there was nothing to repeat, or nothing came in another order.
     assert handed_back > 0
     assert verdict.counts["inputs that came back as another run"] > 0
@@ -52,17 +57,17 @@ def test_a_neighbour_on_the_same_task_manager_never_notices_that_workers_die(tmp
         neighbour.await_running()
         assert neighbour.task_managers() == world.job.task_managers()
         lines = CommittedLines(outputs)
-        until("the neighbour has caught up", lambda: len(lines.read()) > len(world.inputs) / 4, seconds=60.0)
+        until("the neighbour has caught up", lambda: len(lines.read()) > left_lines(world) / 2, seconds=60.0)
         began = time.time()
         for hurt in [world.abort_worker, lambda: world.kill_worker(world.worker_pids()[0])] * 3:
             until("two workers live", lambda: len(world.worker_pids()) == 2)
             before = len(world.deaths)
             hurt()
-            until("the death is noticed", lambda before=before: len(world.deaths) > before)  # type: ignore[misc]
+            until("the death is noticed", partial(world.has_lost_more_workers_than, before))
             world.await_answers(50)
         ended = time.time()
         world.settle()
-        until("the neighbour has all lines", lambda: len(lines.read()) == len(world.inputs) / 2, seconds=60.0)
+        until("the neighbour has all lines", lambda: len(lines.read()) == left_lines(world), seconds=60.0)
         commits = sorted({began, ended, *[at for at in lines.commits if began < at < ended]})
         longest = max(later - earlier for earlier, later in pairwise(commits))
         print(f"6 workers died; the neighbour's longest time between two commits: {longest:.1f} s")

@@ -95,11 +95,11 @@ def test_a_recorded_call_may_not_be_made_again_after_one_side_died() -> None:
     for step in (0, 1):
         changed = again("assess", step, at=1_005.0)
         assert "recorded calls were made again: 1" in broken(replace(changed, worker_deaths=[(W0, 1_004.0)]))
-        assert "recorded calls were made again: 1" in broken(replace(changed, losses=[1_004.0], restarts=1))
+        assert "recorded calls were made again: 1" in broken(replace(changed, losses=[1_004.0]))
 
 
 def test_a_recorded_call_is_lost_only_with_both_sides_and_before_a_checkpoint() -> None:
-    changed = replace(again("assess", 0, at=1_009.0), worker_deaths=[(W0, 1_004.0)], losses=[1_007.0], restarts=1)
+    changed = replace(again("assess", 0, at=1_009.0), worker_deaths=[(W0, 1_004.0)], losses=[1_007.0])
     assert broken(changed) == ""
     early = replace(changed, checkpoints=[(1_000.5, 1_006.0)])
     assert broken(early) == ""
@@ -108,7 +108,10 @@ def test_a_recorded_call_is_lost_only_with_both_sides_and_before_a_checkpoint() 
 
 
 def test_restarts_for_no_reason_and_dead_letters_show() -> None:
-    assert "2 restarts of the job for 1 lost" in broken(replace(evidence(), losses=[5.0], restarts=2))
+    assert broken(replace(evidence(), losses=[5.0], job_failures=[6.0, 6.1])) == ""
+    assert "although no TaskManager was lost, at: 1: 50.0" in broken(
+        replace(evidence(), losses=[5.0], job_failures=[6.0, 50.0])
+    )
     assert "inputs were given up: 1" in broken(replace(evidence(), dead_letters=[{"input": "f-0"}]))
 
 

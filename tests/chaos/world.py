@@ -49,12 +49,14 @@ _CLUSTER = {
     "jobmanager.memory.process.size": "800m",
     "taskmanager.memory.process.size": "1200m",
 }
-_KEYS = 60
+_KEYS = 100
 _FEED_SECONDS = 0.25
-_LINES_PER_FILE = 20
+_LINES_PER_FEED = 15
 _WATCH_SECONDS = 0.05
 _SETTLE_SECONDS = 120.0
-_PARTITIONS = ("left", "right")
+# Folders, and after how many feeds a file is written. One partition has few large files and the other many small ones:
+# read again at full speed, they come interleaved otherwise than when they were written.
+_PARTITIONS = {"left": 1, "right": 4}
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,8 @@ class World:
         return self._lives[-1].running
 
     def _end_server(self) -> None:
-        for pid in self._orphans():
+        # They hold the pipe of their server's log.
+        for pid in set(self._orphans()) - set(self.worker_pids()):
             _signal(pid, signal.SIGKILL)
         for life in self._lives:
             life.close()
@@ -181,6 +184,9 @@ class World:
         """Workers that a killed supervisor has left behind are of it, too, while they live."""
         return [self._server.process.pid, *self.worker_pids(), *self._orphans()]
 
+    def has_lost_more_workers_than(self, count: int) -> bool:
+        return len(self.deaths) > count
+
     def _orphans(self) -> list[int]:
         with self._lock:
             return [pid for pid in self._seen_workers if _is_alive(pid)]
@@ -204,18 +210,20 @@ class World:
         return alive[0] if alive else None
 
     def kill_task_manager(self, victim: TaskManager) -> None:
-        """SIGKILL, and another one starts."""
+        """SIGKILL; a spare one takes over, if there is one."""
         self.losses.append(time.time())
         victim.kill()
-        self.cluster.start_task_manager()
 
     def await_recovery(self, seconds: float) -> None:
-        """Until the job has restarted after the last loss and all its tasks run."""
+        """Until the job has restarted after the last loss and all its tasks run; then there is a spare one again."""
         deadline = time.monotonic() + seconds
         lost_at = self.losses[-1]
         while not (any(failure.at > lost_at for failure in self.job.failures()) and self.job.is_running()):
             assert time.monotonic() < deadline, f"the job has not recovered {seconds:g} s after it lost a TaskManager"
             time.sleep(0.1)
+        # Not before: it would take a core from those that recover.
+        for _ in range(self.task_managers - sum(one.is_alive for one in self.cluster.task_managers)):
+            self.cluster.start_task_manager()
 
     # ---- what goes in and comes out ----
 
@@ -224,13 +232,14 @@ class World:
         for number in range(10**9):
             if self._fed.is_set() or self._ended.wait(_FEED_SECONDS):
                 return
-            for partition in _PARTITIONS:
-                self._write(partition, number, rng)
+            for partition, feeds in _PARTITIONS.items():
+                if number % feeds == 0:
+                    self._write(partition, number, feeds * _LINES_PER_FEED, rng)
 
-    def _write(self, partition: str, number: int, rng: random.Random) -> None:
+    def _write(self, partition: str, number: int, lines: int, rng: random.Random) -> None:
         given = [
             Input(f"{partition}-{number}-{line}", f"k{rng.randrange(_KEYS)}", f"{partition}-{number}", line)
-            for line in range(_LINES_PER_FILE)
+            for line in range(lines)
         ]
         text = "".join(json.dumps({"name": one.name, "key": one.key}) + "\n" for one in given)
         # Hidden until whole: Flink passes over files that begin with a dot.
@@ -274,7 +283,6 @@ class World:
             job_failures=[failure.at for failure in self.job.failures()],
             losses=list(self.losses),
             checkpoints=[(one.triggered_at, one.completed_at) for one in self.job.checkpoints()],
-            restarts=self.job.restarts(),
         )
 
 

@@ -27,6 +27,7 @@ final class Link {
   final Backoff backoff = new Backoff();
   WorkerEntry.State refusedIn;
   boolean wasWelcomed;
+  boolean hasFailed;
 
   WorkerSession interrupted;
   long giveUpAt;
@@ -41,6 +42,11 @@ final class Link {
   /** Whether it has a session, or is about to have one. */
   boolean isReachableSoon() {
     return phase == Phase.CONNECTING || phase == Phase.WAITING || phase == Phase.OPEN;
+  }
+
+  /** Whether it has a session, or whether it will have one is still open. */
+  boolean isOpenOrFirstTried() {
+    return phase == Phase.OPEN || phase == Phase.CONNECTING && !wasWelcomed && !hasFailed;
   }
 
   void cancelTimer() {
