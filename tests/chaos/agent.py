@@ -21,7 +21,7 @@ from typing import Any
 
 from flink_actions import Agent, Event, InputEvent, OutputEvent, RunnerContext, action, current_call
 
-LONGEST_WAIT_SECONDS = 0.05
+LONGEST_WAIT_SECONDS = 0.04
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ _PAUSE_SECONDS = (0.5, 2.5)
 # All below what a worker waits for a job that it lost.
 _DURATION_SECONDS = (0.3, 3.5)
 _RECOVERY_SECONDS = 45.0
+_TOLD_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,8 @@ def _stop_task_manager_until_given_up(world: World, fault: Fault) -> str:
     world.losses.append(time.time())
     with stopped(victim.process.pid):
         time.sleep(duration)
+    # Its tasks go on until it has been told; then they are cancelled.
+    world.losses += [time.time(), time.time() + _TOLD_SECONDS]
     world.await_recovery(_RECOVERY_SECONDS)
     return f"{victim.name} for {duration:.1f} s"
 

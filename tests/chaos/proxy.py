@@ -167,11 +167,12 @@ class Proxy:
     async def _close(self) -> None:
         for listener in self._listeners.values():
             listener.close()
+        self._flows.set()
         await self._cut()
+        # Each ends with its connection.
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            await asyncio.wait(tasks, timeout=_CALL_SECONDS / 2)
 
 
 class _Connection:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tests.chaos.faults import Fault, storm
@@ -30,7 +31,9 @@ def run_chaos(folder: Path, seed: int, seconds: float, *, workers: int = 2) -> V
             happened = _hurt(world, seed, seconds)
             print("the faults are over, the inputs are answered to the end", flush=True)
             world.settle()
-            verdict = judge(world.evidence())
+            evidence = world.evidence()
+            verdict = judge(evidence)
+            (folder / "evidence.json").write_text(json.dumps(asdict(evidence)))
             failures = world.job.failures()
         except BaseException:
             print(f"seed {seed}\n{world.cluster.last_words()}", flush=True)

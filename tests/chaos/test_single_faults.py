@@ -37,16 +37,16 @@ def test_a_killed_task_manager_whose_workers_live_costs_no_recorded_call_and_cro
         world.kill_task_manager(victim)
         world.await_recovery(45.0)
         world.await_answers(100)
-        handed_back = world.job.counter("handedBackResults")
+        # Else there was nothing to repeat.
+        until("work is handed back", lambda: world.job.counter("handedBackResults") > 0)
         world.settle()
         verdict = judge(world.evidence())
-    print(verdict.counts, "handed back:", handed_back)
+    print(verdict.counts)
     # No worker died: nothing that was recorded may be called again, by anybody.
     assert verdict.broken == []
     assert verdict.counts["worker deaths"] == 0
     assert verdict.counts["job restarts"] > 0
-    # Else there was nothing to repeat, or nothing came in another order.
-    assert handed_back > 0
+    # Else nothing came in another order.
     assert verdict.counts["inputs that came back as another run"] > 0
 
 

@@ -51,7 +51,7 @@ class Evidence:
     job_failures: Sequence[float] = ()
     """When Flink failed the job over."""
     losses: Sequence[float] = ()
-    """When a TaskManager was killed, or counts as lost."""
+    """When tasks ended because a TaskManager was killed, or was stopped for so long that it counts as lost."""
     checkpoints: Sequence[tuple[float, float]] = ()
     """Triggered, completed."""
 
@@ -90,7 +90,6 @@ def judge(evidence: Evidence) -> Verdict:
         "inputs": len(evidence.inputs),
         "checkpoints": len(evidence.checkpoints),
         "worker deaths": len(evidence.worker_deaths),
-        "TaskManagers lost": len(evidence.losses),
         "job restarts": len(evidence.job_failures),
         "inputs that came back as another run": sum(1 for numbers in runs.values() if len(numbers) > 1),
     }

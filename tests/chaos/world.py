@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from tests.chaos.proxy import Proxy, free_port
+from tests.chaos.proxy import Proxy, free_port, listening_ports
 from tests.chaos.verdict import Evidence, Input
 from tests.e2e.running_job import RunningJob
 from tests.e2e.standalone_cluster import StandaloneCluster, TaskManager
@@ -51,8 +51,8 @@ _CLUSTER = {
 }
 _KEYS = 100
 _FEED_SECONDS = 0.25
-_LINES_PER_FEED = 15
-_WATCH_SECONDS = 0.05
+_LINES_PER_FEED = 12
+_WATCH_SECONDS = 0.1
 _SETTLE_SECONDS = 120.0
 # Folders, and after how many feeds a file is written. One partition has few large files and the other many small ones:
 # read again at full speed, they come interleaved otherwise than when they were written.
@@ -87,7 +87,8 @@ class World:
     inputs: list[Input] = field(default_factory=list)
     deaths: list[Death] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
-    """When a TaskManager was killed, or was stopped for so long that it counts as lost."""
+    """When tasks ended because a TaskManager was killed, or was stopped for so long that it counts as lost."""
+    _failures: int = field(default=0, init=False)
     _seen_workers: set[int] = field(default_factory=set, init=False)
     _lives: list[_Life] = field(default_factory=list, init=False)
 
@@ -134,7 +135,7 @@ class World:
 
     def _start_server(self) -> None:
         log = self.folder / "server" / f"life-{len(self._lives)}.log"
-        flags = ["--workers", str(self.workers), "--linger-seconds", f"{LINGER_SECONDS:g}"]
+        flags = ["--workers", str(self.workers), "--spares", "1", "--linger-seconds", f"{LINGER_SECONDS:g}"]
         server = RunningServer(
             f"{HERE / 'agent.py'}:agent", listen=f"127.0.0.1:{self._port}", flags=flags, cwd=self.folder
         )
@@ -146,7 +147,7 @@ class World:
 
     def _end_server(self) -> None:
         # They hold the pipe of their server's log.
-        for pid in set(self._orphans()) - set(self.worker_pids()):
+        for pid in set(self._orphans()) - set(self._server.worker_pids()):
             _signal(pid, signal.SIGKILL)
         for life in self._lives:
             life.close()
@@ -178,11 +179,12 @@ class World:
         self._server.process.send_signal(signal.SIGHUP)
 
     def worker_pids(self) -> list[int]:
-        return sorted(self._server.worker_pids())
+        """Those that serve: a spare process listens nowhere yet."""
+        return sorted(pid for pid in self._server.worker_pids() if listening_ports([pid]))
 
     def server_pids(self) -> list[int]:
         """Workers that a killed supervisor has left behind are of it, too, while they live."""
-        return [self._server.process.pid, *self.worker_pids(), *self._orphans()]
+        return [self._server.process.pid, *self._server.worker_pids(), *self._orphans()]
 
     def has_lost_more_workers_than(self, count: int) -> bool:
         return len(self.deaths) > count
@@ -217,10 +219,11 @@ class World:
     def await_recovery(self, seconds: float) -> None:
         """Until the job has restarted after the last loss and all its tasks run; then there is a spare one again."""
         deadline = time.monotonic() + seconds
-        lost_at = self.losses[-1]
-        while not (any(failure.at > lost_at for failure in self.job.failures()) and self.job.is_running()):
+        failed_before = self._failures
+        while len(self.job.failures()) == failed_before or not self.job.is_running():
             assert time.monotonic() < deadline, f"the job has not recovered {seconds:g} s after it lost a TaskManager"
             time.sleep(0.1)
+        self._failures = len(self.job.failures())
         # Not before: it would take a core from those that recover.
         for _ in range(self.task_managers - sum(one.is_alive for one in self.cluster.task_managers)):
             self.cluster.start_task_manager()

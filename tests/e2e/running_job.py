@@ -79,7 +79,7 @@ class RunningJob:
         return max([int(metric["value"]) for metric in metrics], default=0)
 
     def counter(self, name: str) -> int:
-        """The sum of a counter of ours over the subtasks since they started last."""
+        """The sum of a counter of ours over the subtasks since they started last; 0 until Flink has asked for it."""
         total = 0.0
         for vertex in self._rest.get(f"/jobs/{self.id}")["vertices"]:
             path = f"/jobs/{self.id}/vertices/{vertex['id']}/subtasks/metrics"

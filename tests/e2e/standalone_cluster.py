@@ -20,6 +20,8 @@ from tests.e2e.running_job import Rest, RunningJob
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 
+# A better compiler would cost these more than it gains.
+_SHORT_LIVED = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
 _SUBMITTED = re.compile(r"JobID ([0-9a-f]{32})")
 
 
@@ -64,6 +66,11 @@ class StandaloneCluster:
             "taskmanager.numberOfTaskSlots": "2",
             "jobmanager.memory.process.size": "1g",
             "taskmanager.memory.process.size": "1400m",
+            # What a killed process leaves behind is ours to remove.
+            "io.tmp.dirs": str(folder / "tmp"),
+            **dict.fromkeys(
+                [f"env.java.opts.{which}" for which in ("jobmanager", "taskmanager", "client")], _SHORT_LIVED
+            ),
             **(settings or {}),
         }
         self._first_task_managers = task_managers
@@ -73,6 +80,7 @@ class StandaloneCluster:
     def __enter__(self) -> StandaloneCluster:
         configuration = self._folder / "conf"
         configuration.mkdir(parents=True)
+        (self._folder / "tmp").mkdir()
         (self._folder / "log").mkdir()  # without it the scripts start nothing, and do not say so
         for file in (self._home / "conf").iterdir():
             if file.suffix in (".properties", ".xml"):

@@ -84,8 +84,10 @@ final class Routing {
   }
 
   private void noteIfGathered(ByteString generation, List<WorkerSession> sessions) {
-    Set<ByteString> expected = directory.firstSessions().getOrDefault(generation, Set.of());
-    if (sessions.stream().map(WorkerSession::incarnation).toList().containsAll(expected)) {
+    // Unknown if what was last read of the directory is older than the session.
+    Set<ByteString> expected = directory.firstSessions().get(generation);
+    if (expected != null
+        && sessions.stream().map(WorkerSession::incarnation).toList().containsAll(expected)) {
       gathered.add(generation);
     }
   }

@@ -24,7 +24,7 @@ class RoutingTest {
   }
 
   private static final DirectoryView ONE_GENERATION =
-      new DirectoryView(List.of(GENERATION), Map.of(), Set.of(), Map.of());
+      new DirectoryView(List.of(GENERATION), Map.of(), Set.of(), Map.of(GENERATION, Set.of()));
 
   private static Map<String, String> assignment(Routing routing, int keys) {
     Map<String, String> workers = new HashMap<>();
@@ -77,9 +77,11 @@ class RoutingTest {
     routing.opened(current);
     ByteString old = ByteString.copyFromUtf8("old");
     DirectoryView mayComeBack =
-        new DirectoryView(List.of(old, GENERATION), Map.of(), Set.of(old), Map.of());
+        new DirectoryView(
+            List.of(old, GENERATION), Map.of(), Set.of(old), Map.of(GENERATION, Set.of()));
     assertThat(routing.route("\"k\"", old, mayComeBack)).isNull();
-    DirectoryView gone = new DirectoryView(List.of(GENERATION), Map.of(), Set.of(), Map.of());
+    DirectoryView gone =
+        new DirectoryView(List.of(GENERATION), Map.of(), Set.of(), Map.of(GENERATION, Set.of()));
     assertThat(routing.route("\"k\"", old, gone)).isSameAs(current);
   }
 
