@@ -448,6 +448,7 @@ final class Fleet {
   }
 
   private void onAttemptFailed(Link link, WorkerStream stream, Status status) {
+    link.hasFailed = true;
     if (stream.reject() != null) {
       onReject(link, stream);
       return;

@@ -27,6 +27,7 @@ final class Link {
   final Backoff backoff = new Backoff();
   WorkerEntry.State refusedIn;
   boolean wasWelcomed;
+  boolean hasFailed;
 
   WorkerSession interrupted;
   long giveUpAt;
@@ -49,6 +50,11 @@ final class Link {
   /** Whether its worker is for suspects only. */
   boolean isQuarantine() {
     return entry.getRole() == WorkerEntry.Role.QUARANTINE;
+  }
+
+  /** Whether it has a session, or whether it will have one is still open. */
+  boolean isOpenOrFirstTried() {
+    return phase == Phase.OPEN || phase == Phase.CONNECTING && !wasWelcomed && !hasFailed;
   }
 
   void cancelTimer() {

@@ -60,8 +60,17 @@ final class Roster {
   DirectoryView view(Collection<Link> links) {
     Map<ByteString, WorkerEntry.State> states = new HashMap<>();
     Set<ByteString> reachableSoon = new HashSet<>();
+    Map<ByteString, Set<ByteString>> firstSessions = new HashMap<>();
     for (Link link : links) {
-      if (link.isReachableSoon() && !link.isQuarantine()) {
+      if (link.isQuarantine()) {
+        continue;
+      }
+      if (link.isOpenOrFirstTried()) {
+        firstSessions
+            .computeIfAbsent(link.entry.getGeneration(), id -> new HashSet<>())
+            .add(link.incarnation);
+      }
+      if (link.isReachableSoon()) {
         reachableSoon.add(link.entry.getGeneration());
       }
     }
@@ -73,7 +82,10 @@ final class Roster {
       }
     }
     return new DirectoryView(
-        state.getGenerationsList().stream().map(Generation::getId).toList(), states, reachableSoon);
+        state.getGenerationsList().stream().map(Generation::getId).toList(),
+        states,
+        reachableSoon,
+        firstSessions);
   }
 
   /** For people. */

@@ -183,7 +183,8 @@ class LostStreamsTest {
       throws Exception {
     ScriptedWorker worker = server.worker("w0");
     SessionSettings settings =
-        Subtask.settings(server.endpoint()).withPing(Duration.ofMillis(50), Duration.ofMillis(1_500));
+        Subtask.settings(server.endpoint())
+            .withPing(Duration.ofMillis(50), Duration.ofMillis(1_500));
     try (Subtask subtask = new Subtask(settings, Subtask.identity().build())) {
       WorkerSession session = subtask.welcomed();
       Peer peer = worker.peer();
