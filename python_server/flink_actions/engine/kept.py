@@ -108,6 +108,11 @@ class KeptWork:
         """Whether an invocation may be answered from here."""
         return bool(self._results)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is kept that could be asked for."""
+        return not (self._results or self._calls or any(self._frames.values()))
+
     # ---- results ----
 
     def add_sent(self, start: object, session: object, sequence: int, outcomes: Sequence[Outcome], size: int) -> None:

@@ -123,6 +123,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
   private transient boolean isClosed;
   private transient boolean isDrainLate;
   private transient boolean isBatch;
+  private transient boolean isRestored;
   private transient boolean isLastAnnouncementOver;
 
   private record FrameInProgress(WorkerSession session, WorkerFrame frame, ResultsCursor results) {}
@@ -156,6 +157,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
             System.currentTimeMillis());
     runIdentity = new RunIdentity(startStore.namespace(), getOperatorID().toHexString());
     restoredLanes = new ArrayList<>();
+    isRestored = context.isRestored();
     KeyedStateBackend<String> backend = getKeyedStateBackend();
     isBatch = FlinkInternals.holdsOneKeyOnly(backend);
     if (isBatch) {
@@ -259,6 +261,9 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
         .epoch(startStore.epoch())
         .config(settings.configJson())
         .hasCheckpoints(!isBatch && FlinkInternals.takesCheckpoints(getContainingTask()))
+        // Of a job that was never restored, the first attempt is the only one that nothing was
+        // before.
+        .isRestart(isRestored || task.getAttemptNumber() > 0)
         .accepts(settings.allowPickle() ? List.of(ContentType.PICKLE) : List.of())
         .pinnedPlan(ByteString.copyFrom(settings.pinnedPlanDigest()))
         .build();
