@@ -201,8 +201,9 @@ class Session:
             batch = [] if self.start.has_ended else [one for one in batch if one.handle in running]
         elif self._own_generation is not None:
             batch = self._give_back_others(batch, frame.invokes)
-        if any(message.more_calls for message in frame.invokes if message.attempt > 1):
-            batch = self._set_aside(batch, {message.handle for message in frame.invokes if message.more_calls})
+        if any([invocation.attempt > 1 for invocation in batch]):
+            incomplete = {message.handle for message in frame.invokes if message.more_calls}
+            batch = self._set_aside(batch, incomplete) if incomplete else batch
         if batch:
             self._dispatcher.submit(batch, self.start.scope, on_stepped)
         else:
@@ -242,7 +243,7 @@ class Session:
                 self._dispatcher.submit([invocation], self.start.scope, _nobody_waits)
 
     def _on_sent(self, sequence: int, outcomes: Sequence[Outcome], size: int) -> None:
-        self.start.scope.keep_sent(self, sequence, outcomes, size + sum([outcome.cost_bytes for outcome in outcomes]))
+        self.start.scope.keep_sent(self, sequence, outcomes, size)
 
     def _answer_from_held(self, invocation: Invocation) -> bool:
         outcome = self.start.held.take(invocation.handle)
