@@ -6,8 +6,8 @@
     python benchmarks/run.py --against FILE      also the ratio to a saved run
 
 A throughput is the median of two-second windows over all runs, after a warm-up; in brackets the lowest and the highest.
-Nothing here fails for being slow: machines differ, and so do their neighbours. How fast this one was, a yardstick beside
-each figure says.
+Nothing here fails for being slow: machines differ, and so do their neighbours. How fast this one was, a yardstick
+beside each figure says.
 """
 
 from __future__ import annotations
