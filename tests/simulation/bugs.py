@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from flink_actions.engine import context, dispatcher, durable, kept, mirrors, scope, task_paths
+from flink_actions.engine import context, dispatcher, durable, identity, kept, mirrors, scope, task_paths
 from flink_actions.server import credit, fences, handshake, held, operator_start, session, sessions
 from flink_actions.wire import invocations
 
@@ -23,7 +23,7 @@ Patch = Callable[[pytest.MonkeyPatch], None]
 
 def names_calls_alike(patch: pytest.MonkeyPatch) -> None:
     """Rule 1: an idempotency key does not name the arguments."""
-    original = durable.idempotency_key
+    original = identity.idempotency_key
     patch.setattr(durable, "idempotency_key", lambda name, function, _, ordinal: original(name, function, b"", ordinal))
 
 
@@ -216,7 +216,7 @@ def lets_two_jobs_share_a_namespace(patch: pytest.MonkeyPatch) -> None:
 
 
 def applies_what_was_cancelled(patch: pytest.MonkeyPatch) -> None:
-    """Rule 17: replies to attempts that are over are taken for those to the present one; model."""
+    """Rule 17, model: replies to attempts that are over are taken for those to the present one."""
     original = subtask.Subtask._take
 
     def take(self: Any, talk: Any, handle: int) -> Any:
@@ -243,7 +243,7 @@ def has_no_time_limits(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(context.InvocationContext, "deadline", property(lambda self: None))
 
 
-def counts_time_twice(patch: pytest.MonkeyPatch) -> None:
+def counts_too_much_time(patch: pytest.MonkeyPatch) -> None:
     """Rule 19: the time that is left is taken for a tenth of it."""
     patch.setattr(
         context.InvocationContext,
@@ -309,38 +309,39 @@ def loses_what_is_under_way(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(job.Snapshot, "copy", copy)
 
 
-BUGS: list[Patch] = [
-    names_calls_alike,
-    names_invocations_by_run_number,
-    hands_back_on_any_memory,
-    takes_any_mirror,
-    forgets_to_clear_sensory_memory,
-    replays_what_ended_the_attempt,
-    goes_on_after_a_stop,
-    forgets_all_under_any_cut,
-    forgets_the_rest_of_a_covered_run,
-    keeps_nothing_of_an_ended_start,
-    lets_superseded_starts_go_on,
-    welcomes_stale_epochs,
-    runs_two_attempts_at_once,
-    runs_an_open_invocation_again,
-    says_nothing_again,
-    holds_no_outcome,
-    lingers_too_long,
-    numbers_no_tasks,
-    does_not_unite_records,
-    keeps_records_from_the_middle,
-    forgets_records_of_a_first_attempt,
-    does_not_wait_for_acknowledgements,
-    lets_two_jobs_share_a_namespace,
-    applies_what_was_cancelled,
-    bounces_pinned_runs,
-    has_no_time_limits,
-    counts_time_twice,
-    retries_at_once,
-    acknowledges_no_frames,
-    loses_credit,
-    refuses_the_only_one_open,
-    releases_watermarks_early,
-    loses_what_is_under_way,
-]
+# With the first world that found it.
+BUGS: dict[Patch, int] = {
+    names_calls_alike: 0,
+    names_invocations_by_run_number: 2,
+    hands_back_on_any_memory: 4,
+    takes_any_mirror: 1,
+    forgets_to_clear_sensory_memory: 1,
+    replays_what_ended_the_attempt: 0,
+    goes_on_after_a_stop: 0,
+    forgets_all_under_any_cut: 24,
+    forgets_the_rest_of_a_covered_run: 135,
+    keeps_nothing_of_an_ended_start: 0,
+    lets_superseded_starts_go_on: 0,
+    welcomes_stale_epochs: 2,
+    runs_two_attempts_at_once: 0,
+    runs_an_open_invocation_again: 1,
+    says_nothing_again: 194,
+    holds_no_outcome: 11,
+    lingers_too_long: 5,
+    numbers_no_tasks: 0,
+    does_not_unite_records: 0,
+    keeps_records_from_the_middle: 106,
+    forgets_records_of_a_first_attempt: 68,
+    does_not_wait_for_acknowledgements: 1,
+    lets_two_jobs_share_a_namespace: 2,
+    applies_what_was_cancelled: 4,
+    bounces_pinned_runs: 2,
+    has_no_time_limits: 0,
+    counts_too_much_time: 0,
+    retries_at_once: 0,
+    acknowledges_no_frames: 0,
+    loses_credit: 0,
+    refuses_the_only_one_open: 4,
+    releases_watermarks_early: 0,
+    loses_what_is_under_way: 0,
+}

@@ -134,9 +134,7 @@ class Code:
 
         await self._pass(one)
         reconciler = reconcile if one.reconciles and step % 2 else None
-        value: str = await ctx.durable_execute_async(
-            self._pay, one.name, step, reconciler=reconciler, durable_id="pay"
-        )
+        value: str = await ctx.durable_execute_async(self._pay, one.name, step, reconciler=reconciler, durable_id="pay")
         return value
 
     async def _refuse(self, name: str) -> None:

@@ -1,6 +1,6 @@
 """What a subtask has with one worker: streams that come and go, and what is sent on them. A model of the operator's
-fleet, with its rules: a lost stream is no lost worker, and is tried again until somebody says that the worker is dead or
-its linger time and a grace are over.
+fleet, with its rules: a lost stream is no lost worker, and is tried again until somebody says that the worker is dead
+or its linger time and a grace are over.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class Stream:
         self._worker_knows = False
         self._hello: session_pb2.Hello | None = None
         # Not create_task: the loop's task factory is for the tasks of actions.
-        self._server = asyncio.Task(worker.sessions.serve(None, self), loop=asyncio.get_running_loop())  # type: ignore[arg-type]
+        self._server = asyncio.Task(worker.sessions.serve(None, self), loop=asyncio.get_running_loop())
         self._server.add_done_callback(self._on_served)
         worker.streams.append(self)
 

@@ -104,7 +104,9 @@ class Scenario:
 
 
 def _input(choose: random.Random, number: int, keys: int) -> Input:
-    troubles = choose.choice([(), (), (), ("refuse",), ("refuse", "refuse"), ("later",), ("hang",), ("later", "refuse")])
+    troubles = choose.choice(
+        [(), (), (), ("refuse",), ("refuse", "refuse"), ("later",), ("hang",), ("later", "refuse")]
+    )
     follows = choose.choice([0, 0, 1, 2])
     return Input(
         f"i{number}",
