@@ -39,6 +39,8 @@ class Case:
     figures: tuple[Figure, ...]
     job: Mapping[str, object] = field(default_factory=dict)
     warm_up_ms: int = 12_000
+    reloads: bool = False
+    """Of three windows the first is as usual, in the second the server reloads, and the third is for what is late."""
 
 
 def _rate(name: str, title: str, reach: float, peer: str, prototype: str) -> Figure:
@@ -96,6 +98,17 @@ CASES: tuple[Case, ...] = (
     Case(
         name="latency_1000", agent="trivial", measure="LATENCY", job={"rate": 1_000, "window_ms": 5_000},
         figures=_latency("latency_1000", "1,000/s", 0.5, 4.0, ("-", "-"), ("0.4", "4")),
+    ),
+    Case(
+        name="reload", agent="memory", measure="LATENCY", reloads=True,
+        job={"rate": 1_000, "window_ms": 2_000, "windows": 60},
+        figures=(
+            Figure(name="reload_usual_p99", title="latency at 1,000/s with memory, p99", unit="ms", better="lower",
+                   reach=4.0),
+            Figure(name="reload_p99", title="  while the code is reloaded (20 times)", unit="ms", better="lower",
+                   reach=8.0),
+            Figure(name="reload_ratio", title="  the ratio of the two", unit="x", better="lower", reach=2.0),
+        ),
     ),
     Case(
         name="wait_1000", agent="wait1", measure="BURST", job={"burst": 1_000, "keys": 1_000, "checkpoint_ms": 500},

@@ -46,6 +46,9 @@ class ServerSettings:
     workers: int = 1
     """Processes. One saturates about one core; more pay off when cores are free."""
 
+    spares: int = 1
+    """Processes that wait with the code loaded to take the place of a worker that dies; 0 saves their memory."""
+
     socket_mode: int = 0o600
     """Permissions of Unix sockets. Owner only; a job that runs as another user needs 660 and a common group."""
 
@@ -183,6 +186,7 @@ _TYPES: dict[str, type] = {
     "health_listen": str,
     "insecure_public": bool,
     "workers": int,
+    "spares": int,
     "socket_mode": int,
     "drain_seconds": float,
     "linger_seconds": float,
@@ -203,6 +207,7 @@ _TYPES: dict[str, type] = {
 
 _LEAST: dict[str, float] = {
     "workers": 1,
+    "spares": 0,
     "drain_seconds": 0,
     "linger_seconds": 0,
     "max_frame_bytes": 64 * _KIB,

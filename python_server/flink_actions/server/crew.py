@@ -5,7 +5,8 @@ A crew is loading, then serves, then leaves; it never goes back. Rules:
 - Every worker slot ("w0", "w1", ...) has one task that owns whatever process is in it, from start to exit.
 - A worker serves only after it was admitted to a generation.
 - Until every slot has served once, the failure of any worker fails the crew: what cannot start is not retried.
-- From then on a worker that dies is replaced, at once or after a pause that grows; in a crew that leaves, never.
+- From then on a worker that dies is replaced: at once, and by a spare that has the code loaded if there is one; after a
+  pause that grows if those before it in the slot died young as well; in a crew that leaves, never.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from flink_actions.server import control
 from flink_actions.server.config import ServerSettings
 from flink_actions.server.directory import Generation, WorkerStatus
 from flink_actions.server.errors import StartError
+from flink_actions.server.spares import Spares
 from flink_actions.server.spawn import SpawnedWorker, spawn_worker
 from flink_actions.server.worker_process import WorkerProcess
 from flink_actions.wire.v1 import directory_pb2
@@ -33,8 +35,11 @@ _log = logging.getLogger(__name__)
 
 _FIRST_BACKOFF_SECONDS = 0.1
 _LONGEST_BACKOFF_SECONDS = 10.0
-# A worker that has served for this long before it died is restarted at once.
+# A worker that has served for this long before it died is replaced at once. Of those that die younger the first is too:
+# it takes two to make a loop.
 _STABLE_SECONDS = 10.0
+# Jobs send all that they have to a worker that is new; a spare that loads meanwhile would take the processor from it.
+_SPARE_DELAY_SECONDS = 1.0
 # Beyond the drain limit, for a worker to say its good-byes.
 _EXIT_GRACE_SECONDS = 10.0
 
@@ -77,6 +82,7 @@ class Crew:
         self._slots = [asyncio.create_task(self._keep_slot(spawned)) for spawned in workers]
         for slot in self._slots:
             slot.add_done_callback(self._on_slot_end)
+        self._spares = Spares(settings)
         self.generations: list[Generation] = []
         self.source_files: tuple[str, ...] = ()
         self.alive: dict[str, WorkerProcess] = {}
@@ -97,6 +103,7 @@ class Crew:
         Called again it shortens what goes on: of two limits and two reasons the later ones stand.
         """
         self._leaving.set()
+        self._spares.dismiss()
         if not self.is_ready:
             self.kill()
         for worker in self.alive.values():
@@ -115,6 +122,7 @@ class Crew:
         """End every process at once."""
         self._is_killed = True
         self._leaving.set()
+        self._spares.dismiss()
         for worker in self.alive.values():
             worker.kill()
 
@@ -137,7 +145,7 @@ class Crew:
 
     async def _keep_slot(self, spawned: SpawnedWorker) -> None:
         """Keep a process in the slot until the crew leaves or fails."""
-        backoff_seconds = 0.0
+        young_deaths = 0
         while True:
             worker = WorkerProcess(spawned, self._on_message)
             self.alive[worker.name] = worker
@@ -149,11 +157,10 @@ class Crew:
                 _log.exception("a defect at worker %s: it is replaced", worker.name)
                 worker.kill()
                 self.alive.pop(worker.name, None)
-            is_unstable = worker.served_seconds < _STABLE_SECONDS
-            backoff_seconds = _next_backoff(backoff_seconds) if is_unstable else 0.0
-            if self._has_failed or await self._is_leaving_within(backoff_seconds):
+            young_deaths = young_deaths + 1 if worker.served_seconds < _STABLE_SECONDS else 0
+            if self._has_failed or await self._is_leaving_within(_backoff_seconds(young_deaths)):
                 return
-            spawned = spawn_worker(worker.name, self._settings)
+            spawned = self._spares.take(worker.name, self.source_files) or spawn_worker(worker.name, self._settings)
 
     def _on_slot_end(self, slot: asyncio.Task[None]) -> None:
         if not slot.cancelled() and (error := slot.exception()) is not None:
@@ -164,6 +171,8 @@ class Crew:
         return self._ready.done() and self._ready.exception() is not None
 
     async def _is_leaving_within(self, seconds: float) -> bool:
+        if not seconds:
+            return self._leaving.is_set()
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._leaving.wait(), seconds)
         return self._leaving.is_set()
@@ -207,6 +216,11 @@ class Crew:
         if len(self.alive) == len(self._names) and all(one.has_served for one in self.alive.values()):
             # After the directory: whoever waits for this finds it there.
             self._settle(None)
+            asyncio.get_running_loop().call_later(_SPARE_DELAY_SECONDS, self._fill_spares)
+
+    def _fill_spares(self) -> None:
+        if not self.is_leaving:
+            self._spares.fill(self.source_files)
 
     def _on_load_failed(self, worker: WorkerProcess, failure: control.LoadFailed) -> None:
         worker.has_explained_itself = True
@@ -253,5 +267,7 @@ class Crew:
             self._settle(StartError(f"worker {worker.name} died while it loaded {targets}: {reason}"))
 
 
-def _next_backoff(seconds: float) -> float:
-    return min(seconds * 2, _LONGEST_BACKOFF_SECONDS) if seconds else _FIRST_BACKOFF_SECONDS
+def _backoff_seconds(young_deaths: int) -> float:
+    if young_deaths <= 1:
+        return 0.0
+    return float(min(_FIRST_BACKOFF_SECONDS * 2 ** (young_deaths - 2), _LONGEST_BACKOFF_SECONDS))

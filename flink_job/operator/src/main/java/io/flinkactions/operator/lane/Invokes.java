@@ -64,6 +64,7 @@ public final class Invokes {
   private final Listener failures;
   private final TimeLimits timeLimits;
   private final ReadyLanes ready = new ReadyLanes();
+  private final Resends resends = new Resends();
   private final Invoke.Builder builder = Invoke.newBuilder();
   // Of the Invoke that is being made: records that do not fit into it.
   private List<CallRecord> followingCalls = List.of();
@@ -116,7 +117,9 @@ public final class Invokes {
     Run run = lane.run();
     if (session == null) {
       ready.addWithoutWorker(lane);
-    } else if (ready.isWaitingFor(session) || !session.mayInvoke(estimateBytes(run))) {
+    } else if (ready.isWaitingFor(session)
+        || resends.isWaitingFor(session)
+        || !session.mayInvoke(estimateBytes(run))) {
       ready.addWithoutCredit(session, lane);
     } else {
       dispatch(lane, session);
@@ -130,9 +133,14 @@ public final class Invokes {
 
   /** There may be more credit, or the directory says something else of who may serve what. */
   public void onCapacity() throws Exception {
+    for (WorkerSession session : resends.sessions()) {
+      resend(session);
+    }
     for (WorkerSession session : ready.sessions()) {
       Lane lane;
-      while ((lane = ready.peek(session)) != null && session.mayInvoke(estimateBytes(lane.run()))) {
+      while (!resends.isWaitingFor(session)
+          && (lane = ready.peek(session)) != null
+          && session.mayInvoke(estimateBytes(lane.run()))) {
         ready.remove(session);
         dispatch(lane, session);
       }
@@ -346,7 +354,7 @@ public final class Invokes {
     Lane lane = waitingFor(session, handle);
     if (lane != null) {
       giveBack(lane);
-      session.closed();
+      closed(session, handle);
     }
     return lane;
   }
@@ -364,8 +372,9 @@ public final class Invokes {
       return false;
     }
     lane.claim().drop();
-    session.closed();
-    requeue(lane);
+    closed(session, handle);
+    resends.add(session, handle);
+    resend(session);
     return true;
   }
 
@@ -384,19 +393,35 @@ public final class Invokes {
    * handles.
    */
   public int resume(WorkerSession interrupted, WorkerSession session) throws Exception {
+    resends.drop(interrupted);
     List<Lane> sent = sentTo(interrupted);
     for (Lane lane : sent) {
       Invocation invocation = lane.run().current();
       invocation.onSent(session, invocation.handle(), invocation.sentNanos());
-      requeue(lane);
+      resends.add(session, invocation.handle());
     }
+    resend(session);
     return sent.size();
   }
 
-  private void requeue(Lane lane) throws Exception {
-    Invocation invocation = lane.run().current();
-    AgentPlan plan = plans.read(invocation.session().plan());
-    queue(lane, plan.action(invocation.action()));
+  /** As many as the session has credit for; it says when there is more. */
+  private void resend(WorkerSession session) throws Exception {
+    AgentPlan plan = plans.read(session.plan());
+    for (Long handle; (handle = resends.peek(session)) != null; ) {
+      Lane lane = handles.lane(handle);
+      if (!session.mayInvoke(estimateBytes(lane.run()))) {
+        return;
+      }
+      resends.remove(session, handle);
+      queue(lane, plan.action(lane.run().current().action()));
+    }
+  }
+
+  /** An open invocation is over for the session; one that waits to be resent was never queued. */
+  private void closed(WorkerSession session, long handle) {
+    if (!resends.remove(session, handle)) {
+      session.closed();
+    }
   }
 
   /**
@@ -408,6 +433,7 @@ public final class Invokes {
    */
   public int onGivenUp(WorkerSession session, boolean isDead, Set<ByteString> suspects)
       throws Exception {
+    resends.drop(session);
     List<Lane> sent = sentTo(session);
     for (Lane lane : sent) {
       Invocation invocation = lane.run().current();
@@ -463,7 +489,7 @@ public final class Invokes {
     failures.onSuperseded(lane, invocation.handle());
     if (session.isOpen()) {
       session.cancel(List.of(invocation.handle()), Cancel.Reason.TIMEOUT);
-      session.closed();
+      closed(session, invocation.handle());
     }
     giveBack(lane);
     failures.onFailure(lane, action, failure, null);

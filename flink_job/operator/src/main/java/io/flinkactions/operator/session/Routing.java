@@ -24,6 +24,11 @@ final class Routing {
   // it lives.
   private final Set<ByteString> used = new HashSet<>();
 
+  // Generations whose workers have all had their chance to be connected. A restored operator that
+  // took the first session for the only one would send keys past the worker that has kept their
+  // work (CORRECTNESS.md 13).
+  private final Set<ByteString> gathered = new HashSet<>();
+
   private DirectoryView directory = DirectoryView.EMPTY;
   private Map<ByteString, List<WorkerSession>> byGeneration = Map.of();
   private ByteString currentGeneration = ByteString.EMPTY;
@@ -61,7 +66,7 @@ final class Routing {
     }
     List<WorkerSession> pinned = byGeneration.get(generation);
     if (pinned != null) {
-      return Rendezvous.choose(key, pinned);
+      return gathered.contains(generation) ? Rendezvous.choose(key, pinned) : null;
     }
     return directory.reachableSoon().contains(generation) ? null : Rendezvous.choose(key, current);
   }
@@ -73,13 +78,32 @@ final class Routing {
         byGeneration.computeIfAbsent(session.generation(), id -> new ArrayList<>()).add(session);
       }
     }
+    gathered.retainAll(byGeneration.keySet());
+    byGeneration.forEach(this::noteIfGathered);
     chooseCurrent();
+  }
+
+  private void noteIfGathered(ByteString generation, List<WorkerSession> sessions) {
+    // Unknown if what was last read of the directory is older than the session.
+    Set<ByteString> expected = directory.firstSessions().get(generation);
+    if (expected != null
+        && sessions.stream().map(WorkerSession::incarnation).toList().containsAll(expected)) {
+      gathered.add(generation);
+    }
   }
 
   private void chooseCurrent() {
     List<ByteString> generations = directory.generations();
     for (int i = generations.size() - 1; i >= 0; i--) {
       ByteString generation = generations.get(i);
+      if (byGeneration.containsKey(generation) && !gathered.contains(generation)) {
+        if (used.isEmpty()) {
+          setCurrent(generation, List.of());
+          return;
+        }
+        // The generation before it goes on, if it still does.
+        continue;
+      }
       List<WorkerSession> sessions =
           byGeneration.getOrDefault(generation, List.of()).stream()
               .filter(this::takesNewRuns)

@@ -22,7 +22,7 @@ public final class WorkerSession {
   private final Welcomed welcomed;
   private final Outbox outbox;
   private final long workerHash;
-  private final Object token = new Object();
+  private final Object token;
 
   private boolean isOpen = true;
   private long lastAppliedSequence;
@@ -31,10 +31,14 @@ public final class WorkerSession {
   record Welcomed(
       String worker, ByteString incarnation, ByteString generation, Plan plan, long lingerMillis) {}
 
-  WorkerSession(WorkerStream stream, Welcomed welcomed, Outbox outbox) {
+  /**
+   * {@code resumes} is the session with the same incarnation that this one goes on with, or null.
+   */
+  WorkerSession(WorkerStream stream, Welcomed welcomed, Outbox outbox, WorkerSession resumes) {
     this.stream = stream;
     this.welcomed = welcomed;
     this.outbox = outbox;
+    this.token = resumes == null ? new Object() : resumes.token;
     this.workerHash = Rendezvous.hashOf(welcomed.worker());
   }
 
@@ -170,7 +174,8 @@ public final class WorkerSession {
   }
 
   /**
-   * Stands for this session where something that lives longer is to remember it: it holds nothing.
+   * Stands for this session, and those that resume it, where something that lives longer is to
+   * remember whom it has told what: it holds nothing.
    */
   public Object token() {
     return token;

@@ -326,7 +326,8 @@ final class WorkerStream {
             welcome.getGeneration(),
             plan,
             welcome.getLingerMs()),
-        new Outbox(maxFrameBytes, welcome.getFrameWindow(), welcome.getCredit()));
+        new Outbox(maxFrameBytes, welcome.getFrameWindow(), welcome.getCredit()),
+        resumes);
   }
 
   private void onFrame(WorkerFrame frame, int bytes) {

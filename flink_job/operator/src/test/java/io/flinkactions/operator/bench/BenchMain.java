@@ -60,9 +60,22 @@ public final class BenchMain {
       job.failIfEnded();
       windowOnce(job);
     }
-    if (benchCase.measure() == BenchCase.Measure.CHECKPOINTS) {
-      say("savepoint", Map.of("ms", job.savepointMillis()));
+    switch (benchCase.measure()) {
+      case CHECKPOINTS -> say("savepoint", Map.of("ms", job.savepointMillis()));
+      case LATENCY -> say("answered", Map.of("inputs", awaitAllAnswered(job)));
+      default -> {}
     }
+  }
+
+  /** Stops the source and waits until nothing is open: what never came counts in no latency. */
+  private static long awaitAllAnswered(BenchJob job) throws Exception {
+    PacedSource.pace = new Pace.OnRelease();
+    long emitted;
+    do {
+      emitted = OutputProbe.emitted();
+      awaitOutputs(job, emitted, BURST_DEADLINE_MILLIS);
+    } while (OutputProbe.emitted() != emitted);
+    return emitted;
   }
 
   private void windowOnce(BenchJob job) throws Exception {

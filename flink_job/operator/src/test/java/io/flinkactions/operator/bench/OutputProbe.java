@@ -24,6 +24,7 @@ final class OutputProbe implements Sink<String> {
   private static final int MOST_LATENCIES = 1 << 20;
   private static final String SEQUENCE = "\"seq\":";
 
+  private static final LongAdder EMITTED = new LongAdder();
   private static final LongAdder COUNT = new LongAdder();
   private static final LongAdder CHARACTERS = new LongAdder();
   private static final AtomicLongArray EMITTED_NANOS = new AtomicLongArray(RING);
@@ -38,7 +39,13 @@ final class OutputProbe implements Sink<String> {
   }
 
   static void onEmit(long index, long nanoTime) {
+    EMITTED.increment();
     EMITTED_NANOS.lazySet((int) (index & (RING - 1)), nanoTime);
+  }
+
+  /** Inputs so far. */
+  static long emitted() {
+    return EMITTED.sum();
   }
 
   /** Outputs so far. */
