@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Subtask"]
 
+# How long frames of a worker that is known to be gone are still waited for, as the operator does.
+_LAST_FRAMES_SECONDS = 0.1
 _NO_RETRY = (session_pb2.Failure.TERMINAL, session_pb2.Failure.REPLAY_MISMATCH, session_pb2.Failure.UNKNOWN_ACTION)
 
 
@@ -132,11 +134,16 @@ class Subtask:
         listed = {entry.worker for entry in entries}
         for worker in list(self.links):
             if worker not in listed:
-                self.links.pop(worker).on_dead()
+                asyncio.get_running_loop().call_later(_LAST_FRAMES_SECONDS, self._bury, worker)
         for entry in entries:
             if entry.worker not in self.links:
                 self.links[entry.worker] = Link(self, entry.worker)
         self.pump()
+
+    def _bury(self, worker: Worker) -> None:
+        link = self.links.pop(worker, None)
+        if link is not None and not self.is_over:
+            link.on_dead()
 
     # ---- what comes from upstream ----
 

@@ -80,6 +80,8 @@ class Worker:
             await self.sessions.retire(_RETIRE_SECONDS)
         if self.is_alive:
             await self.sessions.drain(0.0 if for_reload else _DRAIN_SECONDS)
+            # What was written arrives: streams that their servers have ended are not cut.
+            await asyncio.sleep(0)
             self._exit()
 
     @property

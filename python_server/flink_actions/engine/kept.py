@@ -233,9 +233,13 @@ class KeptWork:
     # ---- limits ----
 
     def _limit(self) -> None:
-        oldest_allowed = self._now() - self._limit_seconds
         while self.size > self._limit_bytes and self._drop_oldest():
             pass
+        self.drop_too_old()
+
+    def drop_too_old(self) -> None:
+        """Forget what nobody has asked for within the limit of time."""
+        oldest_allowed = self._now() - self._limit_seconds
         while (at := self._oldest_at()) is not None and at < oldest_allowed:
             self._drop_oldest()
 

@@ -288,8 +288,9 @@ class Scope:
 
     def settle(self, outcome: Outcome) -> None:
         """An open invocation has come to this."""
-        del self.open[outcome.handle]
-        self.settled((outcome,))
+        if self.open.pop(outcome.handle, None) is not None:
+            self.settled((outcome,))
+        # Else the job has used the handle twice, which it must not, and has had one answer.
 
     def settled(self, outcomes: Sequence[Outcome]) -> None:
         """Invocations that are no longer open have come to these."""

@@ -61,10 +61,14 @@ class Credit:
     def charge(self, batch: Sequence[Invocation]) -> None:
         """Take the credit of a frame that has arrived; raise `ProtocolError` if it was never granted."""
         charged = self.charged
+        before = len(charged)
         size = 0
         for invocation in batch:
-            charged[invocation.handle] = cost = invocation.cost_bytes
+            handle, cost = invocation.handle, invocation.cost_bytes
+            charged[handle] = charged.get(handle, 0) + cost
             size += cost
+        # A handle that is open and comes again has one outcome, which gives back the bytes of both.
+        self.granted_invocations += before + len(batch) - len(charged)
         self.used_invocations += len(batch)
         self.used_bytes += size
         if self.used_invocations > self.granted_invocations and not self._is_only_one_open(batch):

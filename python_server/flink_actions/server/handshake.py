@@ -166,8 +166,8 @@ def _read_config(hello: session_pb2.Hello) -> Mapping[str, Any] | Refused:
         return {}
     try:
         config = json.loads(hello.config)
-    except ValueError as error:
-        return _malformed(f"Hello.config is not JSON: {error}")
+    except (ValueError, RecursionError) as error:
+        return _malformed(f"Hello.config is not JSON, or nested too deep: {error}")
     if not isinstance(config, dict):
         return _malformed(f"Hello.config is {hello.config[:80]!r}: it must be a JSON object")
     return config

@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 # Longest wait for a peer that does not read what is still to be said when a session ends.
 _LAST_WORDS_SECONDS = 5.0
-# Call records of one invocation; the operator's own limit is far below.
+# Call records that wait for the rest of their invocation's, of one session; the operator's own limit is far below.
 _MOST_CALL_BYTES = 256 << 20
 
 _CANCEL_REASONS = {
@@ -121,6 +121,7 @@ class Session:
         start.scope.max_frame_bytes = limits.max_sent_bytes
         # Invocations whose call records are still on their way.
         self._incomplete: dict[int, _Incomplete] = {}
+        self._incomplete_bytes = 0
         self._ending = Ending.LOST
         self._is_draining = False
         self._own_generation: bytes | None = None
@@ -236,13 +237,14 @@ class Session:
                 continue  # cancelled meanwhile
             waiting.calls.append(decode_call(message))
             waiting.size += message.ByteSize()
-            if waiting.size > _MOST_CALL_BYTES:
+            self._incomplete_bytes += message.ByteSize()
+            if self._incomplete_bytes > _MOST_CALL_BYTES:
                 raise ProtocolError(
-                    f"the call records of one invocation exceed {_MOST_CALL_BYTES >> 20} MiB: it makes too many calls, "
-                    "or their values are too large"
+                    f"call records that wait for others of their invocation exceed {_MOST_CALL_BYTES >> 20} MiB: an "
+                    "action makes too many calls, or their values are too large"
                 )
             if message.is_last:
-                del self._incomplete[message.handle]
+                self._incomplete_bytes -= self._incomplete.pop(message.handle).size
                 invocation = waiting.invocation
                 assert isinstance(invocation, WireInvocation)
                 invocation.add_calls(waiting.calls)
@@ -262,7 +264,9 @@ class Session:
         for cancel in frame.cancels:
             reason = _CANCEL_REASONS.get(cancel.reason, CancelReason.SUPERSEDED)
             for handle in cancel.handles:
-                if self._incomplete.pop(handle, None) is not None:
+                waiting = self._incomplete.pop(handle, None)
+                if waiting is not None:
+                    self._incomplete_bytes -= waiting.size
                     self.give_back([handle])
             self._credit.abandon(cancel.handles)
             self._dispatcher.cancel(self.start.scope, cancel.handles, reason)
