@@ -82,6 +82,9 @@ class ServerSettings:
     kept_work_seconds: float = 3600.0
     """How long such work is kept at most."""
 
+    quarantine_idle_seconds: float = 30.0
+    """How long the quarantine worker waits for further suspects before it leaves."""
+
     reload: bool = False
     """Reloads when a source file of the agents' own changes. For development; in production send SIGHUP."""
 
@@ -198,6 +201,7 @@ _TYPES: dict[str, type] = {
     "memory_mirror_bytes": int,
     "kept_work_bytes": int,
     "kept_work_seconds": float,
+    "quarantine_idle_seconds": float,
     "reload": bool,
     "blocked_after_seconds": float,
     "allow_pickle": bool,
@@ -218,6 +222,7 @@ _LEAST: dict[str, float] = {
     "memory_mirror_bytes": 0,
     "kept_work_bytes": 0,
     "kept_work_seconds": 0,
+    "quarantine_idle_seconds": 0,
     "blocked_after_seconds": 0.1,
 }
 
@@ -228,6 +233,7 @@ _TYPO_LIKENESS = 0.9
 _MOST: dict[str, float] = {
     "drain_seconds": _DAY_SECONDS,
     "linger_seconds": _DAY_SECONDS,
+    "quarantine_idle_seconds": _DAY_SECONDS,
     "blocked_after_seconds": _DAY_SECONDS,
     # gRPC counts the bytes of a message in 31 bits, and a worker takes four times this to say what is wrong with it.
     "max_frame_bytes": 256 * _MIB,
