@@ -575,7 +575,7 @@ class Dispatcher:
             if kept.size and size <= self._settings.kept_bytes and count <= _MOST_IDLE_OPERATORS:
                 continue
             if kept.size:
-                _log.info("what was finished for operator %r of namespace %r is forgotten: others have come", *key[::-1])
+                _log.info("what was finished for operator %r of namespace %r is forgotten", key[1], key[0])
             del self._kept[key]
             size -= kept.size
             count -= 1
