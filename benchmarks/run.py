@@ -37,6 +37,7 @@ from processes import (
     run_java,
     yardstick_ms,
 )
+from reconnect import kill_worker, parts_of_reconnect
 
 _TARGET = f"{ROOT}/benchmarks/agents.py:agents"
 _QUICK = {"warm_up_ms": 6_000, "windows": 3, "window_ms": 2_000}
@@ -96,7 +97,7 @@ def _options() -> argparse.Namespace:
 
 def _measure(case: Case, class_path: str, options: argparse.Namespace, values: Values) -> None:
     arguments: dict[str, object] = {"measure": case.measure, "warm_up_ms": case.warm_up_ms, **case.job}
-    if options.quick:
+    if options.quick and case.measure != "RECONNECT":
         arguments |= _QUICK
     arguments |= {"agent": case.agent, "parallelism": options.parallelism}
     command = tuple(options.server_command.split())
@@ -104,6 +105,7 @@ def _measure(case: Case, class_path: str, options: argparse.Namespace, values: V
         values["ready"].append(server.seconds_to_ready)
         arguments["endpoint"] = server.endpoint
         begin = busy_begin = 0.0
+        killed: dict[str, float] = {}
         windows = 0
         for said in run_java(class_path, arguments, jvm_options=tuple(options.java_option)):
             match said["event"]:
@@ -111,10 +113,13 @@ def _measure(case: Case, class_path: str, options: argparse.Namespace, values: V
                     if case.reloads and windows % 3 == 1:
                         server.reload()
                     begin, busy_begin = server.cpu_seconds(), busy_seconds_of_machine()
+                    killed = kill_worker(server) if case.measure == "RECONNECT" else {}
                 case "window_end":
                     said["server_cpu_seconds"] = round(server.cpu_seconds() - begin, 2)
                     busy = busy_seconds_of_machine() - busy_begin
                     said["others_cpu_seconds"] = round(busy - said["server_cpu_seconds"] - said["jvm_cpu_seconds"], 2)
+                    if killed:
+                        said |= parts_of_reconnect(killed, said.pop("gap_ends"))
                     _take_window(case, said, values, windows)
                     windows += 1
                 case "savepoint":
@@ -151,6 +156,9 @@ def _take_window(case: Case, window: dict[str, Any], values: Values, number: int
                 values[f"{case.name}_{percentile}"].append(window[f"{percentile}_us"] / 1e3)
         case "BURST":
             values[case.name].append(window["seconds"])
+        case "RECONNECT":
+            for part in ("reconnect", "reconnect_dead", "reconnect_serving", "reconnect_output"):
+                values[part].append(window[part])
 
 
 def _measure_cold(options: argparse.Namespace, values: Values, failures: dict[str, str]) -> None:

@@ -8,6 +8,7 @@ older ones cannot read it without another package. YAML is not read, for the sam
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 import os
 import sys
@@ -80,6 +81,9 @@ class ServerSettings:
 
     kept_work_seconds: float = 3600.0
     """How long such work is kept at most."""
+
+    quarantine_idle_seconds: float = 30.0
+    """How long the quarantine worker waits for further suspects before it leaves."""
 
     reload: bool = False
     """Reloads when a source file of the agents' own changes. For development; in production send SIGHUP."""
@@ -169,6 +173,12 @@ def _parse_toml(path: str, content: bytes) -> Any:
 
 def _read_environment(environment: Mapping[str, str]) -> dict[str, str]:
     names = {f"{_ENVIRONMENT_PREFIX}{name.upper()}": name for name in _TYPES if name not in ("targets", "config")}
+    for variable in environment.keys() - names.keys():
+        if variable.startswith(_ENVIRONMENT_PREFIX):
+            # Not every other one is a mistake: Kubernetes sets FLINK_ACTIONS_PORT and more for a service of that name.
+            meant = difflib.get_close_matches(variable, names, n=1, cutoff=_TYPO_LIKENESS)
+            if meant:
+                raise ConfigError(f"environment: there is no setting {variable}; did you mean {meant[0]}?")
     return {names[variable]: text for variable, text in environment.items() if variable in names}
 
 
@@ -191,6 +201,7 @@ _TYPES: dict[str, type] = {
     "memory_mirror_bytes": int,
     "kept_work_bytes": int,
     "kept_work_seconds": float,
+    "quarantine_idle_seconds": float,
     "reload": bool,
     "blocked_after_seconds": float,
     "allow_pickle": bool,
@@ -211,14 +222,18 @@ _LEAST: dict[str, float] = {
     "memory_mirror_bytes": 0,
     "kept_work_bytes": 0,
     "kept_work_seconds": 0,
+    "quarantine_idle_seconds": 0,
     "blocked_after_seconds": 0.1,
 }
 
 _DAY_SECONDS = 86_400.0
+# How like a setting's name a variable must be to be taken for a misspelt one.
+_TYPO_LIKENESS = 0.9
 
 _MOST: dict[str, float] = {
     "drain_seconds": _DAY_SECONDS,
     "linger_seconds": _DAY_SECONDS,
+    "quarantine_idle_seconds": _DAY_SECONDS,
     "blocked_after_seconds": _DAY_SECONDS,
     # gRPC counts the bytes of a message in 31 bits, and a worker takes four times this to say what is wrong with it.
     "max_frame_bytes": 256 * _MIB,

@@ -49,6 +49,7 @@ class Start:
     worker: str
     incarnation: bytes
     listen: str
+    is_quarantine: bool = False
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from flink_actions.engine.invocation import CancelReason
 from flink_actions.engine.plan import Plan
 from flink_actions.server.config import ServerSettings
 from flink_actions.server.credit import Grant
-from flink_actions.server.fences import EpochFences, OperatorIdentity
+from flink_actions.server.fences import Claim, EpochFences, OperatorIdentity
 from flink_actions.server.handshake import Accepted, Refused, examine, read_first_frame
 from flink_actions.server.loop_lag import LoopLag
 from flink_actions.server.operator_start import OperatorStart
@@ -30,6 +30,9 @@ _log = logging.getLogger(__name__)
 # A peer that connects and says nothing is not waited for.
 _HELLO_SECONDS = 10.0
 _CHECK_INTERVAL_SECONDS = 1.0
+# A job that says nothing for this share of the linger time, and does not answer when asked, is not waited for: it says
+# something every third of it.
+_SILENT_SHARE = 2 / 3
 # For sessions to write what is left when the worker has drained; each has its own limit, which is shorter.
 _LAST_SESSIONS_SECONDS = 6.0
 # A worker that retires looks this often whether there is still something to do, ...
@@ -49,6 +52,7 @@ class WorkerIdentity:
     worker: str
     incarnation: bytes
     generation: bytes
+    is_quarantine: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,9 @@ class Sessions:
         hello = await self._read_hello(stream)
         verdict = self._examine(hello) if isinstance(hello, session_pb2.Hello) else hello
         if isinstance(verdict, Refused):
-            _log.warning("refused a session from %s: %s", stream.peer(), verdict.message)
+            # Who is told to wait comes again soon.
+            level = logging.DEBUG if verdict.reason == session_pb2.Reject.OVERLOADED else logging.WARNING
+            _log.log(level, "refused a session from %s: %s", stream.peer(), verdict.message)
             await stream.write(session_pb2.WorkerFrame(reject=verdict.to_wire()).SerializeToString())
             return
         self._fence(verdict)
@@ -108,6 +114,11 @@ class Sessions:
         return read_first_frame(data)
 
     def _examine(self, hello: session_pb2.Hello) -> Accepted | Refused:
+        if self._identity.is_quarantine and self._is_occupied(hello):
+            return Refused(
+                session_pb2.Reject.OVERLOADED,
+                "the quarantine worker has suspects of another subtask, and takes one subtask's at a time: try again",
+            )
         return examine(
             hello,
             plan_digests=self._plan_digests,
@@ -115,6 +126,17 @@ class Sessions:
             live_operators=[session.start.operator for session in self._live.values()],
             allows_pickle=self._settings.allow_pickle,
             is_draining=self._is_draining,
+        )
+
+    def _is_occupied(self, hello: session_pb2.Hello) -> bool:
+        """Whether something runs here, or may begin to, that this start would not fence off."""
+        operator = OperatorIdentity(hello.namespace, hello.job_id, hello.operator_uid)
+        claim = Claim(hello.start_id, hello.epoch, hello.key_group_first, hello.key_group_last)
+        return any(
+            (start.is_live or start.scope.open_count > 0)
+            and start.claim.start_id != claim.start_id
+            and not (start.operator == operator and start.claim.overlaps(claim))
+            for start in self._starts.values()
         )
 
     def _fence(self, accepted: Accepted) -> None:
@@ -135,6 +157,16 @@ class Sessions:
             session = self._live.get(key)
             if session is not None:
                 session.close(session_pb2.Bye.FENCED, f"epoch {accepted.claim.epoch} has taken the key groups")
+        self._end_former_jobs(accepted)
+
+    def _end_former_jobs(self, accepted: Accepted) -> None:
+        """A job that was submitted anew has another id, which no epoch fences: what lingers of its former self ends.
+
+        None of these has a session, or the new one would have been refused. Their work is the new one's to ask for.
+        """
+        for start in list(self._starts.values()):
+            if start.operator.is_former(accepted.operator) and start.claim.overlaps(accepted.claim):
+                start.end(CancelReason.SUPERSEDED)
 
     def _start_of(self, accepted: Accepted) -> OperatorStart:
         known = self._starts.get((accepted.operator, accepted.claim.start_id))
@@ -173,7 +205,9 @@ class Sessions:
         self._live[key] = session
         self._all_gone.clear()
         if self._retires_at is not None:
-            session.retire(self._identity.generation, self._retires_at - asyncio.get_running_loop().time())
+            left_seconds = self._retires_at - asyncio.get_running_loop().time()
+            # The limit may be over, and the drain that follows not have begun.
+            session.retire(self._identity.generation, max(0.0, left_seconds))
         who = _describe(accepted)
         ending = Ending.LOST
         try:
@@ -222,13 +256,17 @@ class Sessions:
     # ---- over time ----
 
     async def check_silence(self) -> None:
-        """Look after jobs from which nothing is heard. Runs until cancelled."""
-        before_end = max(2, round(self._settings.linger_seconds / _CHECK_INTERVAL_SECONDS))
-        before_ping = max(1, before_end // 3)
+        """Look after jobs from which nothing is heard. Runs until cancelled.
+
+        A session is given up before the linger time is over, which began with the last frame received: what is left of
+        it is the job's, to come back.
+        """
+        before_end = max(2, round(self._settings.linger_seconds * _SILENT_SHARE / _CHECK_INTERVAL_SECONDS))
+        before_ping = max(1, before_end // 2)
         while True:
             await asyncio.sleep(_CHECK_INTERVAL_SECONDS)
             for session in list(self._live.values()):
-                session.check_silence(before_ping, before_end)
+                session.check_silence(_CHECK_INTERVAL_SECONDS, before_ping, before_end)
 
     async def retire(self, limit_seconds: float) -> None:
         """Newer code is served elsewhere: go on with the runs that began here, until none comes or the limit does.

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from flink_actions.server.config import ServerSettings
-from flink_actions.server.spawn import SpawnedProcess, SpawnedWorker, spawn_process
+from flink_actions.server.spawn import SpawnedProcess, spawn_process
 
 __all__ = ["Spares"]
 
@@ -41,14 +41,12 @@ class Spares:
             stamps = _stamps_of(source_files)
             self._waiting.append((spawn_process("spare", self._settings), stamps))
 
-    def take(self, worker: str, source_files: Sequence[str]) -> SpawnedWorker | None:
-        """Make a spare the worker `worker`; none if there is none that would do."""
+    def take(self, source_files: Sequence[str]) -> SpawnedProcess | None:
+        """A spare that may become a worker; none if there is none that would do."""
         while self._waiting:
             spare, stamps = self._waiting.popleft()
             if spare.process.poll() is None and stamps == _stamps_of(source_files):
-                # It may have died just now.
-                with contextlib.suppress(ConnectionError):
-                    return spare.become(worker, self._settings)
+                return spare
             spare.end()
         return None
 

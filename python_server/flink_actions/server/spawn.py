@@ -32,11 +32,14 @@ class SpawnedProcess:
     control_socket: socket.socket
     black_box: BlackBox
 
-    def become(self, worker: str, settings: ServerSettings) -> SpawnedWorker:
+    def become(self, worker: str, settings: ServerSettings, *, is_quarantine: bool = False) -> SpawnedWorker:
         """Tell it that it is the worker `worker` ("w0", "w1", ...) from now on."""
         incarnation = os.urandom(16)
         start = control.Start(
-            worker=worker, incarnation=incarnation, listen=str(settings.address.of_worker(worker, incarnation))
+            worker=worker,
+            incarnation=incarnation,
+            listen=str(settings.address.of_worker(worker, incarnation)),
+            is_quarantine=is_quarantine,
         )
         self.control_socket.sendall(control.encode(start))
         return SpawnedWorker(worker, incarnation, self.process, self.control_socket, self.black_box)

@@ -188,7 +188,7 @@ async def _serve(
         ),
         slots=StepSlots(settings.threads, slots),
     )
-    identity = WorkerIdentity(start.worker, start.incarnation, admitted.generation)
+    identity = WorkerIdentity(start.worker, start.incarnation, admitted.generation, start.is_quarantine)
     sessions = Sessions(identity, offers, dispatcher, settings, lag)
     health = await _start(server, sessions)
     writer.write(control.encode(control.Serving()))

@@ -48,6 +48,8 @@ final class Fleet {
   private static final long POLITE_RETRY = TimeUnit.MILLISECONDS.toNanos(200);
   // A job that has just been stopped and submitted again may find its former self still leaving.
   private static final long NAMESPACE_PATIENCE = TimeUnit.SECONDS.toNanos(5);
+  // A server that was asked for a quarantine worker is asked again, should it have forgotten.
+  private static final long QUARANTINE_PATIENCE = TimeUnit.SECONDS.toNanos(1);
   private static final long DIRECTORY_DOUBT = TimeUnit.SECONDS.toNanos(2);
 
   private final SessionSettings settings;
@@ -67,6 +69,9 @@ final class Fleet {
   private long namespaceInUseSince;
 
   private final Outage outage = new Outage();
+
+  private boolean wantsQuarantine;
+  private long quarantineAskedAt = System.nanoTime() - QUARANTINE_PATIENCE;
 
   private boolean isOver;
   private CountDownLatch closed;
@@ -123,6 +128,19 @@ final class Fleet {
     if (isInterrupted) {
       Thread.currentThread().interrupt();
     }
+  }
+
+  /** See {@link Sessions#wantQuarantine}. */
+  void wantQuarantine(boolean isWanted) {
+    run(
+        () -> {
+          wantsQuarantine = isWanted;
+          if (isWanted) {
+            seeToQuarantine();
+          } else {
+            leaveQuarantine();
+          }
+        });
   }
 
   DirectoryView view() {
@@ -214,6 +232,7 @@ final class Fleet {
         onMissing(link);
       }
     }
+    seeToQuarantine();
     publish();
   }
 
@@ -269,13 +288,13 @@ final class Fleet {
   // ---- one worker ----
 
   private boolean isUsable(Link link) {
-    if (!link.isListed || link.entry.getRole() == WorkerEntry.Role.QUARANTINE) {
+    if (!link.isListed || link.isQuarantine() && !wantsQuarantine) {
       return false;
     }
     return switch (link.entry.getState()) {
       case SERVING -> true;
       // For a reload it takes what began in its generation: a run that was restored may have.
-      case DRAINING -> roster.isDraining(link.entry.getGeneration());
+      case DRAINING -> !link.isQuarantine() && roster.isDraining(link.entry.getGeneration());
       default -> false;
     };
   }
@@ -294,7 +313,7 @@ final class Fleet {
     if (isOver) {
       return;
     }
-    WorkerStream stream = new WorkerStream(this, link.address, link.incarnation, link.interrupted);
+    WorkerStream stream = new WorkerStream(this, link);
     link.phase = Link.Phase.CONNECTING;
     link.stream = stream;
     streams.add(stream);
@@ -327,9 +346,11 @@ final class Fleet {
       counters.reconnects.increment();
     }
     link.wasWelcomed = true;
-    outage.end();
     namespaceInUseSince = 0;
-    counters.state = "connected";
+    if (!link.isQuarantine()) {
+      outage.end();
+      counters.state = "connected";
+    }
     publish();
   }
 
@@ -379,6 +400,10 @@ final class Fleet {
     } else if (link.death != null) {
       end(session, link.death, true);
       forget(link);
+    } else if (link.isLeaving) {
+      link.isLeaving = false;
+      end(session, Death.of("there are no suspects any more"), false);
+      connectIfWanted(link);
     } else {
       counters.interruptions.increment();
       note("the session with " + session.worker() + " at " + stream.address(), status);
@@ -511,6 +536,10 @@ final class Fleet {
       return;
     }
     link.death = death;
+    if (link.isQuarantine()) {
+      // Another one is needed at once.
+      quarantineAskedAt = System.nanoTime() - QUARANTINE_PATIENCE;
+    }
     if (link.phase == Link.Phase.OPEN) {
       WorkerStream stream = link.stream;
       setTimer(link, LAST_FRAMES, () -> stream.abort(death.cause()));
@@ -554,6 +583,51 @@ final class Fleet {
     link.timer = later(nanos, task);
   }
 
+  // ---- the quarantine worker ----
+
+  /** While it is wanted: connect to the one there is, or ask for one. */
+  private void seeToQuarantine() {
+    if (isOver || !wantsQuarantine) {
+      return;
+    }
+    for (Link link : List.copyOf(links.values())) {
+      if (link.isQuarantine()) {
+        connectIfWanted(link);
+      }
+    }
+    long now = System.nanoTime();
+    if (!roster.hasQuarantine() && now - quarantineAskedAt >= QUARANTINE_PATIENCE) {
+      quarantineAskedAt = now;
+      watch.askForQuarantine();
+    }
+  }
+
+  /** Others may wait for it. */
+  private void leaveQuarantine() {
+    for (Link link : List.copyOf(links.values())) {
+      if (!link.isQuarantine()) {
+        continue;
+      }
+      if (link.phase == Link.Phase.OPEN && link.death == null && !link.isLeaving) {
+        link.isLeaving = true;
+        WorkerStream stream = link.stream;
+        stream.sayBye(Bye.Reason.FINISHED, "there are no suspects any more");
+        setTimer(
+            link,
+            settings.closeTimeout().toNanos(),
+            () -> stream.abort("the worker does not end the stream after Bye"));
+      } else {
+        connectIfWanted(link);
+      }
+    }
+  }
+
+  /** For the watch: the server never has one. */
+  void onNoQuarantine() {
+    wantsQuarantine = false;
+    inbox.add(new SessionEvent.NoQuarantine());
+  }
+
   // ---- time ----
 
   private void tick() {
@@ -568,6 +642,7 @@ final class Fleet {
         giveUp(link);
       }
     }
+    seeToQuarantine();
     tickAlone(now);
   }
 
@@ -614,7 +689,8 @@ final class Fleet {
 
   private void noticeIfAlone() {
     if (!outage.isOn()
-        && links.values().stream().noneMatch(link -> link.phase == Link.Phase.OPEN)) {
+        && links.values().stream()
+            .noneMatch(link -> link.phase == Link.Phase.OPEN && !link.isQuarantine())) {
       nowAlone(System.nanoTime());
     }
   }

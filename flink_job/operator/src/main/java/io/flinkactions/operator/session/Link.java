@@ -32,6 +32,9 @@ final class Link {
   WorkerSession interrupted;
   long giveUpAt;
 
+  // This side has said Bye, and waits for the end of the stream.
+  boolean isLeaving;
+
   // Set once the worker is known to be dead, while its last frames are waited for.
   Death death;
 
@@ -42,6 +45,11 @@ final class Link {
   /** Whether it has a session, or is about to have one. */
   boolean isReachableSoon() {
     return phase == Phase.CONNECTING || phase == Phase.WAITING || phase == Phase.OPEN;
+  }
+
+  /** Whether its worker is for suspects only. */
+  boolean isQuarantine() {
+    return entry.getRole() == WorkerEntry.Role.QUARANTINE;
   }
 
   /** Whether it has a session, or whether it will have one is still open. */

@@ -30,6 +30,16 @@ final class Roster {
         .anyMatch(known -> known.getIsDraining() && known.getId().equals(generation));
   }
 
+  /** Whether there is a quarantine worker that takes suspects, or will in a moment. */
+  boolean hasQuarantine() {
+    return state.getWorkersList().stream()
+        .anyMatch(
+            entry ->
+                entry.getRole() == WorkerEntry.Role.QUARANTINE
+                    && (entry.getState() == WorkerEntry.State.STARTING
+                        || entry.getState() == WorkerEntry.State.SERVING));
+  }
+
   /**
    * Digest of the plan that this generation offers for the agent, if this side has it; or empty.
    */
@@ -52,6 +62,9 @@ final class Roster {
     Set<ByteString> reachableSoon = new HashSet<>();
     Map<ByteString, Set<ByteString>> firstSessions = new HashMap<>();
     for (Link link : links) {
+      if (link.isQuarantine()) {
+        continue;
+      }
       if (link.isOpenOrFirstTried()) {
         firstSessions
             .computeIfAbsent(link.entry.getGeneration(), id -> new HashSet<>())
@@ -63,7 +76,8 @@ final class Roster {
     }
     for (WorkerEntry entry : state.getWorkersList()) {
       states.put(entry.getIncarnation(), entry.getState());
-      if (entry.getState() == WorkerEntry.State.STARTING) {
+      if (entry.getState() == WorkerEntry.State.STARTING
+          && entry.getRole() != WorkerEntry.Role.QUARANTINE) {
         reachableSoon.add(entry.getGeneration());
       }
     }

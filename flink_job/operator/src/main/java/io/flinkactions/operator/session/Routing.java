@@ -52,6 +52,15 @@ final class Routing {
     }
   }
 
+  WorkerSession quarantine() {
+    for (WorkerSession session : open) {
+      if (session.isQuarantine() && !drainReasons.containsKey(session)) {
+        return session;
+      }
+    }
+    return null;
+  }
+
   Collection<WorkerSession> open() {
     return Collections.unmodifiableList(open);
   }
@@ -131,7 +140,8 @@ final class Routing {
 
   private boolean takesNewRuns(WorkerSession session) {
     WorkerEntry.State state = directory.states().get(session.incarnation());
-    return !drainReasons.containsKey(session)
+    return !session.isQuarantine()
+        && !drainReasons.containsKey(session)
         && (state == null
             || state == WorkerEntry.State.SERVING
             || state == WorkerEntry.State.STARTING);
@@ -144,7 +154,8 @@ final class Routing {
   private boolean takesPinnedRuns(WorkerSession session) {
     Drain.Reason reason = drainReasons.get(session);
     WorkerEntry.State state = directory.states().get(session.incarnation());
-    return (reason == null || reason == Drain.Reason.RELOAD)
+    return !session.isQuarantine()
+        && (reason == null || reason == Drain.Reason.RELOAD)
         && state != WorkerEntry.State.DEAD
         && state != WorkerEntry.State.ARCHIVE;
   }

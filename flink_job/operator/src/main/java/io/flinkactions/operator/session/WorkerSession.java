@@ -29,7 +29,12 @@ public final class WorkerSession {
 
   /** What Welcome has settled. */
   record Welcomed(
-      String worker, ByteString incarnation, ByteString generation, Plan plan, long lingerMillis) {}
+      String worker,
+      ByteString incarnation,
+      ByteString generation,
+      Plan plan,
+      long lingerMillis,
+      boolean isQuarantine) {}
 
   /**
    * {@code resumes} is the session with the same incarnation that this one goes on with, or null.
@@ -60,6 +65,11 @@ public final class WorkerSession {
   /** Id of the worker's process, 16 bytes. */
   public ByteString incarnation() {
     return welcomed.incarnation();
+  }
+
+  /** Whether its worker is for suspects only. */
+  public boolean isQuarantine() {
+    return welcomed.isQuarantine();
   }
 
   /**

@@ -38,7 +38,7 @@ public final class BenchMain {
 
   private void run() throws Exception {
     switch (benchCase.measure()) {
-      case LATENCY -> PacedSource.pace = Pace.perSecond(benchCase.rate());
+      case LATENCY, RECONNECT -> PacedSource.pace = Pace.perSecond(benchCase.rate());
       case BURST -> PacedSource.pace = new Pace.OnRelease();
       default -> PacedSource.pace = Pace.unlimited();
     }
@@ -80,12 +80,16 @@ public final class BenchMain {
 
   private void windowOnce(BenchJob job) throws Exception {
     OutputProbe.restartLatencies();
+    OutputProbe.restartGaps();
     Instant begin = Instant.now();
     say("window_begin", Map.of());
     Thread.sleep(benchCase.windowMillis());
     Map<String, Object> measured = begin.until();
     if (benchCase.measure() == BenchCase.Measure.LATENCY) {
       measured.putAll(percentiles(OutputProbe.latenciesMicros()));
+    }
+    if (benchCase.measure() == BenchCase.Measure.RECONNECT) {
+      measured.put("gap_ends", OutputProbe.gapEnds());
     }
     if (benchCase.checkpointMillis() > 0) {
       measured.put("checkpoints_ms", job.checkpointMillisSince(begin.wallClockMillis()));

@@ -18,7 +18,12 @@ class RoutingTest {
     return new WorkerSession(
         null,
         new WorkerSession.Welcomed(
-            worker, ByteString.copyFromUtf8(incarnation), GENERATION, ScriptedWorker.PLAN, 0),
+            worker,
+            ByteString.copyFromUtf8(incarnation),
+            GENERATION,
+            ScriptedWorker.PLAN,
+            0,
+            false),
         new Outbox(1 << 20, 2, Credit.getDefaultInstance()),
         null);
   }
