@@ -93,7 +93,7 @@ class PinnedRunsTest {
     runs =
         new Runs(
             subtask.sessions,
-            new Plans(10),
+            new Plans(10, false),
             lanes,
             new WaitingInputs(1 << 20, 1 << 20),
             new LaneMemory(),
@@ -105,6 +105,7 @@ class PinnedRunsTest {
             null,
             new OperatorMetrics(
                 new UnregisteredMetricsGroup(), () -> new DescriptiveStatisticsHistogram(10)),
+            null,
             100);
   }
 

@@ -58,13 +58,13 @@ class StateRoundTripTest {
       states = KeyedStates.of(backend, context.getKeyedStateStore(), Duration.ZERO);
       start =
           StartStore.restore(
-              context.getOperatorStateStore(), "test", jobIdentifier, "minted", nowMillis);
+              context.getOperatorStateStore(), "test", jobIdentifier, "minted", false, nowMillis);
     }
 
     @Override
     public void snapshotState(StateSnapshotContext context) throws Exception {
       if (foreignOperatorState == null) {
-        start.snapshot(start.epoch());
+        start.snapshot(start.epoch(), null);
       } else {
         ListState<byte[]> state =
             getOperatorStateBackend()
