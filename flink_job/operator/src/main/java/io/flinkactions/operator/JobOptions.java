@@ -149,33 +149,33 @@ final class JobOptions {
   static final ConfigOption<Integer> KAFKA_PARTITIONS =
       ConfigOptions.key("agent.kafkaActionStateTopicNumPartitions")
           .intType()
-          .defaultValue(StoreSettings.DEFAULT_PARTITIONS)
+          .defaultValue(64)
           .withDescription("Partitions of that topic when it is created.");
 
   static final ConfigOption<Integer> KAFKA_REPLICATION =
       ConfigOptions.key("agent.kafkaActionStateTopicReplicationFactor")
           .intType()
-          .defaultValue(StoreSettings.DEFAULT_REPLICATION_FACTOR)
+          .defaultValue(1)
           .withDescription("Replicas of that topic when it is created.");
 
   static final ConfigOption<Duration> STORE_TIMEOUT =
       ConfigOptions.key("agent.action-state-store.timeout")
           .durationType()
-          .defaultValue(StoreSettings.DEFAULT_TIMEOUT)
+          .defaultValue(Duration.ofMinutes(2))
           .withDescription(
               "How long the store's brokers may be away before the job fails; at most 290 s.");
 
   static final ConfigOption<MemorySize> STORE_BYTES_IN_FLIGHT =
       ConfigOptions.key("agent.action-state-store.bytes-in-flight")
           .memoryType()
-          .defaultValue(new MemorySize(StoreSettings.DEFAULT_BYTES_IN_FLIGHT))
+          .defaultValue(MemorySize.ofMebiBytes(32))
           .withDescription(
               "Bytes of records per subtask on their way to the store from which on workers wait.");
 
   static final ConfigOption<MemorySize> STORE_REBUILD_LIMIT =
       ConfigOptions.key("agent.action-state-store.rebuild-limit")
           .memoryType()
-          .defaultValue(new MemorySize(StoreSettings.DEFAULT_REBUILD_LIMIT))
+          .defaultValue(MemorySize.ofMebiBytes(256))
           .withDescription(
               "Most bytes of records that a subtask reads back when it starts: of the calls since"
                   + " the checkpoint it came from.");

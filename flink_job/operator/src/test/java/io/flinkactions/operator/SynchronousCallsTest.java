@@ -18,7 +18,9 @@ import java.util.Set;
 import java.util.UUID;
 import java.util.stream.Stream;
 import org.apache.flink.api.common.serialization.SimpleStringEncoder;
+import org.apache.flink.api.common.typeinfo.Types;
 import org.apache.flink.connector.file.sink.FileSink;
+import org.apache.flink.streaming.api.datastream.DataStream;
 import org.apache.flink.streaming.api.functions.sink.filesystem.bucketassigners.BasePathBucketAssigner;
 import org.apache.flink.streaming.api.functions.sink.filesystem.rollingpolicies.OnCheckpointRollingPolicy;
 import org.apache.flink.util.ExceptionUtils;
@@ -112,25 +114,54 @@ class SynchronousCallsTest {
         .count();
   }
 
-  /** Both processes of the pod are gone; others start. */
-  private static void killBoth(ActionServerProcess server, String agent) throws Exception {
+  /** Both processes of the pod are gone; others start. Returns what was recorded by then. */
+  private static Set<String> killBoth(ActionServerProcess server, String agent) throws Exception {
     server.kill();
+    Set<String> recorded = Set.copyOf(count(ledger(server), "recorded").keySet());
     TestJob.replaceTaskManager();
     server.start(agent);
+    return recorded;
   }
 
   private static void assertComplete(List<String> outputs, int inputs) {
     assertThat(new HashSet<>(outputs)).hasSize(2 * inputs);
   }
 
+  /** Inputs that are still coming when others are worked on: checkpoints want a barrier. */
+  private static DataStream<String> paced(DataStream<String> inputs, long millis) {
+    return inputs
+        .map(
+            text -> {
+              Thread.sleep(millis);
+              return text;
+            })
+        .returns(Types.STRING)
+        .setParallelism(1);
+  }
+
   private static void assertSameCall(List<String> ledger) {
     assertThat(count(ledger, "wrong")).isEmpty();
+  }
+
+  /** Calls that were begun after an action had gone on behind them: they were recorded. */
+  private static Set<String> begunAgain(List<String> ledger) {
+    Set<String> recorded = new HashSet<>();
+    Set<String> again = new HashSet<>();
+    for (String line : ledger) {
+      String call = line.substring(line.indexOf(' ') + 1);
+      if (line.startsWith("recorded ")) {
+        recorded.add(call);
+      } else if (line.startsWith("begin ") && recorded.contains(call)) {
+        again.add(call);
+      }
+    }
+    return again;
   }
 
   /** How often each call was begun that had been recorded when all was killed. */
   private static List<Integer> beginsOf(Set<String> recorded, List<String> ledger) {
     Map<String, Integer> begins = count(ledger, "begin");
-    return recorded.stream().map(begins::get).toList();
+    return recorded.stream().map(begins::get).distinct().toList();
   }
 
   private Set<String> killedInTheMiddle(String durability, List<String> ledgerAfter)
@@ -146,14 +177,13 @@ class SynchronousCallsTest {
               .settings(settings -> settings.store(store()))
               .start();
       job.await(LIMIT, () -> recorded(server, " 1") >= 100, "all have made two calls");
-      killBoth(server, agent);
-      Set<String> recorded = count(ledger(server), "recorded").keySet();
+      Set<String> recorded = killBoth(server, agent);
       assertComplete(job.awaitFinished(), 100);
       assertThat(job.restarts()).isPositive();
       ledgerAfter.addAll(ledger(server));
       assertSameCall(ledgerAfter);
       assertThat(count(ledgerAfter, "begin")).hasSize(300);
-      return Set.copyOf(recorded);
+      return recorded;
     }
   }
 
@@ -164,6 +194,7 @@ class SynchronousCallsTest {
     Set<String> recorded = killedInTheMiddle("synchronous", ledger);
     assertThat(recorded).hasSizeGreaterThanOrEqualTo(200);
     assertThat(beginsOf(recorded, ledger)).containsOnly(1);
+    assertThat(begunAgain(ledger)).isEmpty();
     Map<String, Integer> begins = count(ledger, "begin");
     System.out.println(
         "both killed, synchronous: "
@@ -177,8 +208,9 @@ class SynchronousCallsTest {
   }
 
   @Test
-  void of_level_checkpoint_what_came_after_the_last_checkpoint_is_called_again_when_both_are_killed()
-      throws Exception {
+  void
+      of_level_checkpoint_what_came_after_the_last_checkpoint_is_called_again_when_both_are_killed()
+          throws Exception {
     List<String> ledger = new ArrayList<>();
     Set<String> recorded = killedInTheMiddle("checkpoint", ledger);
     assertThat(recorded).hasSizeGreaterThanOrEqualTo(200);
@@ -205,8 +237,7 @@ class SynchronousCallsTest {
     Path files = folder.resolve("committed");
     FileSink<String> sink =
         FileSink.forRowFormat(
-                new org.apache.flink.core.fs.Path(files.toUri()),
-                new SimpleStringEncoder<String>())
+                new org.apache.flink.core.fs.Path(files.toUri()), new SimpleStringEncoder<String>())
             .withBucketAssigner(new BasePathBucketAssigner<>())
             .withRollingPolicy(OnCheckpointRollingPolicy.build())
             .build();
@@ -214,6 +245,7 @@ class SynchronousCallsTest {
       TestJob job =
           TestJob.at(server, "events-before-awaits")
               .inputs(1_500, 50)
+              .before(inputs -> paced(inputs, 4))
               .checkpoints(folder, 200, false)
               .restarts(10)
               .settings(settings -> settings.store(store()))
@@ -230,14 +262,13 @@ class SynchronousCallsTest {
             LIMIT,
             () -> count(ledger(server), "recorded").size() >= soMany,
             soMany + " recorded calls");
-        killBoth(server, agent);
-        recorded.addAll(count(ledger(server), "recorded").keySet());
+        recorded.addAll(killBoth(server, agent));
       }
       job.awaitFinished();
       List<String> ledger = ledger(server);
       assertSameCall(ledger);
       assertThat(count(ledger, "begin")).hasSize(4_500);
-      assertThat(beginsOf(recorded, ledger)).containsOnly(1);
+      assertThat(begunAgain(ledger)).isEmpty();
       List<String> lines = committed(files);
       System.out.println(
           "killed twice: "
@@ -277,8 +308,8 @@ class SynchronousCallsTest {
       first.cancel();
       // What this worker has kept must not answer for the store.
       server.kill();
-      server.start(agent);
       Set<String> recorded = Set.copyOf(count(ledger(server), "recorded").keySet());
+      server.start(agent);
       assertComplete(
           TestJob.at(server, "submitted-2")
               .inputs(50, 50)
@@ -290,8 +321,7 @@ class SynchronousCallsTest {
       assertThat(beginsOf(recorded, ledger(server))).containsOnly(1);
       TestJob.at(server, "submitted-3")
           .inputs(50, 50)
-          .settings(
-              settings -> settings.store(store()).jobIdentifier("payments").ignoreStore(true))
+          .settings(settings -> settings.store(store()).jobIdentifier("payments").ignoreStore(true))
           .start()
           .awaitFinished();
       assertThat(beginsOf(recorded, ledger(server))).containsOnly(2);
@@ -329,7 +359,8 @@ class SynchronousCallsTest {
   }
 
   @Test
-  void a_broker_that_stays_away_fails_the_job_by_name_and_a_short_while_does_not() throws Exception {
+  void a_broker_that_stays_away_fails_the_job_by_name_and_a_short_while_does_not()
+      throws Exception {
     String agent = paying("synchronous", 0.02);
     try (KafkaBroker own = KafkaBroker.start();
         ActionServerProcess server = ActionServerProcess.serving(agent)) {
@@ -340,6 +371,7 @@ class SynchronousCallsTest {
       TestJob job =
           TestJob.at(server, "broker-away")
               .inputs(4_000, 40)
+              .before(inputs -> paced(inputs, 5))
               .checkpoints(folder, 200, false)
               .settings(built -> built.store(settings))
               .start();

@@ -177,7 +177,12 @@ public final class StoredCalls {
     if (store.isRebuiltEmpty()) {
       return;
     }
-    for (RecordedCall recorded : store.take(invocation.idBytes())) {
+    List<RecordedCall> found = store.take(invocation.idBytes());
+    if (!found.isEmpty() && invocation.attempt() <= 1) {
+      // Whoever recorded them was the first; workers ask no first attempt for its records.
+      invocation.countAttempt();
+    }
+    for (RecordedCall recorded : found) {
       CallPlace place = recorded.call().getPlace();
       CallRecord known = invocation.calls().at(place);
       if (known == null || (known.getStartedOnly() && !recorded.call().getStartedOnly())) {

@@ -7,6 +7,7 @@ import io.flinkactions.wire.v1.CallPlace;
 import io.flinkactions.wire.v1.CallRecord;
 import io.flinkactions.wire.v1.CallStarted;
 import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
 
 class CallRecordsTest {
@@ -88,9 +89,18 @@ class CallRecordsTest {
   void state_brings_them_back() throws Exception {
     records.onCompleted(completed(1, "b"), true);
     records.onStarted(CallRecords.ofStarted(started(0)));
+    assertThat(records.onStored(place(0), 7)).isZero();
     CallRecords restored =
         CallRecords.restore(
+            records.all().stream().map(CallRecord::toByteString).toList(), List.of(0L, 7L));
+    assertThat(restored.storedEpochs()).isEqualTo(Map.of(place(0), 7L));
+    assertThat(restored.onStored(place(0), 8)).isEqualTo(7);
+    assertThat(restored.drop(place(0))).isEqualTo(8);
+    assertThat(restored.drop(place(1))).isZero();
+    restored =
+        CallRecords.restore(
             records.all().stream().map(CallRecord::toByteString).toList(), List.of());
+    assertThat(restored.storedEpochs()).isEmpty();
     assertThat(restored.all()).containsExactlyElementsOf(records.all());
     assertThat(restored.bytes()).isEqualTo(records.bytes());
   }
