@@ -18,7 +18,7 @@ PINNED = $$(grep -E '^($(1))==' constraints.txt)
 STEP = @printf '\033[1m== %s\033[0m\n' "$(1)"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-python simulate test-java test-java-newest test-jobs check bench proto proto-check jar wheel docker-check format clean
+.PHONY: help run test test-python simulate test-java test-java-newest test-jobs chaos check bench proto proto-check jar wheel docker-check format clean
 
 help: ## this list
 	@printf 'Flink Action Server: Python actions of Flink jobs, in a process of their own.\n\n'
@@ -53,7 +53,10 @@ test-java-newest: test-java ## the same classes on the newest Flink, compiling n
 
 test-jobs: $(SERVER_VENV)/.ready $(JOB_VENV)/.ready $(JAR) ## PyFlink jobs on a MiniCluster and a standalone cluster; the quickstart
 	$(call STEP,PyFlink jobs and the quickstart)
-	@$(PYTEST) -v --durations=5 tests/e2e
+	@$(PYTEST) -v --durations=5 tests/e2e tests/chaos
+
+chaos: $(SERVER_VENV)/.ready $(JOB_VENV)/.ready $(JAR) ## hurt a real job, server and cluster at random; MINUTES=N, SEED=S
+	@$(SERVER_VENV)/bin/python -m tests.chaos --minutes $(or $(MINUTES),1) $(if $(SEED),--seed $(SEED)) $(CHAOS)
 
 # Maven's own chatter is left out, a failure's text is not; pipefail keeps its exit code.
 SURFIRE_LINES := grep --line-buffered -E '^\[(ERROR|WARNING)\]|Tests run:|Running |BUILD|FAIL|^\s+at |Exception|expected|but was'

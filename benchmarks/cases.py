@@ -35,10 +35,12 @@ class Case:
 
     name: str
     agent: str
-    measure: Literal["THROUGHPUT", "LATENCY", "BURST", "CHECKPOINTS"]
+    measure: Literal["THROUGHPUT", "LATENCY", "BURST", "CHECKPOINTS", "RECONNECT"]
     figures: tuple[Figure, ...]
     job: Mapping[str, object] = field(default_factory=dict)
     warm_up_ms: int = 12_000
+    reloads: bool = False
+    """Of three windows the first is as usual, in the second the server reloads, and the third is for what is late."""
 
 
 def _rate(name: str, title: str, reach: float, peer: str, prototype: str) -> Figure:
@@ -98,6 +100,17 @@ CASES: tuple[Case, ...] = (
         figures=_latency("latency_1000", "1,000/s", 0.5, 4.0, ("-", "-"), ("0.4", "4")),
     ),
     Case(
+        name="reload", agent="memory", measure="LATENCY", reloads=True,
+        job={"rate": 1_000, "window_ms": 2_000, "windows": 60},
+        figures=(
+            Figure(name="reload_usual_p99", title="latency at 1,000/s with memory, p99", unit="ms", better="lower",
+                   reach=4.0),
+            Figure(name="reload_p99", title="  while the code is reloaded (20 times)", unit="ms", better="lower",
+                   reach=8.0),
+            Figure(name="reload_ratio", title="  the ratio of the two", unit="x", better="lower", reach=2.0),
+        ),
+    ),
+    Case(
         name="wait_1000", agent="wait1", measure="BURST", job={"burst": 1_000, "keys": 1_000, "checkpoint_ms": 500},
         figures=(
             Figure(name="wait_1000", title="1,000 actions that each wait 1 s", unit="s", better="lower", reach=1.3,
@@ -129,6 +142,19 @@ CASES: tuple[Case, ...] = (
         figures=(
             Figure(name="limit_aligned_checkpoint", title="checkpoint at the limit of runs (aligned)", unit="ms",
                    better="lower", reach=1_000),
+        ),
+    ),
+    # Windows of 12 s: a worker that dies younger than 10 s for the second time is replaced after a pause.
+    Case(
+        name="reconnect", agent="trivial", measure="RECONNECT", job={"rate": 500, "window_ms": 12_000, "windows": 3},
+        figures=(
+            Figure(name="reconnect", title="kill -9 of the worker to the next output", unit="ms", better="lower",
+                   reach=100, prototype="212-402"),
+            Figure(name="reconnect_dead", title="  until the directory names it dead", unit="ms", better="lower",
+                   reach=20),
+            Figure(name="reconnect_serving", title="  until another one serves", unit="ms", better="lower", reach=40),
+            Figure(name="reconnect_output", title="  connect, Hello, Welcome, Invoke, Result", unit="ms",
+                   better="lower", reach=40),
         ),
     ),
 )  # fmt: skip

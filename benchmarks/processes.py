@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import tempfile
 import time
@@ -48,6 +49,7 @@ class Server:
         self._folder = tempfile.TemporaryDirectory(prefix="fab-")
         self.endpoint = f"unix:{self._folder.name}/s"
         self._log = open(BUILD / "server.log", "ab")  # noqa: SIM115 - closed in stop()
+        self._log_begin = self._log.tell()
         program = ROOT / ".venv-server" / "bin" / "flink-actions"
         started = time.monotonic()
         self.process = subprocess.Popen(
@@ -81,6 +83,16 @@ class Server:
     def cpu_seconds(self) -> float:
         """Of the supervisor and its workers, since their start."""
         return cpu_seconds_of_tree(self.process.pid)
+
+    def reload(self) -> None:
+        """Ask it to put new workers in the place of those that serve."""
+        self.process.send_signal(signal.SIGHUP)
+
+    def reloads(self) -> int:
+        """How often new workers have taken over and the old ones have left."""
+        with open(BUILD / "server.log", "rb") as log:
+            log.seek(self._log_begin)
+            return log.read().count(b"has drained")
 
     def stop(self) -> None:
         """Ask it to leave; insist after a while."""

@@ -35,6 +35,7 @@ from processes import (
     cold_pyflink_seconds,
     run_java,
 )
+from reconnect import kill_worker, parts_of_reconnect
 
 _TARGET = f"{ROOT}/benchmarks/agents.py:agents"
 _QUICK = {"warm_up_ms": 6_000, "windows": 3, "window_ms": 2_000}
@@ -92,7 +93,7 @@ def _options() -> argparse.Namespace:
 
 def _measure(case: Case, class_path: str, options: argparse.Namespace, values: Values) -> None:
     arguments: dict[str, object] = {"measure": case.measure, "warm_up_ms": case.warm_up_ms, **case.job}
-    if options.quick:
+    if options.quick and case.measure != "RECONNECT":
         arguments |= _QUICK
     arguments |= {"agent": case.agent, "parallelism": options.parallelism}
     command = tuple(options.server_command.split())
@@ -100,21 +101,38 @@ def _measure(case: Case, class_path: str, options: argparse.Namespace, values: V
         values["ready"].append(server.seconds_to_ready)
         arguments["endpoint"] = server.endpoint
         begin = busy_begin = 0.0
+        killed: dict[str, float] = {}
+        windows = 0
         for said in run_java(class_path, arguments, jvm_options=tuple(options.java_option)):
             match said["event"]:
                 case "window_begin":
+                    if case.reloads and windows % 3 == 1:
+                        server.reload()
                     begin, busy_begin = server.cpu_seconds(), busy_seconds_of_machine()
+                    killed = kill_worker(server) if case.measure == "RECONNECT" else {}
                 case "window_end":
                     said["server_cpu_seconds"] = round(server.cpu_seconds() - begin, 2)
                     busy = busy_seconds_of_machine() - busy_begin
                     said["others_cpu_seconds"] = round(busy - said["server_cpu_seconds"] - said["jvm_cpu_seconds"], 2)
-                    _take_window(case, said, values)
+                    if killed:
+                        said |= parts_of_reconnect(killed, said.pop("gap_ends"))
+                    _take_window(case, said, values, windows)
+                    windows += 1
                 case "savepoint":
                     values[f"{case.name}_savepoint"].append(said["ms"])
             print(f"  {json.dumps(said)[:230]}", flush=True)
+        if case.reloads:
+            _take_reloads(server.reloads(), (windows + 1) // 3, values)
 
 
-def _take_window(case: Case, window: dict[str, Any], values: Values) -> None:
+def _take_reloads(done: int, asked_for: int, values: Values) -> None:
+    if done != asked_for:
+        raise BenchmarkError(f"{done} reloads of {asked_for} have come to their end: see {BUILD / 'server.log'}")
+    during, usual = (statistics.median(values[name]) for name in ("reload_p99", "reload_usual_p99"))
+    values["reload_ratio"].append(during / usual)
+
+
+def _take_window(case: Case, window: dict[str, Any], values: Values, number: int) -> None:
     values[f"{case.name}_checkpoint"] += window.get("checkpoints_ms", [])
     values["others_cores"].append(window["others_cpu_seconds"] / window["seconds"])
     match case.measure:
@@ -126,11 +144,17 @@ def _take_window(case: Case, window: dict[str, Any], values: Values) -> None:
             values[f"{case.name}_server_cpu"].append(window["server_cpu_seconds"] / max(outputs, 1) * 1e6)
             values[f"{case.name}_server_cores"].append(window["server_cpu_seconds"] / window["seconds"])
             values[f"{case.name}_jvm_cores"].append(window["jvm_cpu_seconds"] / window["seconds"])
+        case "LATENCY" if case.reloads:
+            kind = ("reload_usual_p99", "reload_p99", "reload_after_p99")[number % 3]
+            values[kind].append(window["p99_us"] / 1e3)
         case "LATENCY":
             for percentile in ("p50", "p99"):
                 values[f"{case.name}_{percentile}"].append(window[f"{percentile}_us"] / 1e3)
         case "BURST":
             values[case.name].append(window["seconds"])
+        case "RECONNECT":
+            for part in ("reconnect", "reconnect_dead", "reconnect_serving", "reconnect_output"):
+                values[part].append(window[part])
 
 
 def _measure_cold(options: argparse.Namespace, values: Values, failures: dict[str, str]) -> None:

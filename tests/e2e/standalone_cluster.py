@@ -1,45 +1,86 @@
-"""A standalone Flink cluster from the scripts of the pyflink package: a JobManager and a TaskManager, on free ports."""
+"""A standalone Flink cluster from the scripts of the pyflink package: a JobManager and TaskManagers, on free ports."""
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import time
-import urllib.request
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from urllib.error import URLError
 
-import orjson
+from tests.e2e.running_job import Rest, RunningJob
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 
+# A better compiler would cost these more than it gains.
+_SHORT_LIVED = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+_SUBMITTED = re.compile(r"JobID ([0-9a-f]{32})")
+
+
+@dataclass(frozen=True)
+class TaskManager:
+    """A process of the cluster. `name` is what Flink calls it too."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+
+    @property
+    def is_alive(self) -> bool:
+        return self.process.poll() is None
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(STOP_SECONDS)
+
 
 class StandaloneCluster:
-    """`with StandaloneCluster(python, folder) as cluster:`; no process is left behind."""
+    """`with StandaloneCluster(python, folder) as cluster:`; no process is left behind.
 
-    def __init__(self, python: Path, folder: Path, settings: Mapping[str, str] | None = None) -> None:
+    Args:
+        python: Of the environment that has PyFlink in it.
+        folder: For configuration and logs; `folder/log` is worth a look when something failed.
+        settings: Of Flink, over those that let it fit beside others.
+        task_managers: How many begin; each has two slots.
+    """
+
+    def __init__(
+        self, python: Path, folder: Path, settings: Mapping[str, str] | None = None, *, task_managers: int = 1
+    ) -> None:
         self._home = next(python.parents[1].glob("lib/python*/site-packages/pyflink"))
         self._python = python
         self._folder = folder
-        self._rest_port, rpc_port = _free_ports(2)
+        rest_port, rpc_port = _free_ports(2)
+        self._rest = Rest(f"http://localhost:{rest_port}")
         self._settings = {
             "jobmanager.rpc.port": str(rpc_port),
-            "rest.port": str(self._rest_port),
-            "rest.bind-port": str(self._rest_port),
+            "rest.port": str(rest_port),
+            "rest.bind-port": str(rest_port),
             "taskmanager.numberOfTaskSlots": "2",
             "jobmanager.memory.process.size": "1g",
             "taskmanager.memory.process.size": "1400m",
+            # What a killed process leaves behind is ours to remove.
+            "io.tmp.dirs": str(folder / "tmp"),
+            **dict.fromkeys(
+                [f"env.java.opts.{which}" for which in ("jobmanager", "taskmanager", "client")], _SHORT_LIVED
+            ),
             **(settings or {}),
         }
+        self._first_task_managers = task_managers
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self.task_managers: list[TaskManager] = []
 
     def __enter__(self) -> StandaloneCluster:
         configuration = self._folder / "conf"
         configuration.mkdir(parents=True)
+        (self._folder / "tmp").mkdir()
         (self._folder / "log").mkdir()  # without it the scripts start nothing, and do not say so
         for file in (self._home / "conf").iterdir():
             if file.suffix in (".properties", ".xml"):
@@ -53,9 +94,10 @@ class StandaloneCluster:
             "FLINK_PID_DIR": str(self._folder),
         }
         try:
-            self._script("jobmanager.sh", "start")
-            self._script("taskmanager.sh", "start")
-            self._wait_for_slots()
+            self._start("jobmanager")
+            for _ in range(self._first_task_managers):
+                self.start_task_manager()
+            self.wait_for_task_managers(self._first_task_managers)
         except BaseException:
             self._stop()
             raise
@@ -66,11 +108,57 @@ class StandaloneCluster:
     ) -> None:
         self._stop()
 
+    # ---- its TaskManagers ----
+
+    def start_task_manager(self) -> TaskManager:
+        """Start one more; it offers its slots a few seconds later."""
+        name = f"tm{len(self.task_managers)}"
+        started = TaskManager(name, self._start("taskmanager", f"-Dtaskmanager.resource-id={name}", name=name))
+        self.task_managers.append(started)
+        return started
+
+    def wait_for_task_managers(self, count: int) -> None:
+        """Until the JobManager knows of so many."""
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            with suppress(URLError, OSError):
+                if self._rest.get("/overview")["taskmanagers"] >= count:
+                    return
+            time.sleep(0.2)
+        raise AssertionError(f"not {count} TaskManagers after {START_SECONDS:.0f} s\n{self.last_words()}")
+
+    def last_words(self) -> str:
+        """The end of each process's log."""
+        logs = sorted((self._folder / "log").glob("*.out"))
+        return "\n".join(f"---- {path.name}\n{path.read_text(errors='replace')[-2_000:]}" for path in logs)
+
+    # ---- its jobs ----
+
     def run(self, job: Path, *arguments: str, options: Mapping[str, str] | None = None, seconds: float = 120.0) -> str:
         """`flink run -py job`, to the job's end; returns what the client printed."""
+        return self._flink_run([], job, arguments, options, seconds)
+
+    def submit(
+        self, job: Path, *arguments: str, options: Mapping[str, str] | None = None, seconds: float = 60.0
+    ) -> RunningJob:
+        """`flink run --detached -py job`; returns when the job was accepted."""
+        said = self._flink_run(["--detached"], job, arguments, options, seconds)
+        submitted = _SUBMITTED.search(said)
+        if submitted is None:
+            raise JobFailed(f"the client names no job:\n{said}")
+        return RunningJob(self._rest, submitted.group(1))
+
+    def _flink_run(
+        self,
+        flags: list[str],
+        job: Path,
+        arguments: tuple[str, ...],
+        options: Mapping[str, str] | None,
+        seconds: float,
+    ) -> str:
         dynamic = [f"-D{key}={value}" for key, value in (options or {}).items()]
         python = ["-pyexec", str(self._python), "-pyclientexec", str(self._python)]
-        command = [str(self._home / "bin" / "flink"), "run", *dynamic, *python, "-py", str(job), *arguments]
+        command = [str(self._home / "bin" / "flink"), "run", *flags, *dynamic, *python, "-py", str(job), *arguments]
         done = subprocess.run(
             command,
             env=self._environment,
@@ -83,45 +171,28 @@ class StandaloneCluster:
             raise JobFailed(f"{done.stdout}\n{done.stderr}")
         return done.stdout
 
-    def _script(self, name: str, *arguments: str) -> None:
-        command = [str(self._home / "bin" / name), *arguments]
-        subprocess.run(command, env=self._environment, check=True, timeout=START_SECONDS, capture_output=True)
+    # ---- its processes ----
 
-    def _wait_for_slots(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            with (
-                suppress(OSError),
-                urllib.request.urlopen(f"http://localhost:{self._rest_port}/overview", timeout=5) as answer,
-            ):
-                if orjson.loads(answer.read())["slots-available"] > 0:
-                    return
-            time.sleep(0.2)
-        logs = "\n".join(path.read_text(errors="replace")[-2_000:] for path in (self._folder / "log").glob("*.log"))
-        raise AssertionError(f"the cluster has no slots after {START_SECONDS:.0f} s\n{logs}")
+    def _start(self, script: str, *arguments: str, name: str | None = None) -> subprocess.Popen[bytes]:
+        """In the foreground, so that the process is our child: nobody else can end, or keep, it unnoticed."""
+        command = [str(self._home / "bin" / f"{script}.sh"), "start-foreground", *arguments]
+        with (self._folder / "log" / f"{name or script}.out").open("wb") as output:
+            process = subprocess.Popen(command, env=self._environment, stdout=output, stderr=subprocess.STDOUT)
+        self._processes.append(process)
+        return process
 
     def _stop(self) -> None:
-        with suppress(subprocess.SubprocessError):
-            self._script("taskmanager.sh", "stop")
-            self._script("jobmanager.sh", "stop")
-        # The scripts return before the processes have ended, and forget the pid.
+        for process in reversed(self._processes):
+            # One that was stopped by SIGSTOP would not hear of it.
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
         deadline = time.monotonic() + STOP_SECONDS
-        while pids := self._pids():
-            if time.monotonic() > deadline:
-                for pid in pids:
-                    os.kill(pid, signal.SIGKILL)
-                return
-            time.sleep(0.1)
-
-    def _pids(self) -> list[int]:
-        """Processes of this cluster: those that have its configuration folder on their command line."""
-        needle = str(self._folder / "conf").encode()
-        pids = []
-        for process in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):
-                if needle in (process / "cmdline").read_bytes():
-                    pids.append(int(process.name))
-        return pids
+        for process in self._processes:
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 class JobFailed(Exception):

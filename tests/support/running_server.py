@@ -35,6 +35,8 @@ class RunningServer:
             *targets,
             "--listen",
             listen,
+            # Most tests look at the processes of a server, and end before a spare would be of use.
+            *(() if "--spares" in flags else ("--spares", "0")),
             *flags,
         ]
         self._cwd = cwd

@@ -372,6 +372,9 @@ class DirectoryClient:
         response = await self._stub.Describe(directory_pb2.DescribeRequest(), timeout=DEADLINE_SECONDS)
         return list(response.plans)
 
+    async def ask_for_quarantine(self) -> None:
+        await self._stub.Quarantine(directory_pb2.QuarantineRequest(), timeout=DEADLINE_SECONDS)
+
     async def until(
         self, condition: Callable[[directory_pb2.DirectoryState], bool], seconds: float = DEADLINE_SECONDS
     ) -> directory_pb2.DirectoryState:

@@ -59,6 +59,8 @@ _AS_YOU_HAVE_IT = MemoryForm.AS_YOU_HAVE_IT
 
 # How often a coroutine that answers its cancellation by going on is cancelled again.
 _CANCEL_AGAIN_SECONDS = 5.0
+# Of a start that knows that it does not come back.
+_LAST_WORDS = (CancelReason.JOB_CANCELLED, CancelReason.FINISHED)
 # Operators without a scope whose mirrors are kept.
 _MOST_IDLE_OPERATORS = 64
 # How long close() waits for what it cancelled.
@@ -228,8 +230,8 @@ class Dispatcher:
         if not scope.open:
             self._scopes.remove(scope)
         self.cancel(scope, list(scope.open), reason)
-        if reason is CancelReason.JOB_CANCELLED and all(other.mirrors is not scope.mirrors for other in self._scopes):
-            # The last start of a job that will not come back.
+        if reason in _LAST_WORDS and all(other.mirrors is not scope.mirrors for other in self._scopes):
+            # The last start of a job that has no use for this worker any more.
             self._mirrors = {key: mirrors for key, mirrors in self._mirrors.items() if mirrors is not scope.mirrors}
         self._bound_idle_mirrors()
 

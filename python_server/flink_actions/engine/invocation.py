@@ -190,6 +190,7 @@ class CancelReason(Enum):
     JOB_CANCELLED = 3
     ORPHANED = -1
     DRAINED = -2
+    FINISHED = -3
 
 
 class MemoryChanges(NamedTuple):

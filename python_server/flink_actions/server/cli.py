@@ -126,6 +126,7 @@ _SETTING_HELP = (
     ("listen", "ADDRESS", "host:port or unix:/path that jobs connect to"),
     ("health_listen", "ADDRESS", "a second address, for health checks only; it may be public"),
     ("workers", "N", "processes that run actions; one keeps about one core busy"),
+    ("spares", "N", "processes that wait with the code loaded to take the place of a worker that dies"),
     ("socket_mode", "OCTAL", "permissions of Unix sockets"),
     ("drain_seconds", "S", "how long running actions may go on after SIGTERM"),
     ("linger_seconds", "S", "how long actions run on after their job's connection was lost"),
@@ -137,6 +138,7 @@ _SETTING_HELP = (
     ("memory_mirror_bytes", "BYTES", "memory of keys that one worker keeps between actions, for each job"),
     ("kept_work_bytes", "BYTES", "finished work kept for a restored job until a checkpoint covers it, for each job"),
     ("kept_work_seconds", "S", "how long such work is kept at most"),
+    ("quarantine_idle_seconds", "S", "how long the quarantine worker waits for further suspects"),
     ("blocked_after_seconds", "S", "a worker whose event loop stood still for this long is not ready"),
     ("log_level", "LEVEL", "DEBUG, INFO, WARNING or ERROR"),
 )

@@ -45,6 +45,9 @@ class ServerSettings:
     workers: int = 1
     """Processes. One saturates about one core; more pay off when cores are free."""
 
+    spares: int = 1
+    """Processes that wait with the code loaded to take the place of a worker that dies; 0 saves their memory."""
+
     socket_mode: int = 0o600
     """Permissions of Unix sockets. Owner only; a job that runs as another user needs 660 and a common group."""
 
@@ -77,6 +80,9 @@ class ServerSettings:
 
     kept_work_seconds: float = 3600.0
     """How long such work is kept at most."""
+
+    quarantine_idle_seconds: float = 30.0
+    """How long the quarantine worker waits for further suspects before it leaves."""
 
     reload: bool = False
     """Reloads when a source file of the agents' own changes. For development; in production send SIGHUP."""
@@ -176,6 +182,7 @@ _TYPES: dict[str, type] = {
     "health_listen": str,
     "insecure_public": bool,
     "workers": int,
+    "spares": int,
     "socket_mode": int,
     "drain_seconds": float,
     "linger_seconds": float,
@@ -187,6 +194,7 @@ _TYPES: dict[str, type] = {
     "memory_mirror_bytes": int,
     "kept_work_bytes": int,
     "kept_work_seconds": float,
+    "quarantine_idle_seconds": float,
     "reload": bool,
     "blocked_after_seconds": float,
     "allow_pickle": bool,
@@ -196,6 +204,7 @@ _TYPES: dict[str, type] = {
 
 _LEAST: dict[str, float] = {
     "workers": 1,
+    "spares": 0,
     "drain_seconds": 0,
     "linger_seconds": 0,
     "max_frame_bytes": 64 * _KIB,
@@ -206,6 +215,7 @@ _LEAST: dict[str, float] = {
     "memory_mirror_bytes": 0,
     "kept_work_bytes": 0,
     "kept_work_seconds": 0,
+    "quarantine_idle_seconds": 0,
     "blocked_after_seconds": 0.1,
 }
 
@@ -214,6 +224,7 @@ _DAY_SECONDS = 86_400.0
 _MOST: dict[str, float] = {
     "drain_seconds": _DAY_SECONDS,
     "linger_seconds": _DAY_SECONDS,
+    "quarantine_idle_seconds": _DAY_SECONDS,
     "blocked_after_seconds": _DAY_SECONDS,
     # gRPC counts the bytes of a message in 31 bits, and a worker takes four times this to say what is wrong with it.
     "max_frame_bytes": 256 * _MIB,

@@ -18,6 +18,7 @@ __all__ = [
     "AgentOffer",
     "DrainOrder",
     "Heartbeat",
+    "Load",
     "LoadFailed",
     "Loaded",
     "Message",
@@ -32,15 +33,23 @@ LONGEST_LINE = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
+class Load:
+    """To the process, first: what to load, and what to call itself meanwhile; the files of its black box, inherited."""
+
+    name: str
+    settings: str
+    slots_fd: int = -1
+    report_fd: int = -1
+
+
+@dataclass(frozen=True)
 class Start:
-    """To the worker, first: what to load and where to listen; and the files of its black box, inherited."""
+    """To the process, at once or when it is needed: it is this worker from now on, and listens there."""
 
     worker: str
     incarnation: bytes
     listen: str
-    settings: str
-    slots_fd: int = -1
-    report_fd: int = -1
+    is_quarantine: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,10 +115,10 @@ class DrainOrder:
     for_reload: bool = False
 
 
-Message: TypeAlias = Start | Loaded | LoadFailed | Admitted | Serving | Heartbeat | DrainOrder
+Message: TypeAlias = Load | Start | Loaded | LoadFailed | Admitted | Serving | Heartbeat | DrainOrder
 
 _KINDS: dict[str, type[Any]] = {
-    kind.__name__: kind for kind in (Start, Loaded, LoadFailed, Admitted, Serving, Heartbeat, DrainOrder)
+    kind.__name__: kind for kind in (Load, Start, Loaded, LoadFailed, Admitted, Serving, Heartbeat, DrainOrder)
 }
 
 

@@ -5,7 +5,10 @@ A crew is loading, then serves, then leaves; it never goes back. Rules:
 - Every worker slot ("w0", "w1", ...) has one task that owns whatever process is in it, from start to exit.
 - A worker serves only after it was admitted to a generation.
 - Until every slot has served once, the failure of any worker fails the crew: what cannot start is not retried.
-- From then on a worker that dies is replaced, at once or after a pause that grows; in a crew that leaves, never.
+- From then on a worker that dies is replaced: at once, and by a spare that has the code loaded if there is one; after a
+  pause that grows if those before it in the slot died young as well; in a crew that leaves, never.
+- Beside the slots there may be a quarantine worker, which comes when a job asks for it and goes when nobody uses it. It
+  is there to die: what it dies of is a job's to judge, and nobody replaces it unasked.
 """
 
 from __future__ import annotations
@@ -23,7 +26,8 @@ from flink_actions.server import control
 from flink_actions.server.config import ServerSettings
 from flink_actions.server.directory import Generation, WorkerStatus
 from flink_actions.server.errors import StartError
-from flink_actions.server.spawn import SpawnedWorker, spawn_worker
+from flink_actions.server.spares import Spares
+from flink_actions.server.spawn import SpawnedWorker, spawn_process
 from flink_actions.server.worker_process import WorkerProcess
 from flink_actions.wire.v1 import directory_pb2
 
@@ -33,8 +37,14 @@ _log = logging.getLogger(__name__)
 
 _FIRST_BACKOFF_SECONDS = 0.1
 _LONGEST_BACKOFF_SECONDS = 10.0
-# A worker that has served for this long before it died is restarted at once.
+# A worker that has served for this long before it died is replaced at once. Of those that die younger the first is too:
+# it takes two to make a loop.
 _STABLE_SECONDS = 10.0
+_QUARANTINE = "q0"
+# One after the other dies in quarantine while a culprit is looked for: it must not take all of a core.
+_QUARANTINE_PAUSE_SECONDS = 0.05
+# Jobs send all that they have to a worker that is new; a spare that loads meanwhile would take the processor from it.
+_SPARE_DELAY_SECONDS = 1.0
 # Beyond the drain limit, for a worker to say its good-byes.
 _EXIT_GRACE_SECONDS = 10.0
 
@@ -77,6 +87,9 @@ class Crew:
         self._slots = [asyncio.create_task(self._keep_slot(spawned)) for spawned in workers]
         for slot in self._slots:
             slot.add_done_callback(self._on_slot_end)
+        self._quarantine: asyncio.Task[None] | None = None
+        self._is_quarantine_wanted = False
+        self._spares = Spares(settings)
         self.generations: list[Generation] = []
         self.source_files: tuple[str, ...] = ()
         self.alive: dict[str, WorkerProcess] = {}
@@ -89,7 +102,7 @@ class Crew:
 
     async def until_over(self) -> None:
         """Return when no process is left and none will be started."""
-        await asyncio.wait(self._slots, timeout=_EXIT_GRACE_SECONDS)
+        await asyncio.wait(self._owned, timeout=_EXIT_GRACE_SECONDS)
 
     async def leave(self, limit_seconds: float, *, for_reload: bool = False) -> None:
         """Let workers drain within the limit, kill what is left, and return when all have gone.
@@ -97,14 +110,14 @@ class Crew:
         Called again it shortens what goes on: of two limits and two reasons the later ones stand.
         """
         self._leaving.set()
+        self._spares.dismiss()
         if not self.is_ready:
             self.kill()
         for worker in self.alive.values():
-            worker.status = replace(worker.status, state=directory_pb2.WorkerEntry.DRAINING)
-            worker.send(control.DrainOrder(limit_seconds, for_reload))
+            worker.leave(limit_seconds, for_reload=for_reload)
         await self._owner.on_change()
         limit = limit_seconds + _EXIT_GRACE_SECONDS
-        _, late = await asyncio.wait(self._slots, timeout=limit)
+        _, late = await asyncio.wait(self._owned, timeout=limit)
         for worker in self.alive.values():
             _log.warning("worker %s (pid %d) did not leave within %g s: killed", worker.name, worker.pid, limit)
             worker.kill()
@@ -115,6 +128,7 @@ class Crew:
         """End every process at once."""
         self._is_killed = True
         self._leaving.set()
+        self._spares.dismiss()
         for worker in self.alive.values():
             worker.kill()
 
@@ -137,7 +151,7 @@ class Crew:
 
     async def _keep_slot(self, spawned: SpawnedWorker) -> None:
         """Keep a process in the slot until the crew leaves or fails."""
-        backoff_seconds = 0.0
+        young_deaths = 0
         while True:
             worker = WorkerProcess(spawned, self._on_message)
             self.alive[worker.name] = worker
@@ -149,11 +163,60 @@ class Crew:
                 _log.exception("a defect at worker %s: it is replaced", worker.name)
                 worker.kill()
                 self.alive.pop(worker.name, None)
-            is_unstable = worker.served_seconds < _STABLE_SECONDS
-            backoff_seconds = _next_backoff(backoff_seconds) if is_unstable else 0.0
-            if self._has_failed or await self._is_leaving_within(backoff_seconds):
+            young_deaths = young_deaths + 1 if worker.served_seconds < _STABLE_SECONDS else 0
+            if self._has_failed or await self._is_leaving_within(_backoff_seconds(young_deaths)):
                 return
-            spawned = spawn_worker(worker.name, self._settings)
+            spawned = self._spawn(worker.name)
+
+    def _spawn(self, name: str, *, is_quarantine: bool = False) -> SpawnedWorker:
+        spare = self._spares.take(self.source_files)
+        if spare is not None:
+            # It may have died just now.
+            with contextlib.suppress(ConnectionError):
+                return spare.become(name, self._settings, is_quarantine=is_quarantine)
+            spare.end()
+        process = spawn_process(f"worker {name}", self._settings)
+        return process.become(name, self._settings, is_quarantine=is_quarantine)
+
+    @property
+    def _owned(self) -> list[asyncio.Task[None]]:
+        """Tasks that each own a process."""
+        return [*self._slots, *([self._quarantine] if self._quarantine is not None else [])]
+
+    # ---- the quarantine worker ----
+
+    def want_quarantine(self) -> None:
+        """A job has suspects: let there be a quarantine worker, unless there is one."""
+        # Asked for while the crew loads it comes after that.
+        self._is_quarantine_wanted = not self.is_ready
+        if self.is_ready and not self.is_leaving and (self._quarantine is None or self._quarantine.done()):
+            self._quarantine = asyncio.create_task(self._keep_quarantine())
+            self._quarantine.add_done_callback(self._on_slot_end)
+
+    async def _keep_quarantine(self) -> None:
+        """One process, from start to exit."""
+        if await self._is_leaving_within(_QUARANTINE_PAUSE_SECONDS):
+            return
+        worker = WorkerProcess(self._spawn(_QUARANTINE, is_quarantine=True), self._on_message, is_quarantine=True)
+        self.alive[worker.name] = worker
+        await self._owner.on_change()
+        try:
+            await worker.run(self._on_exit)
+            self._explain_death(worker)
+        except Exception:  # a defect here must not end the workers that serve
+            _log.exception("a defect at worker %s", worker.name)
+            worker.kill()
+            self.alive.pop(worker.name, None)
+
+    async def _let_go_if_idle(self, worker: WorkerProcess, sessions: int) -> None:
+        if sessions or worker.is_told_to_leave:
+            worker.last_used = time.monotonic()
+        elif time.monotonic() - worker.last_used > self._settings.quarantine_idle_seconds:
+            _log.info("no suspects for %g s: worker %s leaves", self._settings.quarantine_idle_seconds, worker.name)
+            worker.leave(0.0)
+            await self._owner.on_change()
+
+    # ---- what happens to processes ----
 
     def _on_slot_end(self, slot: asyncio.Task[None]) -> None:
         if not slot.cancelled() and (error := slot.exception()) is not None:
@@ -164,6 +227,8 @@ class Crew:
         return self._ready.done() and self._ready.exception() is not None
 
     async def _is_leaving_within(self, seconds: float) -> bool:
+        if not seconds:
+            return self._leaving.is_set()
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._leaving.wait(), seconds)
         return self._leaving.is_set()
@@ -180,6 +245,8 @@ class Crew:
                 self._on_load_failed(worker, message)
             case control.Heartbeat():
                 worker.last_heartbeat = time.monotonic()
+                if worker.status.is_quarantine:
+                    await self._let_go_if_idle(worker, message.sessions)
             case _:
                 _log.error("worker %s sent %s, which is not a worker's to send", worker.name, type(message).__name__)
 
@@ -204,9 +271,16 @@ class Crew:
         if self.is_ready:
             self._owner.on_load_error(self, "")
         await self._owner.on_change()
-        if len(self.alive) == len(self._names) and all(one.has_served for one in self.alive.values()):
+        if all(name in self.alive and self.alive[name].has_served for name in self._names):
             # After the directory: whoever waits for this finds it there.
             self._settle(None)
+            asyncio.get_running_loop().call_later(_SPARE_DELAY_SECONDS, self._fill_spares)
+            if self._is_quarantine_wanted:
+                self.want_quarantine()
+
+    def _fill_spares(self) -> None:
+        if not self.is_leaving:
+            self._spares.fill(self.source_files)
 
     def _on_load_failed(self, worker: WorkerProcess, failure: control.LoadFailed) -> None:
         worker.has_explained_itself = True
@@ -237,7 +311,7 @@ class Crew:
         await self._owner.on_change()
 
     def _left_as_told(self, worker: WorkerProcess) -> bool:
-        return self.is_leaving and worker.exit_code == 0
+        return worker.is_told_to_leave and worker.exit_code == 0
 
     def _explain_death(self, worker: WorkerProcess) -> None:
         worker.remove_socket_file()
@@ -253,5 +327,7 @@ class Crew:
             self._settle(StartError(f"worker {worker.name} died while it loaded {targets}: {reason}"))
 
 
-def _next_backoff(seconds: float) -> float:
-    return min(seconds * 2, _LONGEST_BACKOFF_SECONDS) if seconds else _FIRST_BACKOFF_SECONDS
+def _backoff_seconds(young_deaths: int) -> float:
+    if young_deaths <= 1:
+        return 0.0
+    return float(min(_FIRST_BACKOFF_SECONDS * 2 ** (young_deaths - 2), _LONGEST_BACKOFF_SECONDS))

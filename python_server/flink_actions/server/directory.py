@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Container, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Sequence
 from dataclasses import dataclass
 
 import grpc.aio
@@ -50,6 +50,7 @@ class WorkerStatus:
     address: str = ""
     exit_reason: str = ""
     suspects: Suspects = NO_SUSPECTS
+    is_quarantine: bool = False
 
     def to_wire(self) -> directory_pb2.WorkerEntry:
         """As jobs see it."""
@@ -59,7 +60,7 @@ class WorkerStatus:
             generation=self.generation,
             address=self.address,
             state=self.state,
-            role=directory_pb2.WorkerEntry.REGULAR,
+            role=directory_pb2.WorkerEntry.QUARANTINE if self.is_quarantine else directory_pb2.WorkerEntry.REGULAR,
             exit_reason=self.exit_reason,
             suspects=self.suspects.ids,
             suspects_known=self.suspects.are_known,
@@ -138,10 +139,11 @@ def _generation_to_wire(generation: Generation, is_draining: bool) -> directory_
 
 
 class DirectoryService(directory_pb2_grpc.DirectoryServicer):
-    """`Directory` as the rpc that jobs call."""
+    """`Directory` as the rpc that jobs call. Args: the directory, and who hears that a job has suspects."""
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: Directory, on_quarantine_wanted: Callable[[], None]) -> None:
         self._directory = directory
+        self._on_quarantine_wanted = on_quarantine_wanted
 
     async def Watch(
         self, request: directory_pb2.WatchRequest, context: grpc.aio.ServicerContext
@@ -154,6 +156,12 @@ class DirectoryService(directory_pb2_grpc.DirectoryServicer):
             )
         async for state in self._directory.watch():
             yield state
+
+    async def Quarantine(
+        self, request: directory_pb2.QuarantineRequest, context: grpc.aio.ServicerContext
+    ) -> directory_pb2.QuarantineResponse:
+        self._on_quarantine_wanted()
+        return directory_pb2.QuarantineResponse()
 
     async def Describe(
         self, request: directory_pb2.DescribeRequest, context: grpc.aio.ServicerContext

@@ -12,7 +12,7 @@ from flink_actions.server.config import ServerSettings
 from flink_actions.server.errors import ConfigError
 from flink_actions.server.spawn import SpawnedWorker, spawn_crew
 
-__all__ = ["serve", "set_up_logging"]
+__all__ = ["rename_in_log", "serve", "set_up_logging"]
 
 
 def serve(settings: ServerSettings, started_at: float) -> int:
@@ -45,8 +45,23 @@ def _supervise(settings: ServerSettings, workers: list[SpawnedWorker], started_a
 
 def set_up_logging(settings: ServerSettings, process: str = "supervisor") -> None:
     """Lines on standard error. A process does this once, at its start."""
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=settings.log_level.upper(),
-        format=f"%(asctime)s %(levelname)-7s {process}: %(message)s",
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Line(process))
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
+
+
+def rename_in_log(process: str) -> None:
+    """From now on this is what the process calls itself."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, _Line):
+            handler.formatter.process = process
+
+
+class _Line(logging.Formatter):
+    def __init__(self, process: str) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(said_by)s: %(message)s")
+        self.process = process
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.said_by = self.process
+        return super().format(record)

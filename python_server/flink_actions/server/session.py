@@ -46,6 +46,10 @@ _CANCEL_REASONS = {
     session_pb2.Cancel.TIMEOUT: CancelReason.TIMEOUT,
     session_pb2.Cancel.JOB_CANCELLED: CancelReason.JOB_CANCELLED,
 }
+_LAST_WORDS = {
+    session_pb2.Bye.FINISHED: CancelReason.FINISHED,
+    session_pb2.Bye.JOB_CANCELLED: CancelReason.JOB_CANCELLED,
+}
 
 
 class Ending(Enum):
@@ -278,8 +282,7 @@ class Session:
         """The job ends the session on purpose: nobody will ask for what is left of it."""
         self._has_ended = True
         self._ending = Ending.FINISHED
-        is_cancelled = bye.reason == session_pb2.Bye.JOB_CANCELLED
-        self.start.end(CancelReason.JOB_CANCELLED if is_cancelled else CancelReason.ORPHANED)
+        self.start.end(_LAST_WORDS.get(bye.reason, CancelReason.ORPHANED))
 
     # ---- what the worker decides about it ----
 

@@ -15,7 +15,7 @@ from flink_actions.engine.invocation import CancelReason
 from flink_actions.engine.plan import Plan
 from flink_actions.server.config import ServerSettings
 from flink_actions.server.credit import Grant
-from flink_actions.server.fences import EpochFences, OperatorIdentity
+from flink_actions.server.fences import Claim, EpochFences, OperatorIdentity
 from flink_actions.server.handshake import Accepted, Refused, examine, read_first_frame
 from flink_actions.server.loop_lag import LoopLag
 from flink_actions.server.operator_start import OperatorStart
@@ -49,6 +49,7 @@ class WorkerIdentity:
     worker: str
     incarnation: bytes
     generation: bytes
+    is_quarantine: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,9 @@ class Sessions:
         hello = await self._read_hello(stream)
         verdict = self._examine(hello) if isinstance(hello, session_pb2.Hello) else hello
         if isinstance(verdict, Refused):
-            _log.warning("refused a session from %s: %s", stream.peer(), verdict.message)
+            # Who is told to wait comes again soon.
+            level = logging.DEBUG if verdict.reason == session_pb2.Reject.OVERLOADED else logging.WARNING
+            _log.log(level, "refused a session from %s: %s", stream.peer(), verdict.message)
             await stream.write(session_pb2.WorkerFrame(reject=verdict.to_wire()).SerializeToString())
             return
         self._fence(verdict)
@@ -108,6 +111,11 @@ class Sessions:
         return read_first_frame(data)
 
     def _examine(self, hello: session_pb2.Hello) -> Accepted | Refused:
+        if self._identity.is_quarantine and self._is_occupied(hello):
+            return Refused(
+                session_pb2.Reject.OVERLOADED,
+                "the quarantine worker has suspects of another subtask, and takes one subtask's at a time: try again",
+            )
         return examine(
             hello,
             plan_digests=self._plan_digests,
@@ -115,6 +123,17 @@ class Sessions:
             live_operators=[session.start.operator for session in self._live.values()],
             allows_pickle=self._settings.allow_pickle,
             is_draining=self._is_draining,
+        )
+
+    def _is_occupied(self, hello: session_pb2.Hello) -> bool:
+        """Whether something runs here, or may begin to, that this start would not fence off."""
+        operator = OperatorIdentity(hello.namespace, hello.job_id, hello.operator_uid)
+        claim = Claim(hello.start_id, hello.epoch, hello.key_group_first, hello.key_group_last)
+        return any(
+            (start.is_live or start.scope.open_count > 0)
+            and start.claim.start_id != claim.start_id
+            and not (start.operator == operator and start.claim.overlaps(claim))
+            for start in self._starts.values()
         )
 
     def _fence(self, accepted: Accepted) -> None:

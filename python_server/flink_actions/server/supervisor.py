@@ -107,7 +107,7 @@ class Supervisor:
         if isinstance(address, UnixAddress):
             make_way_for_socket(address)
         add_service: Any = directory_pb2_grpc.add_DirectoryServicer_to_server
-        add_service(DirectoryService(self._directory), self._server)
+        add_service(DirectoryService(self._directory, self._on_quarantine_wanted), self._server)
         add_reflection(self._server, directory_pb2.DESCRIPTOR.services_by_name["Directory"].full_name, HEALTH_SERVICE)
         self._address = bind(self._server, address, self._settings.socket_mode)
         await self._health.set("liveness", True)
@@ -231,6 +231,10 @@ class Supervisor:
             await self.on_change()
             _log.info("generation %s has drained", crew.generations[-1])
 
+    def _on_quarantine_wanted(self) -> None:
+        if self._crews and not self._leaving.is_set():
+            self._crews[-1].want_quarantine()
+
     # ---- what crews say ----
 
     async def on_change(self) -> None:
@@ -252,7 +256,8 @@ class Supervisor:
         if crew not in self._crews:
             return
         self._dead.append(dead)
-        if not crew.is_leaving:
+        # In quarantine it is what is to be expected.
+        if not crew.is_leaving and not dead.is_quarantine:
             self._death_times.append(time.monotonic())
 
     def on_load_error(self, crew: Crew, message: str) -> None:

@@ -2,6 +2,9 @@
 
 It is always a fresh process, with one event loop, and lives no longer than its supervisor: when the pipe between them
 closes it drains and exits, whatever killed the other end.
+
+Before it is told which worker it is, it may wait for long with the code loaded (see `spares`): until then it opens
+nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ from flink_actions.server.health import Health
 from flink_actions.server.listening import bind, grpc_options
 from flink_actions.server.loop_lag import LoopLag
 from flink_actions.server.reflection import add_reflection
-from flink_actions.server.serve import set_up_logging
+from flink_actions.server.serve import rename_in_log, set_up_logging
 from flink_actions.server.sessions import Offer, Sessions, WorkerIdentity
 from flink_actions.wire.codec import encode_plan
 from flink_actions.wire.v1 import session_pb2
@@ -59,17 +62,18 @@ def main(control_fd: int) -> None:
     supervisor = socket.socket(fileno=control_fd)
     # Processes that actions start must not hold the pipe open.
     supervisor.set_inheritable(False)
-    start = _read_start(supervisor)
-    settings = ServerSettings.from_json(start.settings)
-    set_up_logging(settings, f"worker {start.worker}")
-    report_crashes_to(start.report_fd)
+    load = _read_message(supervisor)
+    assert isinstance(load, control.Load)
+    settings = ServerSettings.from_json(load.settings)
+    set_up_logging(settings, load.name)
+    report_crashes_to(load.report_fd)
+    slots = map_slots(load.slots_fd)
     try:
         loaded = load_agents(settings.targets)
     except AgentLoadError as error:
         _give_up(supervisor, str(error))
     _tune_garbage_collector()
-    _exit_when_abandoned(supervisor.dup(), settings.drain_seconds + _LEAVE_GRACE_SECONDS)
-    _run(_serve_and_leave(supervisor, start, settings, loaded))
+    _run(_become_worker(supervisor, settings, loaded, slots))
 
 
 def _exit_when_abandoned(supervisor: socket.socket, limit_seconds: float) -> threading.Thread:
@@ -92,8 +96,19 @@ def _exit_when_abandoned(supervisor: socket.socket, limit_seconds: float) -> thr
     return thread
 
 
-async def _serve_and_leave(*arguments: Any) -> None:
-    await _serve(*arguments)
+async def _become_worker(
+    supervisor: socket.socket, settings: ServerSettings, loaded: LoadedAgents, slots: memoryview
+) -> None:
+    """Wait to be told which worker this is, serve, and end the process."""
+    reader, writer = await asyncio.open_connection(sock=supervisor, limit=control.LONGEST_LINE)
+    # All that can be there before the address is known, so that it need not be made when it is urgent.
+    offers = {agent: Offer(plan, encode_plan(plan)) for agent, plan in loaded.plans.items()}
+    server = grpc.aio.server(options=grpc_options(max_receive_bytes=settings.max_frame_bytes * _RECEIVE_HEADROOM))
+    start = await _next_message(reader)
+    if isinstance(start, control.Start):
+        rename_in_log(f"worker {start.worker}")
+        _exit_when_abandoned(supervisor.dup(), settings.drain_seconds + _LEAVE_GRACE_SECONDS)
+        await _serve(start, settings, loaded, offers, server, reader, writer, slots)
     # Not by returning: the end of an event loop, and of Python, waits for threads, and one that an action has left
     # behind may never end.
     logging.shutdown()
@@ -102,20 +117,21 @@ async def _serve_and_leave(*arguments: Any) -> None:
     os._exit(0)
 
 
-def _read_start(supervisor: socket.socket) -> control.Start:
+def _read_message(supervisor: socket.socket) -> control.Message:
+    """The next message, and nothing of what follows it: that is the event loop's to read."""
     line = b""
     while not line.endswith(b"\n"):
-        # Byte by byte would be slow and more than a line cannot be there yet: the supervisor waits for our answer.
-        part = supervisor.recv(65536)
+        part = supervisor.recv(65536, socket.MSG_PEEK)
         if not part:
             sys.exit(0)
-        line += part
-    message = control.decode(line)
-    assert isinstance(message, control.Start)
-    return message
+        line += supervisor.recv(part.find(b"\n") + 1 or len(part))
+    return control.decode(line)
 
 
 def _give_up(supervisor: socket.socket, message: str) -> None:
+    # What is closed with something unread in it breaks, instead of ending, at the other side.
+    with contextlib.suppress(BlockingIOError):
+        supervisor.recv(65536, socket.MSG_DONTWAIT)
     supervisor.sendall(control.encode(control.LoadFailed(message)))
     sys.exit(1)
 
@@ -141,11 +157,15 @@ def _run(main_coroutine: Any) -> None:
 
 
 async def _serve(
-    supervisor: socket.socket, start: control.Start, settings: ServerSettings, loaded: LoadedAgents
+    start: control.Start,
+    settings: ServerSettings,
+    loaded: LoadedAgents,
+    offers: dict[str, Offer],
+    server: grpc.aio.Server,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    slots: memoryview,
 ) -> None:
-    reader, writer = await asyncio.open_connection(sock=supervisor, limit=control.LONGEST_LINE)
-    offers = {agent: Offer(plan, encode_plan(plan)) for agent, plan in loaded.plans.items()}
-    server = grpc.aio.server(options=grpc_options(max_receive_bytes=settings.max_frame_bytes * _RECEIVE_HEADROOM))
     try:
         address = bind(server, parse_address(start.listen), settings.socket_mode)
     except StartError as error:
@@ -166,9 +186,9 @@ async def _serve(
             kept_seconds=settings.kept_work_seconds,
             config=settings.config,
         ),
-        slots=StepSlots(settings.threads, map_slots(start.slots_fd)),
+        slots=StepSlots(settings.threads, slots),
     )
-    identity = WorkerIdentity(start.worker, start.incarnation, admitted.generation)
+    identity = WorkerIdentity(start.worker, start.incarnation, admitted.generation, start.is_quarantine)
     sessions = Sessions(identity, offers, dispatcher, settings, lag)
     health = await _start(server, sessions)
     writer.write(control.encode(control.Serving()))

@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TypeAlias
 
 from flink_actions.server import control
@@ -31,17 +32,21 @@ _LAST_WORDS_SECONDS = 1.0
 class WorkerProcess:
     """One incarnation. Its `status` is what the directory shows; used on the supervisor's event loop only."""
 
-    def __init__(self, spawned: SpawnedWorker, on_message: OnMessage) -> None:
+    def __init__(self, spawned: SpawnedWorker, on_message: OnMessage, *, is_quarantine: bool = False) -> None:
         self._spawned = spawned
         self._on_message = on_message
         self._writer: asyncio.StreamWriter | None = None
         self._unsent: list[control.Message] = []
         self.name = spawned.worker
         self.pid = spawned.process.pid
-        self.status = WorkerStatus(spawned.worker, spawned.incarnation, directory_pb2.WorkerEntry.STARTING)
+        self.status = WorkerStatus(
+            spawned.worker, spawned.incarnation, directory_pb2.WorkerEntry.STARTING, is_quarantine=is_quarantine
+        )
         self.served_since: float | None = None
         self.last_heartbeat = time.monotonic()
+        self.last_used = time.monotonic()
         self.has_explained_itself = False
+        self.is_told_to_leave = False
 
     async def run(self, on_exit: Callable[[WorkerProcess], Awaitable[None]]) -> None:
         """Handle the worker's messages until the process has ended; `on_exit` hears of the end first of all."""
@@ -85,6 +90,12 @@ class WorkerProcess:
             self._unsent.append(message)
         elif not self._writer.is_closing():
             self._writer.write(control.encode(message))
+
+    def leave(self, limit_seconds: float, *, for_reload: bool = False) -> None:
+        """Let it drain; told again, the later limit and reason stand."""
+        self.is_told_to_leave = True
+        self.status = replace(self.status, state=directory_pb2.WorkerEntry.DRAINING)
+        self.send(control.DrainOrder(limit_seconds, for_reload))
 
     def kill(self) -> None:
         """End it at once; nothing happens if it is gone already."""

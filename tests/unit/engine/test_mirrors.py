@@ -293,10 +293,15 @@ async def test_the_mirrors_of_jobs_that_are_gone_are_freed() -> None:
         kept = [namespace for namespace, _ in dispatcher._mirrors if namespace != "test"]
         # The youngest, and no more than one job may have.
         assert kept == [f"job {number}" for number in range(16, 20)]
-        scope = dispatcher.open_scope(worker.plan, namespace="job 19", operator_uid="x")
-        assert len(scope.mirrors) == 1
-        dispatcher.end_scope(scope, CancelReason.JOB_CANCELLED)
-        assert ("job 19", "x") not in dispatcher._mirrors
+        for number, reason in ((18, CancelReason.FINISHED), (19, CancelReason.JOB_CANCELLED)):
+            name = (f"job {number}", "x")
+            scope = dispatcher.open_scope(worker.plan, namespace=name[0], operator_uid=name[1])
+            other = dispatcher.open_scope(worker.plan, namespace=name[0], operator_uid=name[1])
+            assert len(scope.mirrors) == 1
+            dispatcher.end_scope(scope, reason)
+            assert name in dispatcher._mirrors, "another subtask uses them"
+            dispatcher.end_scope(other, reason)
+            assert name not in dispatcher._mirrors
         assert ("test", "test") in dispatcher._mirrors
 
 

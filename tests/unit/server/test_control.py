@@ -7,7 +7,8 @@ from flink_actions.server import control
 @pytest.mark.parametrize(
     "message",
     [
-        control.Start("w0", b"\x00\xff" * 8, "unix:/s", "{}"),
+        control.Load("worker w0", "{}", 3, 4),
+        control.Start("w0", b"\x00\xff" * 8, "unix:/s"),
         control.Loaded(":1", b"\x01", (control.AgentOffer("a", b"\x02", b"\x03\xff", 2),)),
         control.LoadFailed('line 1\nline "2"'),
         control.Admitted(b"\xfe" * 16),

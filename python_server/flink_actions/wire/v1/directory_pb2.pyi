@@ -113,6 +113,18 @@ class KeptWork(_message.Message):
     operator_uid: str
     def __init__(self, namespace: _Optional[str] = ..., operator_uid: _Optional[str] = ...) -> None: ...
 
+class QuarantineRequest(_message.Message):
+    __slots__ = ("namespace", "operator_uid")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    OPERATOR_UID_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    operator_uid: str
+    def __init__(self, namespace: _Optional[str] = ..., operator_uid: _Optional[str] = ...) -> None: ...
+
+class QuarantineResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class DescribeRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

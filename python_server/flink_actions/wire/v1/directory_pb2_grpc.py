@@ -44,6 +44,11 @@ class DirectoryStub(object):
                 request_serializer=flink__actions_dot_wire_dot_v1_dot_directory__pb2.WatchRequest.SerializeToString,
                 response_deserializer=flink__actions_dot_wire_dot_v1_dot_directory__pb2.DirectoryState.FromString,
                 _registered_method=True)
+        self.Quarantine = channel.unary_unary(
+                '/flink_actions.wire.v1.Directory/Quarantine',
+                request_serializer=flink__actions_dot_wire_dot_v1_dot_directory__pb2.QuarantineRequest.SerializeToString,
+                response_deserializer=flink__actions_dot_wire_dot_v1_dot_directory__pb2.QuarantineResponse.FromString,
+                _registered_method=True)
         self.Describe = channel.unary_unary(
                 '/flink_actions.wire.v1.Directory/Describe',
                 request_serializer=flink__actions_dot_wire_dot_v1_dot_directory__pb2.DescribeRequest.SerializeToString,
@@ -57,6 +62,14 @@ class DirectoryServicer(object):
     def Watch(self, request, context):
         """Streams the whole directory: once at the start, then again after every change. A stream that ends says nothing about
         the workers; the client watches again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Quarantine(self, request, context):
+        """Asks for a quarantine worker (WorkerEntry.Role), of the newest generation. The directory lists it as soon as there is one, and it leaves
+        by itself when no session has used it for a while. To ask again does no harm. UNIMPLEMENTED: this server never has one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -76,6 +89,11 @@ def add_DirectoryServicer_to_server(servicer, server):
                     servicer.Watch,
                     request_deserializer=flink__actions_dot_wire_dot_v1_dot_directory__pb2.WatchRequest.FromString,
                     response_serializer=flink__actions_dot_wire_dot_v1_dot_directory__pb2.DirectoryState.SerializeToString,
+            ),
+            'Quarantine': grpc.unary_unary_rpc_method_handler(
+                    servicer.Quarantine,
+                    request_deserializer=flink__actions_dot_wire_dot_v1_dot_directory__pb2.QuarantineRequest.FromString,
+                    response_serializer=flink__actions_dot_wire_dot_v1_dot_directory__pb2.QuarantineResponse.SerializeToString,
             ),
             'Describe': grpc.unary_unary_rpc_method_handler(
                     servicer.Describe,
@@ -110,6 +128,33 @@ class Directory(object):
             '/flink_actions.wire.v1.Directory/Watch',
             flink__actions_dot_wire_dot_v1_dot_directory__pb2.WatchRequest.SerializeToString,
             flink__actions_dot_wire_dot_v1_dot_directory__pb2.DirectoryState.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Quarantine(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flink_actions.wire.v1.Directory/Quarantine',
+            flink__actions_dot_wire_dot_v1_dot_directory__pb2.QuarantineRequest.SerializeToString,
+            flink__actions_dot_wire_dot_v1_dot_directory__pb2.QuarantineResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -238,6 +238,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
         runs::begunCount,
         runs.invokes()::sentCount,
         runs.invokes()::readyCount,
+        runs.invokes()::suspectCount,
         runs::waitingForRetryCount,
         waiting::waitingCount,
         waiting::waitingBytes,
@@ -551,6 +552,9 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
     } else if (event instanceof SessionEvent.Draining draining) {
       LOG.info("Worker {} drains: {}", draining.session().worker(), draining.reason());
       onRoutesChanged();
+    } else if (event instanceof SessionEvent.NoQuarantine) {
+      LOG.warn("The action server has no quarantine worker: suspects run beside others");
+      runs.invokes().onNoQuarantine();
     } else if (event instanceof SessionEvent.NoServer noServer) {
       LOG.warn(
           "No action server for {} s ({}); {} inputs wait",

@@ -24,6 +24,9 @@ public final class Invocation {
       String upstreamAction,
       ByteString upstreamEventId) {}
 
+  /** Workers that may die of whoever knows what while it is in flight, before it is a suspect. */
+  static final int DEATHS_OF_A_SUSPECT = 2;
+
   private final String action;
   private final int ordinal;
   private final int hops;
@@ -34,6 +37,7 @@ public final class Invocation {
   private int failures;
   private int deaths;
   private int loneDeaths;
+  private boolean isSuspect;
   // Of its next attempt, wall clock; 0: it does not wait.
   private long dueMillis;
   // Where it is; null and 0 while it is at no worker.
@@ -66,6 +70,7 @@ public final class Invocation {
     attempt = attempts;
     failures = userFailures;
     deaths = workerDeaths;
+    isSuspect = workerDeaths >= DEATHS_OF_A_SUSPECT;
     return this;
   }
 
@@ -107,7 +112,7 @@ public final class Invocation {
     return deaths;
   }
 
-  /** Workers that died while they were stepping this one and no other. */
+  /** Workers that died while they had this one and no other. */
   public int loneDeaths() {
     return loneDeaths;
   }
@@ -210,6 +215,19 @@ public final class Invocation {
 
   void countDeath() {
     deaths++;
+  }
+
+  /** Whether it may have killed its worker, and is to be tried apart from others. */
+  public boolean isSuspect() {
+    return isSuspect;
+  }
+
+  void suspect() {
+    isSuspect = true;
+  }
+
+  void clear() {
+    isSuspect = false;
   }
 
   void countLoneDeath() {

@@ -19,7 +19,9 @@ import io.flinkactions.wire.v1.Failure;
 import io.flinkactions.wire.v1.Invoke;
 import io.flinkactions.wire.v1.MemoryForm;
 import java.util.ArrayList;
+import java.util.IdentityHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
@@ -37,7 +39,7 @@ public final class Invokes {
   private static final int ENVELOPE_BYTES = 192;
   private static final long INLINE_CALL_BYTES = 64 * 1024;
 
-  // Deaths of workers that were stepping one invocation and no other. Once may be chance.
+  // Deaths of workers that had one invocation and no other. Once may be chance.
   private static final int LONE_DEATHS_LIMIT = 3;
 
   /** Told of what goes wrong with a lane's current invocation on this side. */
@@ -67,12 +69,17 @@ public final class Invokes {
   private final Listener failures;
   private final TimeLimits timeLimits;
   private final ReadyLanes ready = new ReadyLanes();
+  private final Quarantine quarantine;
+  // Attempts that this side has ended while it had no connection to their worker.
+  private final Map<WorkerSession, List<Long>> endedUnheard = new IdentityHashMap<>();
+  private final Resends resends = new Resends();
   private final Invoke.Builder builder = Invoke.newBuilder();
   // Of the Invoke that is being made: records that do not fit into it.
   private List<CallRecord> followingCalls = List.of();
   private boolean hasWatermark;
   private long watermark;
   private boolean isFrozen;
+  private boolean isQuarantineMissing;
 
   public Invokes(
       Sessions sessions,
@@ -94,6 +101,7 @@ public final class Invokes {
     this.memoryExpires = memoryExpires;
     this.runLimitMillis = runLimitMillis;
     this.failures = failures;
+    this.quarantine = new Quarantine(sessions);
     this.timeLimits = new TimeLimits(deadlines, handles, this::onOverdue);
   }
 
@@ -117,9 +125,13 @@ public final class Invokes {
   /** The same, where the way is known: the lane's route, null if there is none. */
   void send(Lane lane, WorkerSession session) throws Exception {
     Run run = lane.run();
-    if (session == null) {
+    if (run.current().isSuspect()) {
+      quarantine.add(lane);
+    } else if (session == null) {
       ready.addWithoutWorker(lane);
-    } else if (ready.isWaitingFor(session) || !session.mayInvoke(estimateBytes(run))) {
+    } else if (ready.isWaitingFor(session)
+        || resends.isWaitingFor(session)
+        || !session.mayInvoke(estimateBytes(run))) {
       ready.addWithoutCredit(session, lane);
     } else {
       dispatch(lane, session);
@@ -133,9 +145,14 @@ public final class Invokes {
 
   /** There may be more credit, or the directory says something else of who may serve what. */
   public void onCapacity() throws Exception {
+    for (WorkerSession session : resends.sessions()) {
+      resend(session);
+    }
     for (WorkerSession session : ready.sessions()) {
       Lane lane;
-      while ((lane = ready.peek(session)) != null && session.mayInvoke(estimateBytes(lane.run()))) {
+      while (!resends.isWaitingFor(session)
+          && (lane = ready.peek(session)) != null
+          && session.mayInvoke(estimateBytes(lane.run()))) {
         ready.remove(session);
         dispatch(lane, session);
       }
@@ -143,11 +160,22 @@ public final class Invokes {
     for (Lane lane : ready.takeWithoutWorker()) {
       send(lane);
     }
+    quarantine.next(this::dispatch);
   }
 
   /** A session came, went, or drains: what waits may have another way now. */
   public void onRoutesChanged() throws Exception {
     for (Lane lane : ready.takeAll()) {
+      send(lane);
+    }
+    quarantine.next(this::dispatch);
+  }
+
+  /** The server has no quarantine worker and never will: suspects go where all go. */
+  public void onNoQuarantine() throws Exception {
+    isQuarantineMissing = true;
+    for (Lane lane : quarantine.dissolve()) {
+      lane.run().current().clear();
       send(lane);
     }
   }
@@ -204,6 +232,7 @@ public final class Invokes {
     }
     handles.close(invocation.handle());
     invocation.onReturned();
+    quarantine.onReturned(lane);
   }
 
   /** How long the lane's run has been at workers by now, for its time limit. */
@@ -347,10 +376,18 @@ public final class Invokes {
    * waits for this answer any more.
    */
   public Lane takeAnswered(WorkerSession session, long handle) {
+    Lane lane = take(session, handle);
+    if (lane != null && session.isQuarantine()) {
+      lane.run().current().clear();
+    }
+    return lane;
+  }
+
+  private Lane take(WorkerSession session, long handle) {
     Lane lane = waitingFor(session, handle);
     if (lane != null) {
       giveBack(lane);
-      session.closed();
+      closed(session, handle);
     }
     return lane;
   }
@@ -368,14 +405,15 @@ public final class Invokes {
       return false;
     }
     lane.claim().drop();
-    session.closed();
-    requeue(lane);
+    closed(session, handle);
+    resends.add(session, handle);
+    resend(session);
     return true;
   }
 
   /** The worker gives it back undone. */
   public boolean onBounce(WorkerSession session, Bounce bounce) throws Exception {
-    Lane lane = takeAnswered(session, bounce.getHandle());
+    Lane lane = take(session, bounce.getHandle());
     if (lane == null) {
       return false;
     }
@@ -388,19 +426,40 @@ public final class Invokes {
    * handles.
    */
   public int resume(WorkerSession interrupted, WorkerSession session) throws Exception {
+    resends.drop(interrupted);
+    List<Long> ended = endedUnheard.remove(interrupted);
+    if (ended != null) {
+      session.cancel(ended, Cancel.Reason.TIMEOUT);
+    }
+    quarantine.onResumed(interrupted, session);
     List<Lane> sent = sentTo(interrupted);
     for (Lane lane : sent) {
       Invocation invocation = lane.run().current();
       invocation.onSent(session, invocation.handle(), invocation.sentNanos());
-      requeue(lane);
+      resends.add(session, invocation.handle());
     }
+    resend(session);
     return sent.size();
   }
 
-  private void requeue(Lane lane) throws Exception {
-    Invocation invocation = lane.run().current();
-    AgentPlan plan = plans.read(invocation.session().plan());
-    queue(lane, plan.action(invocation.action()));
+  /** As many as the session has credit for; it says when there is more. */
+  private void resend(WorkerSession session) throws Exception {
+    AgentPlan plan = plans.read(session.plan());
+    for (Long handle; (handle = resends.peek(session)) != null; ) {
+      Lane lane = handles.lane(handle);
+      if (!session.mayInvoke(estimateBytes(lane.run()))) {
+        return;
+      }
+      resends.remove(session, handle);
+      queue(lane, plan.action(lane.run().current().action()));
+    }
+  }
+
+  /** An open invocation is over for the session; one that waits to be resent was never queued. */
+  private void closed(WorkerSession session, long handle) {
+    if (!resends.remove(session, handle)) {
+      session.closed();
+    }
   }
 
   /**
@@ -412,27 +471,76 @@ public final class Invokes {
    */
   public int onGivenUp(WorkerSession session, boolean isDead, Set<ByteString> suspects)
       throws Exception {
+    endedUnheard.remove(session);
+    resends.drop(session);
     List<Lane> sent = sentTo(session);
+    List<Lane> accused = new ArrayList<>();
+    List<Lane> others = new ArrayList<>();
     for (Lane lane : sent) {
       Invocation invocation = lane.run().current();
       giveBack(lane);
       if (isDead && (suspects == null || suspects.contains(invocation.idBytes()))) {
         invocation.countDeath();
-        if (suspects != null && suspects.size() == 1) {
-          invocation.countLoneDeath();
-        }
         lanes.markDirty(lane);
+        accused.add(lane);
+      } else {
+        others.add(lane);
       }
     }
-    for (Lane lane : sent) {
-      // Whoever merely ran beside it is never taken for it.
-      if (lane.run().current().loneDeaths() >= LONE_DEATHS_LIMIT) {
-        failures.onPoison(lane, poison(lane, session));
-      } else {
-        send(lane);
-      }
+    List<Lane> poisonous = new ArrayList<>();
+    if (!session.isQuarantine()) {
+      judge(accused, others, suspects, poisonous);
+    } else if (isDead && quarantine.isTrying(session)) {
+      judgeInQuarantine(accused, others, poisonous);
+    } else if (quarantine.isTrying(session)) {
+      quarantine.onUndone(others);
+      others.clear();
+    }
+    for (Lane lane : poisonous) {
+      failures.onPoison(lane, poison(lane, session));
+    }
+    for (Lane lane : others) {
+      send(lane);
     }
     return sent.size();
+  }
+
+  /**
+   * A worker has died where all work. Whoever is named is a suspect. Where nobody can be named, one
+   * death may be anybody's, a person's or the kernel's: it makes no suspects yet.
+   */
+  private void judge(
+      List<Lane> accused, List<Lane> others, Set<ByteString> suspects, List<Lane> poisonous) {
+    List<Lane> toBeTried = new ArrayList<>();
+    for (Lane lane : accused) {
+      Invocation invocation = lane.run().current();
+      if (isQuarantineMissing && suspects != null && suspects.size() == 1) {
+        invocation.countLoneDeath();
+      }
+      if (invocation.loneDeaths() >= LONE_DEATHS_LIMIT) {
+        poisonous.add(lane);
+      } else if (suspects != null || invocation.deaths() >= Invocation.DEATHS_OF_A_SUSPECT) {
+        invocation.suspect();
+        toBeTried.add(lane);
+      } else {
+        others.add(lane);
+      }
+    }
+    quarantine.accuse(toBeTried);
+  }
+
+  /** Only who dies alone there is ever taken for poison. */
+  private void judgeInQuarantine(List<Lane> accused, List<Lane> others, List<Lane> poisonous) {
+    // It died of another one, which was named.
+    others.forEach(lane -> lane.run().current().clear());
+    if (quarantine.isTryingOne() && accused.size() == 1) {
+      Invocation invocation = accused.get(0).run().current();
+      invocation.countLoneDeath();
+      if (invocation.loneDeaths() >= LONE_DEATHS_LIMIT) {
+        poisonous.add(accused.remove(0));
+      }
+    }
+    quarantine.onDeath(accused);
   }
 
   private ActionFailure poison(Lane lane, WorkerSession session) {
@@ -442,8 +550,8 @@ public final class Invokes {
         Failure.Kind.BUG,
         "WorkerDied",
         lane.run().current().loneDeaths()
-            + " worker processes died while they were stepping this invocation and no other; the"
-            + " server's log says of what");
+            + " worker processes died while they had this invocation and no other; the server's log"
+            + " says of what");
   }
 
   private void onOverdue(Lane lane) throws Exception {
@@ -467,7 +575,9 @@ public final class Invokes {
     failures.onSuperseded(lane, invocation.handle());
     if (session.isOpen()) {
       session.cancel(List.of(invocation.handle()), Cancel.Reason.TIMEOUT);
-      session.closed();
+      closed(session, invocation.handle());
+    } else {
+      endedUnheard.computeIfAbsent(session, worker -> new ArrayList<>()).add(invocation.handle());
     }
     giveBack(lane);
     failures.onFailure(lane, action, failure, null);
@@ -569,6 +679,11 @@ public final class Invokes {
   /** Invocations that could go and find no worker or no credit. */
   public int readyCount() {
     return ready.count();
+  }
+
+  /** Invocations that may have killed a worker and are tried apart, or wait for that. */
+  public int suspectCount() {
+    return quarantine.count();
   }
 
   /** Invocations at workers. */

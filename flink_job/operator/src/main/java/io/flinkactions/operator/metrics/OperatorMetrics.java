@@ -78,6 +78,7 @@ public final class OperatorMetrics {
       IntSupplier runsInFlight,
       IntSupplier atWorkers,
       IntSupplier ready,
+      IntSupplier suspects,
       IntSupplier waitingForRetry,
       IntSupplier waiting,
       LongSupplier waitingBytes,
@@ -86,6 +87,7 @@ public final class OperatorMetrics {
     gauge("runsInFlight", runsInFlight::getAsInt);
     gauge("invocationsAtWorkers", atWorkers::getAsInt);
     gauge("invocationsWaitingForWorkers", ready::getAsInt);
+    gauge("invocationsSuspected", suspects::getAsInt);
     gauge("invocationsWaitingForRetry", waitingForRetry::getAsInt);
     gauge("inputsWaiting", waiting::getAsInt);
     gauge("inputsWaitingBytes", waitingBytes::getAsLong);

@@ -13,11 +13,14 @@ import java.util.Set;
  * @param states by incarnation; an orphan of an earlier supervisor is not in it
  * @param reachableSoon generations with a worker to which a connection is being made: a run that
  *     began there waits for it
+ * @param firstSessions by generation, incarnations that have a session or are being connected for
+ *     the first time: a generation is not used before all of them have one, or have failed once
  */
 record DirectoryView(
     List<ByteString> generations,
     Map<ByteString, WorkerEntry.State> states,
-    Set<ByteString> reachableSoon) {
+    Set<ByteString> reachableSoon,
+    Map<ByteString, Set<ByteString>> firstSessions) {
 
-  static final DirectoryView EMPTY = new DirectoryView(List.of(), Map.of(), Set.of());
+  static final DirectoryView EMPTY = new DirectoryView(List.of(), Map.of(), Set.of(), Map.of());
 }

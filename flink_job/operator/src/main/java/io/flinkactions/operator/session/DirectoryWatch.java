@@ -2,6 +2,8 @@ package io.flinkactions.operator.session;
 
 import io.flinkactions.wire.v1.DirectoryGrpc;
 import io.flinkactions.wire.v1.DirectoryState;
+import io.flinkactions.wire.v1.QuarantineRequest;
+import io.flinkactions.wire.v1.QuarantineResponse;
 import io.flinkactions.wire.v1.WatchRequest;
 import io.grpc.Attributes;
 import io.grpc.CallOptions;
@@ -9,7 +11,9 @@ import io.grpc.ClientCall;
 import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
 import io.grpc.Status;
+import io.grpc.stub.StreamObserver;
 import java.util.concurrent.ScheduledFuture;
+import java.util.concurrent.TimeUnit;
 
 /**
  * Follows the directory of one endpoint, for as long as it takes: a stream that ends says nothing
@@ -74,6 +78,37 @@ final class DirectoryWatch {
   void reopen() {
     drop();
     open();
+  }
+
+  /** Asks the server for a quarantine worker; what comes of it is in its next words. */
+  void askForQuarantine() {
+    if (!hasState || call == null) {
+      return;
+    }
+    DirectoryGrpc.newStub(channel)
+        .withDeadlineAfter(settings.connectTimeout().toNanos(), TimeUnit.NANOSECONDS)
+        .quarantine(
+            QuarantineRequest.newBuilder()
+                .setNamespace(identity.namespace())
+                .setOperatorUid(identity.operatorUid())
+                .build(),
+            new Answer());
+  }
+
+  private final class Answer implements StreamObserver<QuarantineResponse> {
+    @Override
+    public void onNext(QuarantineResponse response) {}
+
+    @Override
+    public void onError(Throwable error) {
+      if (Status.fromThrowable(error).getCode() == Status.Code.UNIMPLEMENTED) {
+        fleet.run(fleet::onNoQuarantine);
+      }
+      // Whatever else it is, it is asked for again.
+    }
+
+    @Override
+    public void onCompleted() {}
   }
 
   void close() {

@@ -1,20 +1,14 @@
 package io.flinkactions.operator.session;
 
 import com.google.protobuf.ByteString;
-import io.flinkactions.wire.v1.AgentDigest;
 import io.flinkactions.wire.v1.Bye;
 import io.flinkactions.wire.v1.DirectoryState;
-import io.flinkactions.wire.v1.Generation;
-import io.flinkactions.wire.v1.Hello;
 import io.flinkactions.wire.v1.Reject;
 import io.flinkactions.wire.v1.WorkerEntry;
 import io.grpc.Attributes;
 import io.grpc.Status;
-import java.net.ConnectException;
-import java.nio.channels.ClosedChannelException;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -54,45 +48,9 @@ final class Fleet {
   private static final long POLITE_RETRY = TimeUnit.MILLISECONDS.toNanos(200);
   // A job that has just been stopped and submitted again may find its former self still leaving.
   private static final long NAMESPACE_PATIENCE = TimeUnit.SECONDS.toNanos(5);
+  // A server that was asked for a quarantine worker is asked again, should it have forgotten.
+  private static final long QUARANTINE_PATIENCE = TimeUnit.SECONDS.toNanos(1);
   private static final long DIRECTORY_DOUBT = TimeUnit.SECONDS.toNanos(2);
-  private static final long FIRST_NOTICE = TimeUnit.SECONDS.toNanos(1);
-  private static final long LONGEST_BETWEEN_NOTICES = TimeUnit.SECONDS.toNanos(10);
-
-  private enum Phase {
-    IDLE,
-    CONNECTING,
-    OPEN,
-    WAITING, // for the next attempt
-    REFUSED // the worker wants no session until the directory says something else of it
-  }
-
-  /** What this side has with one incarnation of one worker. */
-  private static final class Link {
-    final ByteString incarnation;
-    // Its parent, whose word about its death counts, and nobody else's.
-    ByteString supervisor;
-    WorkerEntry entry;
-    String address;
-    boolean isListed = true;
-    Phase phase = Phase.IDLE;
-    WorkerStream stream;
-    ScheduledFuture<?> timer;
-    final Backoff backoff = new Backoff();
-    WorkerEntry.State refusedIn;
-    boolean wasWelcomed;
-
-    WorkerSession interrupted;
-    long giveUpAt;
-
-    // Set once the worker is known to be dead, while its last frames are waited for.
-    Death death;
-
-    Link(ByteString incarnation) {
-      this.incarnation = incarnation;
-    }
-  }
-
-  private record Death(String cause, boolean suspectsKnown, Set<ByteString> suspects) {}
 
   private final SessionSettings settings;
   private final StartIdentity identity;
@@ -105,15 +63,15 @@ final class Fleet {
   private final Map<ByteString, Link> links = new LinkedHashMap<>();
   // Streams that run or end; all of them are to be closed in the end.
   private final Set<WorkerStream> streams = new HashSet<>();
-  private DirectoryState directory = DirectoryState.getDefaultInstance();
+  private final Roster roster = new Roster();
   private String lastError = "nothing was tried yet";
   private Throwable lastCause;
   private long namespaceInUseSince;
 
-  private boolean isAlone = true;
-  private long aloneSince;
-  private long nextNotice;
-  private long noticeInterval;
+  private final Outage outage = new Outage();
+
+  private boolean wantsQuarantine;
+  private long quarantineAskedAt = System.nanoTime() - QUARANTINE_PATIENCE;
 
   private boolean isOver;
   private CountDownLatch closed;
@@ -170,6 +128,19 @@ final class Fleet {
     if (isInterrupted) {
       Thread.currentThread().interrupt();
     }
+  }
+
+  /** See {@link Sessions#wantQuarantine}. */
+  void wantQuarantine(boolean isWanted) {
+    run(
+        () -> {
+          wantsQuarantine = isWanted;
+          if (isWanted) {
+            seeToQuarantine();
+          } else {
+            leaveQuarantine();
+          }
+        });
   }
 
   DirectoryView view() {
@@ -250,7 +221,7 @@ final class Fleet {
                   + ". Upgrade the older of the two"));
       return;
     }
-    directory = state;
+    roster.read(state);
     Set<ByteString> listed = new HashSet<>();
     for (WorkerEntry entry : state.getWorkersList()) {
       listed.add(entry.getIncarnation());
@@ -261,6 +232,7 @@ final class Fleet {
         onMissing(link);
       }
     }
+    seeToQuarantine();
     publish();
   }
 
@@ -282,24 +254,24 @@ final class Fleet {
       links.put(link.incarnation, link);
     }
     link.entry = entry;
-    link.supervisor = directory.getSupervisorId();
+    link.supervisor = roster.supervisor();
     link.isListed = true;
     if (!entry.getAddress().isEmpty()) {
       link.address = Channels.resolve(entry.getAddress(), attributes);
     }
-    if (link.phase == Phase.REFUSED && link.refusedIn != entry.getState()) {
-      link.phase = Phase.IDLE;
+    if (link.phase == Link.Phase.REFUSED && link.refusedIn != entry.getState()) {
+      link.phase = Link.Phase.IDLE;
     }
     connectIfWanted(link);
   }
 
   private void onMissing(Link link) {
-    if (link.supervisor.equals(directory.getSupervisorId())) {
-      die(link, new Death("its supervisor lists it no more", false, Set.of()));
+    if (link.supervisor.equals(roster.supervisor())) {
+      die(link, Death.of("its supervisor lists it no more"));
       return;
     }
     link.isListed = false;
-    if (link.phase != Phase.OPEN && link.interrupted == null) {
+    if (link.phase != Link.Phase.OPEN && link.interrupted == null) {
       forget(link);
     }
   }
@@ -316,27 +288,23 @@ final class Fleet {
   // ---- one worker ----
 
   private boolean isUsable(Link link) {
-    if (!link.isListed || link.entry.getRole() == WorkerEntry.Role.QUARANTINE) {
+    if (!link.isListed || link.isQuarantine() && !wantsQuarantine) {
       return false;
     }
     return switch (link.entry.getState()) {
       case SERVING -> true;
       // For a reload it takes what began in its generation: a run that was restored may have.
-      case DRAINING -> isDraining(link.entry.getGeneration());
+      case DRAINING -> !link.isQuarantine() && roster.isDraining(link.entry.getGeneration());
       default -> false;
     };
   }
 
-  private boolean isDraining(ByteString generation) {
-    return directory.getGenerationsList().stream()
-        .anyMatch(known -> known.getIsDraining() && known.getId().equals(generation));
-  }
-
   private void connectIfWanted(Link link) {
     boolean isWanted = isUsable(link) || link.interrupted != null;
-    if (isWanted && link.phase == Phase.IDLE && link.address != null) {
+    if (isWanted && link.phase == Link.Phase.IDLE && link.address != null) {
       connect(link);
-    } else if (!isWanted && (link.phase == Phase.CONNECTING || link.phase == Phase.WAITING)) {
+    } else if (!isWanted
+        && (link.phase == Link.Phase.CONNECTING || link.phase == Link.Phase.WAITING)) {
       abandonAttempt(link);
     }
   }
@@ -345,55 +313,18 @@ final class Fleet {
     if (isOver) {
       return;
     }
-    WorkerStream stream = new WorkerStream(this, link.address, link.incarnation, link.interrupted);
-    link.phase = Phase.CONNECTING;
+    WorkerStream stream = new WorkerStream(this, link);
+    link.phase = Link.Phase.CONNECTING;
     link.stream = stream;
     streams.add(stream);
-    stream.start(hello(link));
+    stream.start(
+        identity.hello(
+            settings.maxFrameBytes(),
+            roster.planDigest(link.entry.getGeneration(), identity.agent(), plans)));
     setTimer(
         link,
         settings.connectTimeout().toNanos(),
         () -> stream.abort("no Welcome within " + settings.connectTimeout().toMillis() + " ms"));
-  }
-
-  private Hello hello(Link link) {
-    return Hello.newBuilder()
-        .setProtocolMin(PROTOCOL)
-        .setProtocolMax(PROTOCOL)
-        .setNamespace(identity.namespace())
-        .setJobId(identity.jobId())
-        .setJobName(identity.jobName())
-        .setOperatorUid(identity.operatorUid())
-        .setAgent(identity.agent())
-        .setSubtask(identity.subtask())
-        .setParallelism(identity.parallelism())
-        .setMaxParallelism(identity.maxParallelism())
-        .setKeyGroupFirst(identity.keyGroupFirst())
-        .setKeyGroupLast(identity.keyGroupLast())
-        .setStartId(identity.startId())
-        .setEpoch(identity.epoch())
-        .setWasWelcomed(identity.wasWelcomed())
-        .setKnownPlanDigest(knownPlanDigest(link))
-        .setPinnedPlanDigest(identity.pinnedPlanDigest())
-        .addAllAcceptedContentTypes(identity.acceptedContentTypes())
-        .setMaxFrameBytes(settings.maxFrameBytes())
-        .setConfig(ByteString.copyFromUtf8(identity.configJson()))
-        .setHasCheckpoints(identity.hasCheckpoints())
-        .setOperatorVersion(BuildInfo.VERSION)
-        .build();
-  }
-
-  private ByteString knownPlanDigest(Link link) {
-    for (Generation generation : directory.getGenerationsList()) {
-      if (generation.getId().equals(link.entry.getGeneration())) {
-        for (AgentDigest agent : generation.getAgentsList()) {
-          if (agent.getAgent().equals(identity.agent()) && plans.has(agent.getPlanDigest())) {
-            return agent.getPlanDigest();
-          }
-        }
-      }
-    }
-    return ByteString.EMPTY;
   }
 
   private void onWelcomed(WorkerStream stream, WorkerSession session) {
@@ -407,17 +338,19 @@ final class Fleet {
       stream.abort("not wanted any more");
       return;
     }
-    cancelTimer(link);
-    link.phase = Phase.OPEN;
+    link.cancelTimer();
+    link.phase = Link.Phase.OPEN;
     link.interrupted = null;
     link.backoff.succeeded();
     if (link.wasWelcomed) {
       counters.reconnects.increment();
     }
     link.wasWelcomed = true;
-    isAlone = false;
     namespaceInUseSince = 0;
-    counters.state = "connected";
+    if (!link.isQuarantine()) {
+      outage.end();
+      counters.state = "connected";
+    }
     publish();
   }
 
@@ -429,9 +362,9 @@ final class Fleet {
     Link link = links.get(stream.incarnation());
     boolean isCurrent = link != null && link.stream == stream;
     if (isCurrent) {
-      cancelTimer(link);
+      link.cancelTimer();
       link.stream = null;
-      link.phase = Phase.IDLE;
+      link.phase = Link.Phase.IDLE;
     }
     if (isOver) {
       if (closed != null && streams.isEmpty()) {
@@ -463,10 +396,14 @@ final class Fleet {
     } else if (bye != null) {
       onBye(session, bye, link);
     } else if (link == null) {
-      end(session, new Death("given up", false, Set.of()), false);
+      end(session, Death.of("given up"), false);
     } else if (link.death != null) {
       end(session, link.death, true);
       forget(link);
+    } else if (link.isLeaving) {
+      link.isLeaving = false;
+      end(session, Death.of("there are no suspects any more"), false);
+      connectIfWanted(link);
     } else {
       counters.interruptions.increment();
       note("the session with " + session.worker() + " at " + stream.address(), status);
@@ -475,7 +412,7 @@ final class Fleet {
           System.nanoTime()
               + TimeUnit.MILLISECONDS.toNanos(session.lingerMillis())
               + settings.grace().toNanos();
-      inbox.add(new SessionEvent.Interrupted(session, words(status)));
+      inbox.add(new SessionEvent.Interrupted(session, StreamEnds.words(status)));
       connect(link);
     }
   }
@@ -502,7 +439,7 @@ final class Fleet {
                       + bye.getMessage()));
       default -> {
         String words = bye.getMessage().isEmpty() ? bye.getReason().name() : bye.getMessage();
-        end(session, new Death("said Bye: " + words, false, Set.of()), false);
+        end(session, Death.of("said Bye: " + words), false);
         if (link != null) {
           waitForOtherState(link);
         }
@@ -511,6 +448,7 @@ final class Fleet {
   }
 
   private void onAttemptFailed(Link link, WorkerStream stream, Status status) {
+    link.hasFailed = true;
     if (stream.reject() != null) {
       onReject(link, stream);
       return;
@@ -520,10 +458,8 @@ final class Fleet {
     if (isOver) {
       return;
     }
-    if (!link.isListed && link.interrupted != null && nothingListens(status)) {
-      die(
-          link,
-          new Death("its supervisor is gone, and nothing listens at its address", false, Set.of()));
+    if (!link.isListed && link.interrupted != null && StreamEnds.nothingListens(status)) {
+      die(link, Death.of("its supervisor is gone, and nothing listens at its address"));
     } else {
       tryAgainLater(link, 0);
     }
@@ -578,18 +514,18 @@ final class Fleet {
     if (link.entry.getState() == WorkerEntry.State.SERVING) {
       tryAgainLater(link, POLITE_RETRY);
     } else {
-      link.phase = Phase.REFUSED;
+      link.phase = Link.Phase.REFUSED;
       link.refusedIn = link.entry.getState();
     }
   }
 
   private void tryAgainLater(Link link, long atLeast) {
-    link.phase = Phase.WAITING;
+    link.phase = Link.Phase.WAITING;
     setTimer(
         link,
         Math.max(atLeast, link.backoff.afterFailure(System.nanoTime())),
         () -> {
-          link.phase = Phase.IDLE;
+          link.phase = Link.Phase.IDLE;
           connectIfWanted(link);
           publish();
         });
@@ -600,7 +536,11 @@ final class Fleet {
       return;
     }
     link.death = death;
-    if (link.phase == Phase.OPEN) {
+    if (link.isQuarantine()) {
+      // Another one is needed at once.
+      quarantineAskedAt = System.nanoTime() - QUARANTINE_PATIENCE;
+    }
+    if (link.phase == Link.Phase.OPEN) {
       WorkerStream stream = link.stream;
       setTimer(link, LAST_FRAMES, () -> stream.abort(death.cause()));
       return;
@@ -624,10 +564,10 @@ final class Fleet {
   }
 
   private void abandonAttempt(Link link) {
-    cancelTimer(link);
+    link.cancelTimer();
     WorkerStream stream = link.stream;
     link.stream = null;
-    link.phase = Phase.IDLE;
+    link.phase = Link.Phase.IDLE;
     if (stream != null) {
       stream.abort("not wanted any more");
     }
@@ -639,15 +579,53 @@ final class Fleet {
   }
 
   private void setTimer(Link link, long nanos, Runnable task) {
-    cancelTimer(link);
+    link.cancelTimer();
     link.timer = later(nanos, task);
   }
 
-  private void cancelTimer(Link link) {
-    if (link.timer != null) {
-      link.timer.cancel(false);
-      link.timer = null;
+  // ---- the quarantine worker ----
+
+  /** While it is wanted: connect to the one there is, or ask for one. */
+  private void seeToQuarantine() {
+    if (isOver || !wantsQuarantine) {
+      return;
     }
+    for (Link link : List.copyOf(links.values())) {
+      if (link.isQuarantine()) {
+        connectIfWanted(link);
+      }
+    }
+    long now = System.nanoTime();
+    if (!roster.hasQuarantine() && now - quarantineAskedAt >= QUARANTINE_PATIENCE) {
+      quarantineAskedAt = now;
+      watch.askForQuarantine();
+    }
+  }
+
+  /** Others may wait for it. */
+  private void leaveQuarantine() {
+    for (Link link : List.copyOf(links.values())) {
+      if (!link.isQuarantine()) {
+        continue;
+      }
+      if (link.phase == Link.Phase.OPEN && link.death == null && !link.isLeaving) {
+        link.isLeaving = true;
+        WorkerStream stream = link.stream;
+        stream.sayBye(Bye.Reason.FINISHED, "there are no suspects any more");
+        setTimer(
+            link,
+            settings.closeTimeout().toNanos(),
+            () -> stream.abort("the worker does not end the stream after Bye"));
+      } else {
+        connectIfWanted(link);
+      }
+    }
+  }
+
+  /** For the watch: the server never has one. */
+  void onNoQuarantine() {
+    wantsQuarantine = false;
+    inbox.add(new SessionEvent.NoQuarantine());
   }
 
   // ---- time ----
@@ -658,12 +636,13 @@ final class Fleet {
     }
     long now = System.nanoTime();
     for (Link link : List.copyOf(links.values())) {
-      if (link.phase == Phase.OPEN && link.death == null) {
+      if (link.phase == Link.Phase.OPEN && link.death == null) {
         pingOrGiveUp(link, now);
       } else if (link.interrupted != null && now - link.giveUpAt >= 0) {
         giveUp(link);
       }
     }
+    seeToQuarantine();
     tickAlone(now);
   }
 
@@ -693,37 +672,34 @@ final class Fleet {
     }
     end(
         lost,
-        new Death(
+        Death.of(
             "silent for its linger time of "
                 + lost.lingerMillis()
                 + " ms and a grace of "
                 + settings.grace().toMillis()
-                + " ms",
-            false,
-            Set.of()),
+                + " ms"),
         false);
     publish();
   }
 
   private void nowAlone(long now) {
-    isAlone = true;
-    aloneSince = now;
-    noticeInterval = FIRST_NOTICE;
-    nextNotice = now + noticeInterval;
+    outage.begin(now);
     counters.state = "connecting";
   }
 
   private void noticeIfAlone() {
-    if (!isAlone && links.values().stream().noneMatch(link -> link.phase == Phase.OPEN)) {
+    if (!outage.isOn()
+        && links.values().stream()
+            .noneMatch(link -> link.phase == Link.Phase.OPEN && !link.isQuarantine())) {
       nowAlone(System.nanoTime());
     }
   }
 
   private void tickAlone(long now) {
-    if (!isAlone) {
+    if (!outage.isOn()) {
       return;
     }
-    Duration waited = Duration.ofNanos(now - aloneSince);
+    Duration waited = outage.lastsFor(now);
     if (waited.compareTo(settings.reconnectTimeout()) >= 0) {
       fatal(
           new SessionException.ServerUnreachable(
@@ -735,9 +711,7 @@ final class Fleet {
         && waited.toNanos() > DIRECTORY_DOUBT) {
       watch.reopen();
     }
-    if (now - nextNotice >= 0) {
-      noticeInterval = Math.min(LONGEST_BETWEEN_NOTICES, noticeInterval * 2);
-      nextNotice = now + noticeInterval;
+    if (outage.isNoticeDue(now)) {
       inbox.add(new SessionEvent.NoServer(waited, detail()));
     }
   }
@@ -748,69 +722,37 @@ final class Fleet {
   }
 
   private String detail() {
-    if (!watch.hasState()) {
-      return lastError;
-    }
-    StringBuilder text = new StringBuilder("the directory at " + watch.endpoint() + " lists ");
-    if (directory.getWorkersCount() == 0) {
-      text.append("no worker");
-    }
-    for (int i = 0; i < directory.getWorkersCount(); i++) {
-      WorkerEntry entry = directory.getWorkers(i);
-      text.append(i == 0 ? "" : ", ")
-          .append(entry.getWorker())
-          .append(' ')
-          .append(entry.getState());
-      if (!entry.getExitReason().isEmpty()) {
-        text.append(" (").append(entry.getExitReason()).append(')');
-      }
-    }
-    if (!directory.getReloadError().isEmpty()) {
-      text.append("; loading failed: ").append(directory.getReloadError());
-    }
-    return text.append("; last: ").append(lastError).toString();
+    return watch.hasState()
+        ? "the directory at "
+            + watch.endpoint()
+            + " lists "
+            + roster.describe()
+            + "; last: "
+            + lastError
+        : lastError;
   }
 
   // ---- errors and the end ----
 
   private void note(String what, Status status) {
-    lastError = what + ": " + words(status);
+    lastError = what + ": " + StreamEnds.words(status);
     lastCause = status.getCause();
-  }
-
-  private static String words(Status status) {
-    if (status.isOk()) {
-      return "the stream ended without Bye";
-    }
-    String text =
-        status.getDescription() == null ? status.getCode().name() : status.getDescription();
-    Throwable cause = status.getCause();
-    return cause == null || cause.getMessage() == null
-        ? text
-        : text + " (" + cause.getMessage() + ")";
-  }
-
-  private static boolean nothingListens(Status status) {
-    for (Throwable cause = status.getCause(); cause != null; cause = cause.getCause()) {
-      if (cause instanceof ConnectException || cause instanceof java.io.FileNotFoundException) {
-        return true;
-      }
-      if (cause instanceof ClosedChannelException) {
-        return false;
-      }
-    }
-    return false;
   }
 
   /** Answers that no waiting will change. */
   private void failOnPlainRefusal(String address, Status status) {
     switch (status.getCode()) {
       case UNIMPLEMENTED ->
-          fatal(new SessionException.NotAnActionServer(address, words(status), status.getCause()));
+          fatal(
+              new SessionException.NotAnActionServer(
+                  address, StreamEnds.words(status), status.getCause()));
       case UNAUTHENTICATED, PERMISSION_DENIED ->
           fatal(
               new SessionException.Unauthenticated(
-                  "The action server at " + address + " refuses this job: " + words(status),
+                  "The action server at "
+                      + address
+                      + " refuses this job: "
+                      + StreamEnds.words(status),
                   status.getCause()));
       default -> {}
     }
@@ -840,7 +782,7 @@ final class Fleet {
 
   private void abortAll() {
     watch.close();
-    links.values().forEach(this::cancelTimer);
+    links.values().forEach(Link::cancelTimer);
     long deadline = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(500);
     List<WorkerStream> all = new ArrayList<>(streams);
     all.forEach(stream -> stream.abort("closed"));
@@ -851,28 +793,7 @@ final class Fleet {
   }
 
   private void publish() {
-    Map<ByteString, WorkerEntry.State> states = new HashMap<>();
-    for (WorkerEntry entry : directory.getWorkersList()) {
-      states.put(entry.getIncarnation(), entry.getState());
-    }
-    Set<ByteString> reachableSoon = new HashSet<>();
-    for (Link link : links.values()) {
-      if (link.phase == Phase.CONNECTING
-          || link.phase == Phase.WAITING
-          || link.phase == Phase.OPEN) {
-        reachableSoon.add(link.entry.getGeneration());
-      }
-    }
-    for (WorkerEntry entry : directory.getWorkersList()) {
-      if (entry.getState() == WorkerEntry.State.STARTING) {
-        reachableSoon.add(entry.getGeneration());
-      }
-    }
-    DirectoryView latest =
-        new DirectoryView(
-            directory.getGenerationsList().stream().map(Generation::getId).toList(),
-            states,
-            reachableSoon);
+    DirectoryView latest = roster.view(links.values());
     if (!latest.equals(view)) {
       view = latest;
       inbox.addCapacityAvailable();

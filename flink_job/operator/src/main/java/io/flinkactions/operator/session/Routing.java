@@ -24,6 +24,11 @@ final class Routing {
   // it lives.
   private final Set<ByteString> used = new HashSet<>();
 
+  // Generations whose workers have all had their chance to be connected. A restored operator that
+  // took the first session for the only one would send keys past the worker that has kept their
+  // work (CORRECTNESS.md 13).
+  private final Set<ByteString> gathered = new HashSet<>();
+
   private DirectoryView directory = DirectoryView.EMPTY;
   private Map<ByteString, List<WorkerSession>> byGeneration = Map.of();
   private ByteString currentGeneration = ByteString.EMPTY;
@@ -47,6 +52,15 @@ final class Routing {
     }
   }
 
+  WorkerSession quarantine() {
+    for (WorkerSession session : open) {
+      if (session.isQuarantine() && !drainReasons.containsKey(session)) {
+        return session;
+      }
+    }
+    return null;
+  }
+
   Collection<WorkerSession> open() {
     return Collections.unmodifiableList(open);
   }
@@ -61,7 +75,7 @@ final class Routing {
     }
     List<WorkerSession> pinned = byGeneration.get(generation);
     if (pinned != null) {
-      return Rendezvous.choose(key, pinned);
+      return gathered.contains(generation) ? Rendezvous.choose(key, pinned) : null;
     }
     return directory.reachableSoon().contains(generation) ? null : Rendezvous.choose(key, current);
   }
@@ -73,13 +87,32 @@ final class Routing {
         byGeneration.computeIfAbsent(session.generation(), id -> new ArrayList<>()).add(session);
       }
     }
+    gathered.retainAll(byGeneration.keySet());
+    byGeneration.forEach(this::noteIfGathered);
     chooseCurrent();
+  }
+
+  private void noteIfGathered(ByteString generation, List<WorkerSession> sessions) {
+    // Unknown if what was last read of the directory is older than the session.
+    Set<ByteString> expected = directory.firstSessions().get(generation);
+    if (expected != null
+        && sessions.stream().map(WorkerSession::incarnation).toList().containsAll(expected)) {
+      gathered.add(generation);
+    }
   }
 
   private void chooseCurrent() {
     List<ByteString> generations = directory.generations();
     for (int i = generations.size() - 1; i >= 0; i--) {
       ByteString generation = generations.get(i);
+      if (byGeneration.containsKey(generation) && !gathered.contains(generation)) {
+        if (used.isEmpty()) {
+          setCurrent(generation, List.of());
+          return;
+        }
+        // The generation before it goes on, if it still does.
+        continue;
+      }
       List<WorkerSession> sessions =
           byGeneration.getOrDefault(generation, List.of()).stream()
               .filter(this::takesNewRuns)
@@ -107,7 +140,8 @@ final class Routing {
 
   private boolean takesNewRuns(WorkerSession session) {
     WorkerEntry.State state = directory.states().get(session.incarnation());
-    return !drainReasons.containsKey(session)
+    return !session.isQuarantine()
+        && !drainReasons.containsKey(session)
         && (state == null
             || state == WorkerEntry.State.SERVING
             || state == WorkerEntry.State.STARTING);
@@ -120,7 +154,8 @@ final class Routing {
   private boolean takesPinnedRuns(WorkerSession session) {
     Drain.Reason reason = drainReasons.get(session);
     WorkerEntry.State state = directory.states().get(session.incarnation());
-    return (reason == null || reason == Drain.Reason.RELOAD)
+    return !session.isQuarantine()
+        && (reason == null || reason == Drain.Reason.RELOAD)
         && state != WorkerEntry.State.DEAD
         && state != WorkerEntry.State.ARCHIVE;
   }

@@ -74,6 +74,9 @@ public sealed interface SessionEvent {
   /** What found no session or no credit may try again. */
   record CapacityAvailable() implements SessionEvent {}
 
+  /** The server is one that never has a quarantine worker. */
+  record NoQuarantine() implements SessionEvent {}
+
   /**
    * There is no worker at all just now. Comes again every few seconds, for people to see; {@link
    * Fatal} follows when reconnect-timeout is over.

@@ -70,6 +70,25 @@ public final class Sessions implements AutoCloseable {
   }
 
   /**
+   * There are suspects, or none any more. While there are, the quarantine worker of the server is
+   * asked for and connected to: a {@link SessionEvent.Welcomed} follows when it is there, or a
+   * {@link SessionEvent.NoQuarantine}.
+   */
+  public void wantQuarantine(boolean isWanted) {
+    fleet.wantQuarantine(isWanted);
+  }
+
+  /** Lets a {@link SessionEvent.CapacityAvailable} come, behind what has come already. */
+  public void callAgain() {
+    inbox.addCapacityAvailable();
+  }
+
+  /** The session with the quarantine worker, or null. {@link #route} never leads there. */
+  public WorkerSession quarantine() {
+    return routing.quarantine();
+  }
+
+  /**
    * Sends what is queued on every session, as far as windows and sockets allow; the rest follows by
    * itself.
    */

@@ -2,6 +2,7 @@ package io.flinkactions.operator.session;
 
 import com.google.protobuf.ByteString;
 import io.flinkactions.wire.v1.ContentType;
+import io.flinkactions.wire.v1.Hello;
 import java.security.SecureRandom;
 import java.util.List;
 
@@ -61,6 +62,34 @@ public final class StartIdentity {
    */
   public static Builder of(String namespace, String operatorUid, String agent) {
     return new Builder(namespace, operatorUid, agent);
+  }
+
+  /** What opens a session of this start. */
+  Hello hello(int maxFrameBytes, ByteString knownPlanDigest) {
+    return Hello.newBuilder()
+        .setProtocolMin(Fleet.PROTOCOL)
+        .setProtocolMax(Fleet.PROTOCOL)
+        .setNamespace(namespace)
+        .setJobId(jobId)
+        .setJobName(jobName)
+        .setOperatorUid(operatorUid)
+        .setAgent(agent)
+        .setSubtask(subtask)
+        .setParallelism(parallelism)
+        .setMaxParallelism(maxParallelism)
+        .setKeyGroupFirst(keyGroupFirst)
+        .setKeyGroupLast(keyGroupLast)
+        .setStartId(startId)
+        .setEpoch(epoch())
+        .setWasWelcomed(wasWelcomed())
+        .setKnownPlanDigest(knownPlanDigest)
+        .setPinnedPlanDigest(pinnedPlanDigest)
+        .addAllAcceptedContentTypes(acceptedContentTypes)
+        .setMaxFrameBytes(maxFrameBytes)
+        .setConfig(ByteString.copyFromUtf8(configJson))
+        .setHasCheckpoints(hasCheckpoints)
+        .setOperatorVersion(BuildInfo.VERSION)
+        .build();
   }
 
   public String namespace() {

@@ -22,19 +22,28 @@ public final class WorkerSession {
   private final Welcomed welcomed;
   private final Outbox outbox;
   private final long workerHash;
-  private final Object token = new Object();
+  private final Object token;
 
   private boolean isOpen = true;
   private long lastAppliedSequence;
 
   /** What Welcome has settled. */
   record Welcomed(
-      String worker, ByteString incarnation, ByteString generation, Plan plan, long lingerMillis) {}
+      String worker,
+      ByteString incarnation,
+      ByteString generation,
+      Plan plan,
+      long lingerMillis,
+      boolean isQuarantine) {}
 
-  WorkerSession(WorkerStream stream, Welcomed welcomed, Outbox outbox) {
+  /**
+   * {@code resumes} is the session with the same incarnation that this one goes on with, or null.
+   */
+  WorkerSession(WorkerStream stream, Welcomed welcomed, Outbox outbox, WorkerSession resumes) {
     this.stream = stream;
     this.welcomed = welcomed;
     this.outbox = outbox;
+    this.token = resumes == null ? new Object() : resumes.token;
     this.workerHash = Rendezvous.hashOf(welcomed.worker());
   }
 
@@ -56,6 +65,11 @@ public final class WorkerSession {
   /** Id of the worker's process, 16 bytes. */
   public ByteString incarnation() {
     return welcomed.incarnation();
+  }
+
+  /** Whether its worker is for suspects only. */
+  public boolean isQuarantine() {
+    return welcomed.isQuarantine();
   }
 
   /**
@@ -170,7 +184,8 @@ public final class WorkerSession {
   }
 
   /**
-   * Stands for this session where something that lives longer is to remember it: it holds nothing.
+   * Stands for this session, and those that resume it, where something that lives longer is to
+   * remember whom it has told what: it holds nothing.
    */
   public Object token() {
     return token;

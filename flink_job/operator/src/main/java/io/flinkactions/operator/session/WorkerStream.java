@@ -49,6 +49,7 @@ final class WorkerStream {
   private final ByteString incarnation;
   // The session that the worker is asked to go on with, or null.
   private final WorkerSession resumes;
+  private final boolean isQuarantine;
   private final Inbox inbox;
   private final Counters counters;
   private final PlanCache plans;
@@ -84,11 +85,12 @@ final class WorkerStream {
   // The fleet's thread. When the first Ping that is not answered went, or reading went on.
   private long silentSince;
 
-  WorkerStream(Fleet fleet, String address, ByteString incarnation, WorkerSession resumes) {
+  WorkerStream(Fleet fleet, Link link) {
     this.fleet = fleet;
-    this.address = address;
-    this.incarnation = incarnation;
-    this.resumes = resumes;
+    this.address = link.address;
+    this.incarnation = link.incarnation;
+    this.resumes = link.interrupted;
+    this.isQuarantine = link.isQuarantine();
     this.inbox = fleet.inbox();
     this.counters = fleet.counters();
     this.plans = fleet.plans();
@@ -325,8 +327,10 @@ final class WorkerStream {
             welcome.getIncarnation(),
             welcome.getGeneration(),
             plan,
-            welcome.getLingerMs()),
-        new Outbox(maxFrameBytes, welcome.getFrameWindow(), welcome.getCredit()));
+            welcome.getLingerMs(),
+            isQuarantine),
+        new Outbox(maxFrameBytes, welcome.getFrameWindow(), welcome.getCredit()),
+        resumes);
   }
 
   private void onFrame(WorkerFrame frame, int bytes) {

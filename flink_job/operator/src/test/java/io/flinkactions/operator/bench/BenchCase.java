@@ -33,6 +33,8 @@ record BenchCase(
     BURST,
     /** Checkpoints and a savepoint while the source is at full speed. */
     CHECKPOINTS,
+    /** Times without an output at a steady rate, while the caller kills the worker. */
+    RECONNECT,
     /** The same job without operator and server: what the rest costs. */
     BASELINE
   }

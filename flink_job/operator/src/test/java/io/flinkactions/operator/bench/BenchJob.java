@@ -100,7 +100,10 @@ final class BenchJob implements AutoCloseable {
             "inputs",
             Types.STRING);
     boolean measuresLatency = benchCase.measure() == BenchCase.Measure.LATENCY;
-    outputs(benchCase, inputs).sinkTo(new OutputProbe(measuresLatency)).name("outputs");
+    boolean measuresGaps = benchCase.measure() == BenchCase.Measure.RECONNECT;
+    outputs(benchCase, inputs)
+        .sinkTo(new OutputProbe(measuresLatency, measuresGaps))
+        .name("outputs");
     return environment.getStreamGraph().getJobGraph();
   }
 

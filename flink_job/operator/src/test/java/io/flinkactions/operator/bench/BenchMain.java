@@ -38,7 +38,7 @@ public final class BenchMain {
 
   private void run() throws Exception {
     switch (benchCase.measure()) {
-      case LATENCY -> PacedSource.pace = Pace.perSecond(benchCase.rate());
+      case LATENCY, RECONNECT -> PacedSource.pace = Pace.perSecond(benchCase.rate());
       case BURST -> PacedSource.pace = new Pace.OnRelease();
       default -> PacedSource.pace = Pace.unlimited();
     }
@@ -60,19 +60,36 @@ public final class BenchMain {
       job.failIfEnded();
       windowOnce(job);
     }
-    if (benchCase.measure() == BenchCase.Measure.CHECKPOINTS) {
-      say("savepoint", Map.of("ms", job.savepointMillis()));
+    switch (benchCase.measure()) {
+      case CHECKPOINTS -> say("savepoint", Map.of("ms", job.savepointMillis()));
+      case LATENCY -> say("answered", Map.of("inputs", awaitAllAnswered(job)));
+      default -> {}
     }
+  }
+
+  /** Stops the source and waits until nothing is open: what never came counts in no latency. */
+  private static long awaitAllAnswered(BenchJob job) throws Exception {
+    PacedSource.pace = new Pace.OnRelease();
+    long emitted;
+    do {
+      emitted = OutputProbe.emitted();
+      awaitOutputs(job, emitted, BURST_DEADLINE_MILLIS);
+    } while (OutputProbe.emitted() != emitted);
+    return emitted;
   }
 
   private void windowOnce(BenchJob job) throws Exception {
     OutputProbe.restartLatencies();
+    OutputProbe.restartGaps();
     Instant begin = Instant.now();
     say("window_begin", Map.of());
     Thread.sleep(benchCase.windowMillis());
     Map<String, Object> measured = begin.until();
     if (benchCase.measure() == BenchCase.Measure.LATENCY) {
       measured.putAll(percentiles(OutputProbe.latenciesMicros()));
+    }
+    if (benchCase.measure() == BenchCase.Measure.RECONNECT) {
+      measured.put("gap_ends", OutputProbe.gapEnds());
     }
     if (benchCase.checkpointMillis() > 0) {
       measured.put("checkpoints_ms", job.checkpointMillisSince(begin.wallClockMillis()));

@@ -1,6 +1,10 @@
 package io.flinkactions.operator.bench;
 
+import java.time.Instant;
 import java.util.Arrays;
+import java.util.List;
+import java.util.Queue;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLongArray;
 import java.util.concurrent.atomic.LongAdder;
@@ -24,21 +28,35 @@ final class OutputProbe implements Sink<String> {
   private static final int MOST_LATENCIES = 1 << 20;
   private static final String SEQUENCE = "\"seq\":";
 
+  private static final LongAdder EMITTED = new LongAdder();
   private static final LongAdder COUNT = new LongAdder();
   private static final LongAdder CHARACTERS = new LongAdder();
   private static final AtomicLongArray EMITTED_NANOS = new AtomicLongArray(RING);
   private static final int[] LATENCIES_MICROS = new int[MOST_LATENCIES];
   private static final AtomicInteger LATENCY_COUNT = new AtomicInteger();
   private static volatile String last = "";
+  private static final long GAP_NANOS = 5_000_000;
+  private static final int MOST_GAPS = 10_000;
+  private static final Queue<Double> GAP_ENDS = new ConcurrentLinkedQueue<>();
+  // The sink's thread.
+  private static long lastNanos;
 
   private final boolean measuresLatency;
+  private final boolean measuresGaps;
 
-  OutputProbe(boolean measuresLatency) {
+  OutputProbe(boolean measuresLatency, boolean measuresGaps) {
     this.measuresLatency = measuresLatency;
+    this.measuresGaps = measuresGaps;
   }
 
   static void onEmit(long index, long nanoTime) {
+    EMITTED.increment();
     EMITTED_NANOS.lazySet((int) (index & (RING - 1)), nanoTime);
+  }
+
+  /** Inputs so far. */
+  static long emitted() {
+    return EMITTED.sum();
   }
 
   /** Outputs so far. */
@@ -54,6 +72,25 @@ final class OutputProbe implements Sink<String> {
   /** The latest output: for a person to see that it is one. */
   static String last() {
     return last;
+  }
+
+  /** Forgets the gaps between outputs measured so far. */
+  static void restartGaps() {
+    GAP_ENDS.clear();
+  }
+
+  /** When outputs came that were the first for {@link #GAP_NANOS}: seconds, wall clock. */
+  static List<Double> gapEnds() {
+    return List.copyOf(GAP_ENDS);
+  }
+
+  private static void noteGap() {
+    long now = System.nanoTime();
+    if (now - lastNanos > GAP_NANOS && GAP_ENDS.size() < MOST_GAPS) {
+      Instant end = Instant.now();
+      GAP_ENDS.add(end.getEpochSecond() + end.getNano() / 1e9);
+    }
+    lastNanos = now;
   }
 
   /** Forgets the latencies measured so far. */
@@ -75,6 +112,9 @@ final class OutputProbe implements Sink<String> {
       public void write(String output, Context ignored) {
         if (measuresLatency) {
           record(output);
+        }
+        if (measuresGaps) {
+          noteGap();
         }
         COUNT.increment();
         CHARACTERS.add(output.length());

@@ -9,6 +9,7 @@ import java.net.ServerSocket;
 import java.net.Socket;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.atomic.AtomicLong;
 
 /**
  * A network between two processes that can be cut: connections break, and new ones are made at
@@ -18,6 +19,7 @@ final class CuttableProxy implements AutoCloseable {
   private final ServerSocket listener = new ServerSocket(0, 50, InetAddress.getLoopbackAddress());
   private final InetSocketAddress target;
   private final List<Socket> sockets = new CopyOnWriteArrayList<>();
+  private final AtomicLong bytesToWorker = new AtomicLong();
 
   CuttableProxy(int targetPort) throws IOException {
     target = new InetSocketAddress(InetAddress.getLoopbackAddress(), targetPort);
@@ -42,17 +44,25 @@ final class CuttableProxy implements AutoCloseable {
       server.connect(target);
       sockets.add(client);
       sockets.add(server);
-      start("to worker", () -> copy(client, server));
-      start("to operator", () -> copy(server, client));
+      start("to worker", () -> copy(client, server, bytesToWorker));
+      start("to operator", () -> copy(server, client, new AtomicLong()));
     }
   }
 
-  private static void copy(Socket from, Socket to) throws IOException {
+  long bytesToWorker() {
+    return bytesToWorker.get();
+  }
+
+  private static void copy(Socket from, Socket to, AtomicLong bytes) throws IOException {
     try (from;
         to) {
       InputStream in = from.getInputStream();
       OutputStream out = to.getOutputStream();
-      in.transferTo(out);
+      byte[] buffer = new byte[16 << 10];
+      for (int read; (read = in.read(buffer)) >= 0; ) {
+        out.write(buffer, 0, read);
+        bytes.addAndGet(read);
+      }
     }
   }
 

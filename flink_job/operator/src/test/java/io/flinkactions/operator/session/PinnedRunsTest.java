@@ -19,9 +19,12 @@ import io.flinkactions.operator.session.ScriptedWorker.Peer;
 import io.flinkactions.operator.time.Deadlines;
 import io.flinkactions.operator.time.SegmentedWatermarks;
 import io.flinkactions.wire.v1.Action;
+import io.flinkactions.wire.v1.Cancel;
 import io.flinkactions.wire.v1.ContentType;
+import io.flinkactions.wire.v1.FailurePolicy;
 import io.flinkactions.wire.v1.Invoke;
 import io.flinkactions.wire.v1.Plan;
+import io.flinkactions.wire.v1.Reject;
 import io.flinkactions.wire.v1.Trigger;
 import io.flinkactions.wire.v1.Welcome;
 import io.flinkactions.wire.v1.WorkerEntry;
@@ -50,6 +53,7 @@ class PinnedRunsTest {
             @Override
             public void emitStatus(boolean isIdle) {}
           });
+  private final TestProcessingTimeService clock = new TestProcessingTimeService();
   private final WrittenLanes store = new WrittenLanes();
   private final Lanes lanes = new Lanes(store, 100, false);
 
@@ -88,6 +92,11 @@ class PinnedRunsTest {
                     .addActions(
                         Action.newBuilder()
                             .setName("answer")
+                            .setTimeoutMs(1)
+                            .setOnFailure(
+                                FailurePolicy.newBuilder()
+                                    .setMaxAttempts(2)
+                                    .setInitialBackoffMs(3_600_000))
                             .addTriggers(Trigger.newBuilder().setEventType("_input_event")))));
     subtask = Subtask.of(server.endpoint());
     runs =
@@ -100,7 +109,7 @@ class PinnedRunsTest {
             false,
             0,
             watermarks,
-            new Deadlines(new TestProcessingTimeService()),
+            new Deadlines(clock),
             runIdentity,
             null,
             new OperatorMetrics(
@@ -186,5 +195,34 @@ class PinnedRunsTest {
     runs.invokes().onGivenUp(session, true, null);
     lanes.writeDirty();
     assertThat(store.written).containsExactly("\"a\" waits", "\"a\" attempt 1", "\"a\" attempt 2");
+  }
+
+  @Test
+  void an_attempt_that_was_ended_while_its_worker_was_away_is_cancelled_when_that_is_back()
+      throws Exception {
+    worker.welcomesWith(Welcome.newBuilder().setLingerMs(60_000));
+    WorkerSession session = subtask.welcomed();
+    Lane lane = lanes.take("\"a\"");
+    runs.onInput(lane, input(lane));
+    subtask.sessions.flush();
+    Peer peer = worker.peer();
+    long handle = peer.frame().getInvokes(0).getHandle();
+    worker.rejects(Reject.Reason.OVERLOADED, "not now");
+    peer.breakOff();
+    subtask.next(SessionEvent.Interrupted.class);
+    // Its limit of a millisecond, and then the grace that a worker has.
+    for (long end = System.nanoTime() + 20_000_000_000L; runs.waitingForRetryCount() == 0; ) {
+      assertThat(System.nanoTime()).isLessThan(end);
+      Thread.sleep(100);
+      clock.advance(500);
+    }
+    worker.welcomesAgain();
+    SessionEvent.Welcomed back = subtask.next(SessionEvent.Welcomed.class);
+    assertThat(back.resumes()).isSameAs(session);
+    runs.invokes().resume(session, back.session());
+    subtask.sessions.flush();
+    assertThat(worker.lastPeer().frame().getCancelsList())
+        .containsExactly(
+            Cancel.newBuilder().addHandles(handle).setReason(Cancel.Reason.TIMEOUT).build());
   }
 }

@@ -9,13 +9,9 @@ import io.flinkactions.operator.session.SessionEvent.Ended;
 import io.flinkactions.operator.session.SessionEvent.FrameReceived;
 import io.flinkactions.operator.session.SessionEvent.Interrupted;
 import io.flinkactions.operator.session.SessionEvent.Welcomed;
-import io.flinkactions.wire.v1.DirectoryGrpc;
-import io.flinkactions.wire.v1.DirectoryState;
 import io.flinkactions.wire.v1.Invoke;
 import io.flinkactions.wire.v1.Results;
-import io.flinkactions.wire.v1.WatchRequest;
 import io.flinkactions.wire.v1.WorkerEntry;
-import io.grpc.ManagedChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -242,7 +238,7 @@ class RealServerTest {
   void a_cut_connection_is_resumed_and_what_runs_is_not_started_again() throws Exception {
     try (ActionServerProcess server = ActionServerProcess.serving(AGENT);
         ScriptedServer directory = new ScriptedServer()) {
-      WorkerEntry real = onlyWorkerOf(server.endpoint());
+      WorkerEntry real = CuttableServer.onlyWorkerOf(server.endpoint());
       int port = Integer.parseInt(real.getAddress().substring(real.getAddress().indexOf(':') + 1));
       try (CuttableProxy network = new CuttableProxy(port)) {
         directory.announce(real.toBuilder().setAddress(":" + network.port()).build());
@@ -263,21 +259,6 @@ class RealServerTest {
           assertThat(Files.readAllLines(started)).hasSize(1);
         }
       }
-    }
-  }
-
-  private static WorkerEntry onlyWorkerOf(String endpoint) {
-    ManagedChannel channel = Channels.open(endpoint, 1 << 20);
-    try {
-      DirectoryState state =
-          DirectoryGrpc.newBlockingStub(channel)
-              .withDeadlineAfter(Duration.ofSeconds(10))
-              .watch(WatchRequest.newBuilder().setProtocolMin(1).setProtocolMax(1).build())
-              .next();
-      assertThat(state.getWorkersCount()).isEqualTo(1);
-      return state.getWorkers(0);
-    } finally {
-      Channels.close(channel, System.nanoTime());
     }
   }
 

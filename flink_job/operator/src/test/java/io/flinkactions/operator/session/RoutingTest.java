@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import com.google.protobuf.ByteString;
 import io.flinkactions.wire.v1.Credit;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -17,12 +18,18 @@ class RoutingTest {
     return new WorkerSession(
         null,
         new WorkerSession.Welcomed(
-            worker, ByteString.copyFromUtf8(incarnation), GENERATION, ScriptedWorker.PLAN, 0),
-        new Outbox(1 << 20, 2, Credit.getDefaultInstance()));
+            worker,
+            ByteString.copyFromUtf8(incarnation),
+            GENERATION,
+            ScriptedWorker.PLAN,
+            0,
+            false),
+        new Outbox(1 << 20, 2, Credit.getDefaultInstance()),
+        null);
   }
 
   private static final DirectoryView ONE_GENERATION =
-      new DirectoryView(List.of(GENERATION), Map.of(), Set.of());
+      new DirectoryView(List.of(GENERATION), Map.of(), Set.of(), Map.of(GENERATION, Set.of()));
 
   private static Map<String, String> assignment(Routing routing, int keys) {
     Map<String, String> workers = new HashMap<>();
@@ -74,9 +81,48 @@ class RoutingTest {
     WorkerSession current = session("w0", "a");
     routing.opened(current);
     ByteString old = ByteString.copyFromUtf8("old");
-    DirectoryView mayComeBack = new DirectoryView(List.of(old, GENERATION), Map.of(), Set.of(old));
+    DirectoryView mayComeBack =
+        new DirectoryView(
+            List.of(old, GENERATION), Map.of(), Set.of(old), Map.of(GENERATION, Set.of()));
     assertThat(routing.route("\"k\"", old, mayComeBack)).isNull();
-    DirectoryView gone = new DirectoryView(List.of(GENERATION), Map.of(), Set.of());
+    DirectoryView gone =
+        new DirectoryView(List.of(GENERATION), Map.of(), Set.of(), Map.of(GENERATION, Set.of()));
     assertThat(routing.route("\"k\"", old, gone)).isSameAs(current);
+  }
+
+  private static DirectoryView expecting(String... incarnations) {
+    Set<ByteString> expected = new HashSet<>();
+    for (String incarnation : incarnations) {
+      expected.add(ByteString.copyFromUtf8(incarnation));
+    }
+    return new DirectoryView(
+        List.of(GENERATION), Map.of(), Set.of(GENERATION), Map.of(GENERATION, expected));
+  }
+
+  @Test
+  void a_start_waits_for_the_first_sessions_with_all_workers_because_each_has_kept_its_own_keys() {
+    Routing routing = new Routing();
+    routing.opened(session("w0", "a"));
+    DirectoryView both = expecting("a", "b");
+    for (int i = 0; i < 100; i++) {
+      assertThat(routing.route("\"key-" + i + "\"", ByteString.EMPTY, both)).isNull();
+      // A restored run that began there waits as well.
+      assertThat(routing.route("\"key-" + i + "\"", GENERATION, both)).isNull();
+    }
+    WorkerSession second = session("w1", "b");
+    routing.opened(second);
+    assertThat(assignment(routing, 100).values()).contains("w0", "w1");
+    // From then on one that is away holds nobody up.
+    routing.closed(second);
+    assertThat(routing.route("\"key-1\"", ByteString.EMPTY, expecting("a", "c"))).isNotNull();
+  }
+
+  @Test
+  void a_worker_that_could_not_be_connected_at_the_start_holds_nobody_up() {
+    Routing routing = new Routing();
+    WorkerSession only = session("w0", "a");
+    routing.opened(only);
+    assertThat(routing.route("\"k\"", ByteString.EMPTY, expecting("a", "b"))).isNull();
+    assertThat(routing.route("\"k\"", ByteString.EMPTY, expecting("a"))).isSameAs(only);
   }
 }

@@ -134,6 +134,15 @@ final class ScriptedWorker implements AutoCloseable {
     return peer;
   }
 
+  /** The last stream that an operator has opened so far. */
+  Peer lastPeer() throws InterruptedException {
+    Peer last = peer();
+    for (Peer later; (later = peers.poll()) != null; ) {
+      last = later;
+    }
+    return last;
+  }
+
   /** Nothing listens at its address any more, and its streams break. */
   @Override
   public void close() {

@@ -1,0 +1,211 @@
+package io.flinkactions.operator.lane;
+
+import io.flinkactions.operator.session.Sessions;
+import io.flinkactions.operator.session.WorkerSession;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.IdentityHashMap;
+import java.util.List;
+import java.util.Set;
+
+/**
+ * Finds out which of several invocations kills its worker, and lets the others pass.
+ *
+ * <p>Suspects are tried at the quarantine worker, where nobody else is, one group at a time. Who
+ * comes to an end there, whatever end, is cleared. A group in which the worker dies is halved, and
+ * each half is tried; if one half passes it was the other, which is then halved untried. One that
+ * is tried alone is asked about by whoever counts such deaths. Mailbox thread only.
+ */
+final class Quarantine {
+
+  /** Sends a lane's current invocation to this session. */
+  @FunctionalInterface
+  interface Sender {
+    void send(Lane lane, WorkerSession session) throws Exception;
+  }
+
+  private static final class Group {
+    final List<Lane> lanes;
+    // If this one passes, the culprit is in that one.
+    Group otherHalf;
+
+    Group(List<Lane> lanes) {
+      this.lanes = lanes;
+    }
+  }
+
+  private final Sessions sessions;
+  private final ArrayDeque<Group> groups = new ArrayDeque<>();
+  // Suspects of earlier days, that came one by one.
+  private List<Lane> gathered = new ArrayList<>();
+  private Group tried;
+  private WorkerSession at;
+  // Of the group that is tried, those that are at the worker.
+  private final Set<Lane> atWorker = Collections.newSetFromMap(new IdentityHashMap<>());
+  private int waiting;
+  private boolean isWanted;
+
+  Quarantine(Sessions sessions) {
+    this.sessions = sessions;
+  }
+
+  /** The lane's current invocation is a suspect, and at no worker. */
+  void add(Lane lane) {
+    gathered.add(lane);
+    waiting++;
+    want();
+  }
+
+  /** One of these has killed a worker where others were. */
+  void accuse(List<Lane> lanes) {
+    if (!lanes.isEmpty()) {
+      waiting += lanes.size();
+      halves(lanes).forEach(groups::addLast);
+      want();
+    }
+  }
+
+  private void want() {
+    isWanted = true;
+    sessions.wantQuarantine(true);
+    // The next group is sent when all that is under way is done.
+    sessions.callAgain();
+  }
+
+  /** Sends the next group if there is one, the last one is over, and the worker is there. */
+  void next(Sender sender) throws Exception {
+    if (!atWorker.isEmpty()) {
+      return;
+    }
+    if (tried != null) {
+      onPassed();
+    }
+    if (groups.isEmpty() && !gathered.isEmpty()) {
+      groups.add(new Group(gathered));
+      gathered = new ArrayList<>();
+    }
+    if (groups.isEmpty()) {
+      release();
+      return;
+    }
+    WorkerSession session = sessions.quarantine();
+    if (session != null) {
+      begin(groups.poll(), session, sender);
+    }
+  }
+
+  private void begin(Group group, WorkerSession session, Sender sender) throws Exception {
+    tried = group;
+    at = session;
+    waiting -= group.lanes.size();
+    atWorker.addAll(group.lanes);
+    for (Lane lane : group.lanes) {
+      sender.send(lane, session);
+      Run run = lane.run();
+      if (run == null || run.current() == null || run.current().session() != session) {
+        // It cannot be sent, which was the end of it.
+        onReturned(lane);
+      }
+    }
+  }
+
+  private void onPassed() {
+    Group other = tried.otherHalf;
+    tried = null;
+    if (other != null && groups.peek() == other && other.lanes.size() > 1) {
+      groups.poll();
+      pushFront(halves(other.lanes));
+    }
+  }
+
+  /** The lane's invocation is back, whatever it has come to. */
+  void onReturned(Lane lane) {
+    if (atWorker.remove(lane) && atWorker.isEmpty()) {
+      sessions.callAgain();
+    }
+  }
+
+  private void release() {
+    if (isWanted) {
+      isWanted = false;
+      sessions.wantQuarantine(false);
+    }
+  }
+
+  /** Whether one invocation is being tried, and was from the beginning. */
+  boolean isTryingOne() {
+    return tried != null && tried.lanes.size() == 1;
+  }
+
+  /**
+   * The quarantine worker died.
+   *
+   * @param accused those of the group that may have killed it
+   */
+  void onDeath(List<Lane> accused) {
+    tried = null;
+    if (!accused.isEmpty()) {
+      waiting += accused.size();
+      pushFront(halves(accused));
+    }
+    if (waiting > 0) {
+      want();
+    }
+  }
+
+  /** The quarantine worker has gone, and did not die: these are to be tried again. */
+  void onUndone(List<Lane> lanes) {
+    tried = null;
+    if (!lanes.isEmpty()) {
+      waiting += lanes.size();
+      groups.addFirst(new Group(lanes));
+      want();
+    }
+  }
+
+  /** Whether a group is being tried in this session. */
+  boolean isTrying(WorkerSession session) {
+    return tried != null && session == at;
+  }
+
+  /** The worker goes on with what it had, in another session. */
+  void onResumed(WorkerSession interrupted, WorkerSession session) {
+    if (at == interrupted) {
+      at = session;
+    }
+  }
+
+  /** There is no such worker: all that wait, who do not any more. */
+  List<Lane> dissolve() {
+    List<Lane> all = new ArrayList<>(gathered);
+    groups.forEach(group -> all.addAll(group.lanes));
+    groups.clear();
+    gathered = new ArrayList<>();
+    waiting = 0;
+    isWanted = false;
+    return all;
+  }
+
+  private void pushFront(List<Group> parts) {
+    for (int i = parts.size() - 1; i >= 0; i--) {
+      groups.addFirst(parts.get(i));
+    }
+  }
+
+  private static List<Group> halves(List<Lane> lanes) {
+    if (lanes.size() == 1) {
+      return List.of(new Group(lanes));
+    }
+    int half = lanes.size() / 2;
+    Group first = new Group(List.copyOf(lanes.subList(0, half)));
+    Group second = new Group(List.copyOf(lanes.subList(half, lanes.size())));
+    first.otherHalf = second;
+    return List.of(first, second);
+  }
+
+  /** Suspects: those that wait and those that are tried now. */
+  int count() {
+    return waiting + atWorker.size();
+  }
+}

@@ -1,0 +1,81 @@
+"""One kind of fault at a time, so that the verdict has nothing to excuse."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.verdict import judge
+from tests.chaos.world import HERE, CommittedLines, World
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def until(condition: str, holds: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {condition}"
+        time.sleep(0.05)
+
+
+def left_lines(world: World) -> int:
+    return sum(1 for one in world.inputs if one.file.startswith("left"))
+
+
+def test_a_killed_task_manager_whose_workers_live_costs_no_recorded_call_and_crosses_no_answers(tmp_path: Path) -> None:
+    # Checkpoints come seldom, so that there is much to repeat, and the partitions race each other through it anew.
+    with World(tmp_path, settings={"execution.checkpointing.interval": "3 s"}) as world:
+        world.await_answers(100)
+        until("a checkpoint is 2 s old", lambda: time.time() - world.job.checkpoints()[-1].triggered_at > 2.0)
+        victim = world.busy_task_manager()
+        assert victim is not None
+        world.kill_task_manager(victim)
+        world.await_recovery(45.0)
+        world.await_answers(100)
+        # Else there was nothing to repeat.
+        until("work is handed back", lambda: world.job.counter("handedBackResults") > 0)
+        world.settle()
+        verdict = judge(world.evidence())
+    print(verdict.counts)
+    # No worker died: nothing that was recorded may be called again, by anybody.
+    assert verdict.broken == []
+    assert verdict.counts["worker deaths"] == 0
+    assert verdict.counts["job restarts"] > 0
+    # Else nothing came in another order.
+    assert verdict.counts["inputs that came back as another run"] > 0
+
+
+def test_a_neighbour_on_the_same_task_manager_never_notices_that_workers_die(tmp_path: Path) -> None:
+    with World(tmp_path, task_managers=1, settings={"taskmanager.numberOfTaskSlots": "3"}) as world:
+        outputs = tmp_path / "neighbour"
+        neighbour = world.cluster.submit(HERE / "neighbour_job.py", str(tmp_path / "left"), str(outputs))
+        neighbour.await_running()
+        assert neighbour.task_managers() == world.job.task_managers()
+        lines = CommittedLines(outputs)
+        until("the neighbour has caught up", lambda: len(lines.read()) > left_lines(world) / 2, seconds=60.0)
+        began = time.time()
+        for hurt in [world.abort_worker, lambda: world.kill_worker(world.worker_pids()[0])] * 3:
+            until("two workers live", lambda: len(world.worker_pids()) == 2)
+            before = len(world.deaths)
+            hurt()
+            until("the death is noticed", partial(world.has_lost_more_workers_than, before))
+            world.await_answers(50)
+        ended = time.time()
+        world.settle()
+        until("the neighbour has all lines", lambda: len(lines.read()) == left_lines(world), seconds=60.0)
+        commits = sorted({began, ended, *[at for at in lines.commits if began < at < ended]})
+        longest = max(later - earlier for earlier, later in pairwise(commits))
+        print(f"6 workers died; the neighbour's longest time between two commits: {longest:.1f} s")
+        assert neighbour.restarts() == 0
+        assert neighbour.failures() == []
+        verdict = judge(world.evidence())
+    # Its checkpoints are a second apart, each with lines to commit: the feeder never pauses.
+    assert longest < 4.0
+    assert verdict.broken == []
+    assert verdict.counts["worker deaths"] == 6
+    assert verdict.counts["job restarts"] == 0

@@ -1,0 +1,235 @@
+"""Whether a job kept its promises, judged from what went in, what was committed, and the ledger.
+
+Promises (CORRECTNESS.md, "Invariants for the simulation", 1, 2, 3, 5 and 9):
+
+- every input has exactly one early output and one answer in the committed files, and nothing else is there;
+- the memory of a key is one fold over its inputs, and lines of one file come in their order;
+- no input is answered with what was drawn for another;
+- a call is made again only when something died under it, and never once it was recorded. A task makes its next call
+  when the one before is recorded, so the next call's beginning is the evidence. Records may be lost only when both
+  who has them have died: the worker, and the TaskManager before a checkpoint covered them;
+- the job restarts only when a TaskManager is lost, and no input is given up.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.chaos.agent import fold
+
+# How far apart two clocks of this machine may see one event: a process is noticed to be gone a little later.
+_SLACK_SECONDS = 0.3
+# Within this time after it was killed or stopped, the JobManager has noticed that a TaskManager is gone.
+_NOTICED_SECONDS = 15.0
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Input:
+    """A line of a file: its name, its key, and where it stands."""
+
+    name: str
+    key: str
+    file: str
+    line: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """Times are seconds of the wall clock."""
+
+    inputs: Sequence[Input]
+    outputs: Sequence[Mapping[str, Any]]
+    dead_letters: Sequence[Mapping[str, Any]] = ()
+    ledger: Sequence[Mapping[str, Any]] = ()
+    worker_deaths: Sequence[tuple[int, float]] = ()
+    """Process id, and when it was seen to be gone."""
+    job_failures: Sequence[float] = ()
+    """When Flink failed the job over."""
+    losses: Sequence[float] = ()
+    """When tasks ended because a TaskManager was killed, or was stopped for so long that it counts as lost."""
+    checkpoints: Sequence[tuple[float, float]] = ()
+    """Triggered, completed."""
+
+
+@dataclass
+class Verdict:
+    """What was broken, and what may be counted."""
+
+    broken: list[str] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, promise: str, offenders: Iterable[object]) -> None:
+        """Nothing if there are no offenders."""
+        found = list(offenders)
+        if found:
+            more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+            self.broken.append(f"{promise}: {len(found)}: " + "; ".join(map(str, found[:_SHOWN])) + more)
+
+
+def judge(evidence: Evidence) -> Verdict:
+    """Check every promise."""
+    verdict = Verdict()
+    _judge_outputs(evidence, verdict)
+    _judge_memory(evidence, verdict)
+    _judge_calls(evidence, verdict)
+    verdict.add("inputs were given up", evidence.dead_letters)
+    # Flink may fail a job over more than once for one loss: it deploys to the dead TaskManager again until it notices.
+    needless = [
+        at for at in evidence.job_failures if not any(0 < at - loss < _NOTICED_SECONDS for loss in evidence.losses)
+    ]
+    verdict.add("the job failed although no TaskManager was lost, at", needless)
+    runs = defaultdict(set)
+    for line in evidence.ledger:
+        runs[line["input"]].add(line["run"])
+    verdict.counts |= {
+        "inputs": len(evidence.inputs),
+        "checkpoints": len(evidence.checkpoints),
+        "worker deaths": len(evidence.worker_deaths),
+        "job restarts": len(evidence.job_failures),
+        "inputs that came back as another run": sum(1 for numbers in runs.values() if len(numbers) > 1),
+    }
+    return verdict
+
+
+# ---- committed outputs ----
+
+
+def _judge_outputs(evidence: Evidence, verdict: Verdict) -> None:
+    given = Counter(one.name for one in evidence.inputs)
+    for kind in ("early", "answer"):
+        outputs = [output for output in evidence.outputs if output["kind"] == kind]
+        told = Counter(output["name"] for output in outputs)
+        verdict.add(f"inputs have no {kind} output", sorted((given - told).elements()))
+        verdict.add(f"inputs have more than one {kind} output", sorted((told - given).elements()))
+        crossed = [output for output in outputs if any(drawn != output["name"] for drawn in output["drawn"])]
+        verdict.add(f"{kind} outputs hold what was drawn for other inputs", crossed)
+
+
+# ---- memory ----
+
+
+def _judge_memory(evidence: Evidence, verdict: Verdict) -> None:
+    inputs = {one.name: one for one in evidence.inputs}
+    by_key: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for output in evidence.outputs:
+        if output["kind"] == "answer" and output["name"] in inputs:
+            by_key[output["key"]].append(output)
+    for key, answers in sorted(by_key.items()):
+        answers.sort(key=lambda answer: int(answer["count"]))
+        if [answer["count"] for answer in answers] != list(range(len(answers))):
+            verdict.broken.append(f"key {key} has counted {[answer['count'] for answer in answers]}")
+            continue
+        _judge_fold(key, answers, verdict)
+        last: dict[str, int] = {}
+        for one in [inputs[answer["name"]] for answer in answers]:
+            if one.key != key:
+                verdict.broken.append(f"input {one.name} of key {one.key} was answered as one of {key}")
+            if last.get(one.file, -1) >= one.line:
+                verdict.broken.append(f"key {key}: line {one.line} of {one.file} came after line {last[one.file]}")
+            last[one.file] = one.line
+
+
+def _judge_fold(key: str, answers: Sequence[Mapping[str, Any]], verdict: Verdict) -> None:
+    folded = ""
+    for answer in answers:
+        folded = fold(folded, answer["name"])
+        if folded != answer["fold"]:
+            verdict.broken.append(f"memory of key {key} is no fold over its inputs from {answer['name']} on")
+            return
+
+
+# ---- the ledger ----
+
+
+def _judge_calls(evidence: Evidence, verdict: Verdict) -> None:
+    begun: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for line in evidence.ledger:
+        if line["what"] == "begin":
+            begun[line["call"]].append(line)
+    recorded = _recorded(evidence.ledger)
+    needless, forgotten, excused, last = [], [], 0, 0
+    for call, lines in begun.items():
+        lines.sort(key=lambda line: float(line["at"]))
+        for number, (line, again) in enumerate(itertools.pairwise(lines), start=1):
+            recorded_at = recorded.get(_place(line), float("inf"))
+            if recorded_at < again["at"]:
+                pids = {one["pid"] for one in lines[:number]}
+                if _both_died(evidence, pids, line["at"], again["at"], recorded_at):
+                    excused += 1
+                else:
+                    forgotten.append(_told(call, line, again))
+            elif _died(evidence, line, again):
+                last += 1
+            else:
+                needless.append(_told(call, line, again))
+    verdict.add("recorded calls were made again", forgotten)
+    verdict.add("calls were made again although nothing died under them", needless)
+    names = {line["call"]: line["input"] for line in evidence.ledger}
+    strangers = [line for line in evidence.ledger if names[line["call"]] != line["input"]]
+    verdict.add("idempotency keys stand for two inputs", strangers)
+    verdict.counts |= {
+        "calls": len(begun),
+        "last calls made again after a death": last,
+        "recorded calls made again, because worker and TaskManager died": excused,
+    }
+
+
+Place = tuple[str, str, int]
+
+
+def _place(line: Mapping[str, Any]) -> Place:
+    return (line["invocation"], line["task"], line["step"])
+
+
+def _recorded(ledger: Sequence[Mapping[str, Any]]) -> dict[Place, float]:
+    """When it was evident first that a call is recorded: its task, or the run's next action, made another call."""
+    found: dict[Place, float] = {}
+    assessed: dict[tuple[str, int], set[Place]] = defaultdict(set)
+
+    def note(place: Place, at: float) -> None:
+        found[place] = min(at, found.get(place, float("inf")))
+
+    for line in ledger:
+        if line["action"] == "assess":
+            assessed[line["input"], line["run"]].add(_place(line))
+    for line in ledger:
+        if line["what"] != "begin":
+            continue
+        for step in range(line["step"]):
+            note((line["invocation"], line["task"], step), line["at"])
+        if line["action"] == "answer":
+            for place in assessed[line["input"], line["run"]]:
+                note(place, line["at"])
+    return found
+
+
+def _died(evidence: Evidence, line: Mapping[str, Any], again: Mapping[str, Any]) -> bool:
+    """Whether the worker that made the call, or the job's task, ended between the two."""
+    workers = [at for pid, at in evidence.worker_deaths if pid == line["pid"]]
+    tasks = [*evidence.losses, *evidence.job_failures]
+    return any(line["at"] - _SLACK_SECONDS < at < again["at"] + _SLACK_SECONDS for at in [*workers, *tasks])
+
+
+def _both_died(evidence: Evidence, pids: set[int], begun_at: float, again_at: float, recorded_at: float) -> bool:
+    """Whether the record's keepers had both died, and no checkpoint that the job came back to had it."""
+    workers = [at for pid, at in evidence.worker_deaths if pid in pids and begun_at < at < again_at + _SLACK_SECONDS]
+    tasks = [
+        at
+        for at in [*evidence.losses, *evidence.job_failures]
+        if begun_at < at < again_at + _SLACK_SECONDS
+        and not any(recorded_at < triggered and completed < at for triggered, completed in evidence.checkpoints)
+    ]
+    return bool(workers and tasks)
+
+
+def _told(call: str, line: Mapping[str, Any], again: Mapping[str, Any]) -> str:
+    return (
+        f"{line['input']} {line['action']} {line['task']} {line['step']} (call {call[:8]}, run {line['run']}) "
+        f"by {line['pid']} at {line['at']:.3f} as attempt {line['attempt']}, "
+        f"again by {again['pid']} at {again['at']:.3f} as attempt {again['attempt']}"
+    )

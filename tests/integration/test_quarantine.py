@@ -1,0 +1,108 @@
+"""The quarantine worker: comes when it is asked for, has one subtask's suspects at a time, and goes."""
+
+from __future__ import annotations
+
+import grpc.aio
+import pytest
+from flink_actions.wire.v1 import directory_pb2, session_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tests.integration.conftest import BEHAVIOURS
+from tests.integration.test_worker_deaths import DEAD, action
+from tests.support.running_server import RunningServer
+from tests.support.session_client import (
+    DirectoryClient,
+    Rejected,
+    SessionClient,
+    Start,
+    invoke,
+    serving_workers,
+    worker_target,
+)
+
+QUARANTINE = directory_pb2.WorkerEntry.QUARANTINE
+
+
+def in_quarantine(state: directory_pb2.DirectoryState) -> list[directory_pb2.WorkerEntry]:
+    return [one for one in serving_workers(state) if one.role == QUARANTINE]
+
+
+async def quarantine_worker(directory: DirectoryClient) -> directory_pb2.WorkerEntry:
+    await directory.ask_for_quarantine()
+    (entry,) = in_quarantine(await directory.until(lambda state: bool(in_quarantine(state))))
+    return entry
+
+
+def subtask(number: int) -> Start:
+    """Of two."""
+    first = 64 * number
+    return Start("behaviours", subtask=number, parallelism=2, key_group_first=first, key_group_last=first + 63)
+
+
+async def test_a_quarantine_worker_comes_when_asked_for_serves_and_leaves_when_nobody_uses_it() -> None:
+    with RunningServer(BEHAVIOURS, flags=["--quarantine-idle-seconds", "1"]) as server:
+        async with server.directory() as directory:
+            (regular,) = await directory.serving()
+            entry = await quarantine_worker(directory)
+            assert entry.worker == "q0"
+            assert entry.generation == regular.generation
+            await directory.ask_for_quarantine()
+            start = Start("behaviours")
+            async with SessionClient(worker_target(server.address, entry), start) as session:
+                (result,) = await session.run([invoke(start, action(session, "wait"), 3.0)])
+                assert result.output == 3.0
+            state = await directory.until(lambda state: len(state.workers) == 1)
+            assert state.workers[0].incarnation == regular.incarnation
+            server.until_logged("no suspects for 1 s: worker q0 leaves")
+            # And again.
+            assert (await quarantine_worker(directory)).incarnation != entry.incarnation
+        assert len(server.worker_pids()) == 2
+
+
+async def test_who_is_alone_in_quarantine_is_alone_for_others_have_to_wait(server: RunningServer) -> None:
+    first, second = subtask(0), subtask(1)
+    async with server.directory() as directory:
+        address = worker_target(server.address, await quarantine_worker(directory))
+    async with SessionClient(address, first) as session:
+        with pytest.raises(Rejected) as refused:
+            await SessionClient(address, second).open()
+        assert refused.value.reason == session_pb2.Reject.OVERLOADED
+        # Its own subtask may come again, as after a break, and so may a later start of it.
+        await session.send_invokes([invoke(first, action(session, "wait"), 60.0)])
+        await session.abort()
+        with pytest.raises(Rejected):
+            await SessionClient(address, second).open()
+        async with SessionClient(address, first):
+            pass
+    async with SessionClient(address, second) as session:
+        await session.run([invoke(second, action(session, "echo"))])
+        async with SessionClient(address, subtask(1)) as later:
+            await later.run([invoke(later.start, action(later, "echo"))])
+
+
+async def test_deaths_in_quarantine_are_told_and_make_no_server_unhealthy_and_no_worker_unasked(
+    server: RunningServer,
+) -> None:
+    async with server.directory() as directory:
+        await directory.serving()
+        for _ in range(6):
+            entry = await quarantine_worker(directory)
+            start = Start("behaviours")
+            async with SessionClient(worker_target(server.address, entry), start) as session:
+                await session.send_invokes([invoke(start, action(session, "abort"))])
+                await session.until_end()
+            died = entry.incarnation
+            state = await directory.until(
+                lambda state, died=died: any(one.state == DEAD and one.incarnation == died for one in state.workers)
+            )
+            (dead,) = [one for one in state.workers if one.incarnation == died]
+            assert dead.role == QUARANTINE
+            assert dead.suspects_known
+            assert not in_quarantine(state)
+        assert await is_healthy(server)
+
+
+async def is_healthy(server: RunningServer) -> bool:
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        response = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=""))
+    return bool(response.status == response.SERVING)
