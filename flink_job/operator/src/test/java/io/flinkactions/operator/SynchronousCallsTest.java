@@ -329,6 +329,50 @@ class SynchronousCallsTest {
   }
 
   @Test
+  void a_call_that_was_under_way_when_both_were_killed_is_asked_of_its_reconciler()
+      throws Exception {
+    String agent =
+        """
+        import asyncio, os
+        from flink_actions import Agent, OutputEvent, action
+
+        ledger = os.open("ledger", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+        async def charge(k):
+            os.write(ledger, f"begin {k}\n".encode())
+            await asyncio.sleep(30)
+
+        class Charging(Agent):
+            @action("_input_event", durability="synchronous")
+            async def work(self, event, ctx):
+                k = event.input["k"]
+
+                async def find():
+                    os.write(ledger, f"asked {k}\n".encode())
+                    return "charged"
+
+                charged = await ctx.durable_execute_async(charge, k, reconciler=find)
+                ctx.send_event(OutputEvent(output={"k": k, "charged": charged}))
+
+        agent = Charging()
+        """;
+    try (ActionServerProcess server = ActionServerProcess.serving(agent)) {
+      TestJob job =
+          TestJob.at(server, "reconciled")
+              .inputs(20, 20)
+              .checkpoints(folder, 60_000, false)
+              .restarts(3)
+              .settings(settings -> settings.store(store()))
+              .start();
+      job.await(LIMIT, () -> count(ledger(server), "begin").size() == 20, "20 calls under way");
+      killBoth(server, agent);
+      assertThat(job.awaitFinished()).hasSize(20).allMatch(text -> text.contains("charged\":\"c"));
+      assertThat(count(ledger(server), "begin").values()).containsOnly(1);
+      assertThat(count(ledger(server), "asked")).hasSize(20);
+    }
+  }
+
+  @Test
   void two_jobs_in_one_topic_do_not_answer_each_other() throws Exception {
     String agent = paying("synchronous", 0.05);
     try (ActionServerProcess server = ActionServerProcess.serving(agent)) {
