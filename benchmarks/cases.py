@@ -100,7 +100,7 @@ CASES: tuple[Case, ...] = (
         figures=_latency("latency_1000", "1,000/s", 0.5, 4.0, ("-", "-"), ("0.4", "4")),
     ),
     Case(
-        name="reload", agent="memory", measure="LATENCY", reloads=True,
+        name="reload", agent="memory", measure="LATENCY", reloads=True, warm_up_ms=20_000,
         job={"rate": 1_000, "window_ms": 2_000, "windows": 60},
         figures=(
             Figure(name="reload_usual_p99", title="latency at 1,000/s with memory, p99", unit="ms", better="lower",

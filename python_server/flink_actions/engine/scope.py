@@ -51,6 +51,7 @@ class ActionState:
         "function",
         "gets_task",
         "is_coroutine",
+        "quick_runs",
         "resources",
         "stepped",
     )
@@ -68,6 +69,8 @@ class ActionState:
         self.event_of: Receive = self._receive_any if len(action.triggers) > 1 else self._receivers[action.triggers[0]]
         self.gets_task = False
         self.blocks = False
+        # In a row, since it was seen to block.
+        self.quick_runs = 0
         self._count = 0
         # By the leader, and not suspended.
         self.stepped = 0
@@ -230,8 +233,11 @@ class Scope:
             found.context.calls.on_recorded(places)
 
     def keep_sent(self, session: object, sequence: int, outcomes: Sequence[Outcome], size: int) -> None:
-        """Outcomes have left with a session's frames up to `sequence`: keep them until a checkpoint covers them."""
+        """Outcomes have left with a session's frames up to `sequence`, `size` bytes in all: keep them until a
+        checkpoint covers them."""
         if self.kept is not None:
+            # With them their invocations are kept.
+            size += sum([outcome.cost_bytes for outcome in outcomes])
             self.kept.add_sent(self, session, sequence, outcomes, size)
 
     def on_cut(self, session: object, sequence: int) -> None:
@@ -300,8 +306,9 @@ class Scope:
 
     def settle(self, outcome: Outcome) -> None:
         """An open invocation has come to this."""
-        del self.open[outcome.handle]
-        self.settled((outcome,))
+        if self.open.pop(outcome.handle, None) is not None:
+            self.settled((outcome,))
+        # Else the job has used the handle twice, which it must not, and has had one answer.
 
     def settled(self, outcomes: Sequence[Outcome]) -> None:
         """Invocations that are no longer open have come to these."""

@@ -217,7 +217,7 @@ class Crew:
             self.alive.pop(worker.name, None)
 
     async def _let_go_if_idle(self, worker: WorkerProcess, sessions: int) -> None:
-        if sessions or worker.is_told_to_leave:
+        if sessions or worker.is_told_to_leave or not worker.has_served:
             worker.last_used = time.monotonic()
         elif time.monotonic() - worker.last_used > self._settings.quarantine_idle_seconds:
             _log.info("no suspects for %g s: worker %s leaves", self._settings.quarantine_idle_seconds, worker.name)
@@ -279,7 +279,7 @@ class Crew:
         return generation
 
     async def _on_serving(self, worker: WorkerProcess) -> None:
-        worker.served_since = time.monotonic()
+        worker.served_since = worker.last_used = time.monotonic()
         # Told to leave before it served: then it goes on leaving.
         if not self.is_leaving:
             worker.status = replace(worker.status, state=directory_pb2.WorkerEntry.SERVING)

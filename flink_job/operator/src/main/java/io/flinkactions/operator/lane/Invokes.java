@@ -55,6 +55,9 @@ public final class Invokes {
     /** Its run was begun to ask for what was kept of it, and there is nothing. */
     void onNotKept(Lane lane) throws Exception;
 
+    /** The invocation has its id, and is about to be sent for the first time by this start. */
+    void onIdentified(Lane lane, Invocation invocation);
+
     /** This side ends the attempt that has this handle; it may still run at its worker. */
     void onSuperseded(Lane lane, long handle);
   }
@@ -266,6 +269,7 @@ public final class Invokes {
     Invocation invocation = lane.run().current();
     if (invocation.id() == null) {
       invocation.identify(identify(lane.run(), invocation));
+      failures.onIdentified(lane, invocation);
     }
     return invocation;
   }

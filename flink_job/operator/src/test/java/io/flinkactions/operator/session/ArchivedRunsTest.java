@@ -119,7 +119,7 @@ class ArchivedRunsTest {
   private Runs runsOf(Subtask subtask) {
     return new Runs(
         subtask.sessions,
-        new Plans(10),
+        new Plans(10, false),
         lanes,
         new WaitingInputs(1 << 20, 1 << 20),
         new LaneMemory(),
@@ -131,6 +131,7 @@ class ArchivedRunsTest {
         null,
         new OperatorMetrics(
             new UnregisteredMetricsGroup(), () -> new DescriptiveStatisticsHistogram(10)),
+        null,
         100);
   }
 
