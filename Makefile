@@ -39,8 +39,8 @@ test-python: $(SERVER_VENV)/.ready ## unit, contract, simulation and integration
 	$(call STEP,Python: unit and contract and integration)
 	@$(PYTEST) -q --durations=5 tests/unit tests/contract tests/simulation tests/integration
 
-simulate: $(SERVER_VENV)/.ready ## seeded worlds in which all goes wrong; SEEDS=N, from FROM=M on
-	@$(SERVER_VENV)/bin/python -m tests.simulation --seeds $(or $(SEEDS),200) --from $(or $(FROM),0)
+simulate: $(SERVER_VENV)/.ready ## seeded worlds in which all goes wrong; SEEDS=N, from FROM=M on, PROCESSES=P
+	@$(SERVER_VENV)/bin/python -m tests.simulation --seeds $(or $(SEEDS),200) --from $(or $(FROM),0) --processes $(or $(PROCESSES),$(shell nproc))
 
 test-java: $(SERVER_VENV)/.ready ## the operator and its jar, on the Flink version it is compiled against
 	$(call STEP,Java: the operator on Flink 2.0)
@@ -75,7 +75,8 @@ check: $(SERVER_VENV)/.ready proto-check ## format, lint, types, import directio
 	$(call STEP,google-java-format)
 	@$(MVN) spotless:check
 	$(call STEP,no registry addresses)
-	@! git grep -nIE 'https?://[^ )"]*(pypi|maven|npm|debian)' -- . ':!$(OPERATOR)/pom.xml' ':!LICENSE'
+	@# 1 is "found nothing"; any other failure is git's own.
+	@git grep -nIE 'https?://[^ )"]*(pypi|maven|npm|debian)' -- . ':!$(OPERATOR)/pom.xml' ':!LICENSE' && exit 1 || test $$? -eq 1
 	$(call STEP,all checks passed)
 
 format: $(SERVER_VENV)/.ready ## bring Python and Java into form

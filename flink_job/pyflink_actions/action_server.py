@@ -146,6 +146,8 @@ class ActionServer:
         config: Mapping[str, Any] | None = None,
     ) -> None:
         self.endpoints = [endpoints] if isinstance(endpoints, str) else list(endpoints)
+        for endpoint in self.endpoints:
+            _check_endpoint(endpoint)
         self.config = dict(config or {})
         soft_limit, hard_limit = waiting_inputs or (None, None)
         ttl = short_term_memory_ttl
@@ -171,6 +173,24 @@ class ActionServer:
         if not name:
             raise OptionError("an agent's name is empty; `flink-actions describe` lists those of a server")
         return Agent(self, name)
+
+
+def _check_endpoint(endpoint: str) -> None:
+    """Here and not in the task: whatever gRPC makes of it there says nothing of the port that is missing."""
+    scheme, colon, _ = endpoint.partition(":")
+    if (
+        endpoint.startswith(("unix:", "unix-abstract:"))
+        or "://" in endpoint
+        or (colon and scheme in ("dns", "ipv4", "ipv6"))
+    ):
+        return
+    host, _, port = endpoint.rpartition(":")
+    is_bare_ipv6 = ":" in host and not (host.startswith("[") and host.endswith("]"))
+    if not host or is_bare_ipv6 or not port.isdecimal() or not 0 < int(port) < 1 << 16:
+        raise OptionError(
+            f"endpoint {endpoint!r} is no address: give host and port, such as 'localhost:7077' or '[::1]:7077', or "
+            "'unix:/path'"
+        )
 
 
 def _duration(name: str, value: Duration | None) -> str | None:

@@ -246,6 +246,11 @@ def a_setting_that_cannot_be_read(server: str) -> Any:
 
 
 @job
+def an_address_without_a_port(server: str) -> Any:
+    ActionServer("localhost")
+
+
+@job
 def a_jar_that_is_not_there(server: str) -> Any:
     # Another class loader would be needed to forget the class; the search for the jar is what can be asked again.
     from pyflink_actions._operator_jar import OVERRIDE, find_operator_jar

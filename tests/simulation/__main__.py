@@ -1,36 +1,65 @@
-"""`python -m tests.simulation --seeds N [--from M]`: N worlds; the first one that breaks prints its seed."""
+"""`python -m tests.simulation --seeds N [--from M] [--processes P]`: N worlds; those that break print their seeds."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import multiprocessing
 import sys
 import time
+from collections.abc import Iterator
 
 from tests.simulation.world import Broken, Seen, simulate
+
+_TELL_EVERY_SECONDS = 10.0
+# Beyond this many there is one cause, or more than anybody reads.
+_MOST_BROKEN = 10
+
+
+def _outcome(seed: int) -> tuple[int, Seen | str]:
+    try:
+        return seed, simulate(seed)
+    except Broken as error:
+        return seed, str(error)
+
+
+def _outcomes(seeds: range, processes: int) -> Iterator[tuple[int, Seen | str]]:
+    if processes == 1:
+        yield from map(_outcome, seeds)
+        return
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        yield from pool.imap_unordered(_outcome, seeds, chunksize=4)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=200, help="how many")
     parser.add_argument("--from", type=int, default=0, dest="first", help="the first one")
+    parser.add_argument("--processes", type=int, default=1, help="how many at a time")
     arguments = parser.parse_args()
     totals = dict.fromkeys((field.name for field in dataclasses.fields(Seen)), 0)
-    began = time.monotonic()
-    for seed in range(arguments.first, arguments.first + arguments.seeds):
-        try:
-            seen = simulate(seed)
-        except Broken as error:
-            print(f"BROKEN  {error}\nagain:  make simulate SEEDS=1 FROM={seed}")
-            cause = error.__cause__
-            if cause is not None and not isinstance(cause, Broken):
-                raise
-            return 1
+    began = told = time.monotonic()
+    held, broken = 0, []
+    seeds = range(arguments.first, arguments.first + arguments.seeds)
+    for seed, outcome in _outcomes(seeds, min(arguments.processes, arguments.seeds)):
+        if isinstance(outcome, str):
+            broken.append(seed)
+            print(f"BROKEN  {outcome}\nagain:  make simulate SEEDS=1 FROM={seed}", flush=True)
+            if len(broken) >= _MOST_BROKEN:
+                break
+            continue
+        held += 1
         for name in totals:
-            totals[name] += getattr(seen, name)
+            totals[name] += getattr(outcome, name)
+        if time.monotonic() - told > _TELL_EVERY_SECONDS:
+            told = time.monotonic()
+            print(f"{held} of {len(seeds)} worlds held, {held / (told - began):.1f} a second", flush=True)
+    seconds = time.monotonic() - began
     words = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in totals.items())
-    print(f"{arguments.seeds} worlds held in {time.monotonic() - began:.1f} s: {words}")
-    return 0
+    print(f"{held} worlds held in {seconds:.1f} s, {held / seconds:.1f} a second: {words}")
+    if broken:
+        print(f"{len(broken)} did not: {' '.join(map(str, sorted(broken)))}")
+    return int(bool(broken))
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ _AS_YOU_HAVE_IT = MemoryForm.AS_YOU_HAVE_IT
 _CANCEL_AGAIN_SECONDS = 5.0
 # Of a start that knows that it does not come back.
 _LAST_WORDS = (CancelReason.JOB_CANCELLED, CancelReason.FINISHED)
-# Operators without a scope whose mirrors are kept.
+# Operators without a scope whose mirrors and finished work are kept.
 _MOST_IDLE_OPERATORS = 64
 # How long close() waits for what it cancelled.
 _CLOSE_LIMIT_SECONDS = 5.0
@@ -186,6 +186,7 @@ class Dispatcher:
         )
         self._scopes.append(scope)
         self._bound_idle_mirrors()
+        self._bound_idle_work()
         return scope
 
     def submit(self, batch: Sequence[Invocation], scope: Scope, on_stepped: Callable[[], None]) -> None:
@@ -234,6 +235,7 @@ class Dispatcher:
             # The last start of a job that has no use for this worker any more.
             self._mirrors = {key: mirrors for key, mirrors in self._mirrors.items() if mirrors is not scope.mirrors}
         self._bound_idle_mirrors()
+        self._bound_idle_work()
 
     @property
     def open_count(self) -> int:
@@ -555,12 +557,28 @@ class Dispatcher:
     # ---- bookkeeping ----
 
     def _kept_work(self, namespace: str, operator_uid: str) -> KeptWork:
-        kept = self._kept.get((namespace, operator_uid))
+        # Taken out and put back: what is longest without a scope comes first.
+        kept = self._kept.pop((namespace, operator_uid), None)
         if kept is None:
-            kept = self._kept[namespace, operator_uid] = KeptWork(
-                self._settings.kept_bytes, self._settings.kept_seconds, self._loop.time
-            )
+            kept = KeptWork(self._settings.kept_bytes, self._settings.kept_seconds, self._loop.time)
+        self._kept[namespace, operator_uid] = kept
         return kept
+
+    def _bound_idle_work(self) -> None:
+        """Keep of operators without a scope, all together, no more work than of one: jobs come back, or never do."""
+        used = {id(scope.kept) for scope in self._scopes}
+        idle = [(key, kept) for key, kept in self._kept.items() if id(kept) not in used]
+        for _, kept in idle:
+            kept.drop_too_old()
+        size, count = sum(kept.size for _, kept in idle), len(idle)
+        for key, kept in idle:
+            if kept.size and size <= self._settings.kept_bytes and count <= _MOST_IDLE_OPERATORS:
+                continue
+            if kept.size:
+                _log.info("what was finished for operator %r of namespace %r is forgotten", key[1], key[0])
+            del self._kept[key]
+            size -= kept.size
+            count -= 1
 
     def _states_of(self, plan: Plan) -> list[ActionState]:
         known = self._actions.get(id(plan))

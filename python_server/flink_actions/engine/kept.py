@@ -8,7 +8,7 @@ A Result is kept under the frame that carried it; while its start lives nobody l
 When a start has ended its frames are taken apart, and its Results are found by invocation id. Kept work goes
 
 - under a cut: a frame of the same start at or below it, or of an earlier session of that start;
-- of an ended start, when a cut covers a later or equal run of the same key;
+- of an ended start, when a cut covers the same invocation, or a later run of the same key;
 - when it is too much or too old: that is counted.
 
 Used on the event loop's thread.
@@ -59,7 +59,6 @@ class _Result:
 
     key: bytes
     run_number: int
-    base: bytes
     events: list[SentEvent]
     changes: MemoryChanges | None
     size: int
@@ -91,8 +90,10 @@ class KeptWork:
         self._limit_seconds = limit_seconds
         self._now = now
         self._frames: dict[object, deque[_Frame]] = {}
-        self._results: dict[bytes, _Result] = {}
-        self._ids_of_key: dict[bytes, set[bytes]] = {}
+        # By invocation id and the memory that they were computed on: after a restore the same invocation may have been
+        # done again, on other memory, and the next restore may go back behind both.
+        self._results: dict[tuple[bytes, bytes], _Result] = {}
+        self._names_of_key: dict[bytes, dict[tuple[bytes, bytes], None]] = {}
         self._calls: dict[bytes, _Calls] = {}
         # Invocations of which a start that has ended left calls: a first attempt of a later one may find them.
         self.calls_of_ended_starts: set[bytes] = set()
@@ -144,8 +145,10 @@ class KeptWork:
                 continue
             invocation = outcome.invocation
             self._drop_calls_of(invocation.invocation_id)
-            for older in list(self._ids_of_key.get(invocation.key, ())):
-                if self._results[older].run_number <= invocation.run_number:
+            for older in list(self._names_of_key.get(invocation.key, ())):
+                # Of the same run others may still be asked for: they come after what is covered.
+                is_same = older[0] == invocation.invocation_id
+                if is_same or self._results[older].run_number < invocation.run_number:
                     self._drop_result(older)
 
     def end_start(self, start: object, unsent: Iterable[Outcome] = ()) -> None:
@@ -165,34 +168,42 @@ class KeptWork:
         if not isinstance(outcome, Succeeded) or outcome.invocation is None:
             return
         invocation = outcome.invocation
-        name, key = invocation.invocation_id, invocation.key
+        name, key = (invocation.invocation_id, invocation.memory_version), invocation.key
         self._drop_result(name)
-        self._results[name] = _Result(
-            key, invocation.run_number, invocation.memory_version, outcome.events, outcome.changes, size, at
-        )
-        self._ids_of_key.setdefault(key, set()).add(name)
+        self._results[name] = _Result(key, invocation.run_number, outcome.events, outcome.changes, size, at)
+        self._names_of_key.setdefault(key, {})[name] = None
         self.size += size
 
     def hand_back(self, invocation: Invocation) -> HandedBack | None:
         """The Result of this very invocation on this very memory, if it is here. It is kept on when it leaves."""
-        kept = self._results.get(invocation.invocation_id)
+        name = (invocation.invocation_id, invocation.memory_version)
+        kept = self._results.get(name)
         if kept is None:
+            others = self._names_of_key.get(invocation.key, ())
+            self.missed += any(known == invocation.invocation_id for known, _ in others)
             return None
-        if kept.base != invocation.memory_version:
-            self.missed += 1
-            return None
-        self._drop_result(invocation.invocation_id)
+        self._drop_result(name)
         self.handed_back += 1
         invocation.detach()
         return HandedBack(invocation.handle, kept.events, kept.changes, invocation.cost_bytes, invocation)
 
     # ---- calls ----
 
+    def begin_calls(self, invocation_id: bytes) -> None:
+        """An attempt begins that may make calls: from now on they are kept, together with what is here of earlier ones.
+
+        A call is kept with all those before it or not at all, or a replay would find records that begin in the middle.
+        """
+        if invocation_id not in self._calls:
+            self._calls[invocation_id] = _Calls({}, _CALL_BYTES, self._now())
+            self.size += _CALL_BYTES
+            self._limit()
+
     def add_call(self, invocation_id: bytes, record: CallRecord) -> None:
         """An attempt has made this call, or begins it."""
         calls = self._calls.get(invocation_id)
         if calls is None:
-            calls = self._calls[invocation_id] = _Calls({}, 0, self._now())
+            return  # dropped by the limits since the attempt began, and counted
         if calls.records.get(record.place) == record:
             return
         calls.records[record.place] = record
@@ -222,9 +233,13 @@ class KeptWork:
     # ---- limits ----
 
     def _limit(self) -> None:
-        oldest_allowed = self._now() - self._limit_seconds
         while self.size > self._limit_bytes and self._drop_oldest():
             pass
+        self.drop_too_old()
+
+    def drop_too_old(self) -> None:
+        """Forget what nobody has asked for within the limit of time."""
+        oldest_allowed = self._now() - self._limit_seconds
         while (at := self._oldest_at()) is not None and at < oldest_allowed:
             self._drop_oldest()
 
@@ -263,15 +278,15 @@ class KeptWork:
         self.dropped += 1
         return True
 
-    def _drop_result(self, name: bytes) -> None:
+    def _drop_result(self, name: tuple[bytes, bytes]) -> None:
         result = self._results.pop(name, None)
         if result is None:
             return
         self.size -= result.size
-        names = self._ids_of_key[result.key]
-        names.discard(name)
+        names = self._names_of_key[result.key]
+        del names[name]
         if not names:
-            del self._ids_of_key[result.key]
+            del self._names_of_key[result.key]
 
     def _drop_calls_of(self, name: bytes) -> None:
         self.calls_of_ended_starts.discard(name)

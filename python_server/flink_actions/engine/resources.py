@@ -50,7 +50,9 @@ class ResourceRegistry(ResourceLookup):
         declared = self._declared(key)
         if _opens_asynchronously(declared):
             raise ResourceError(
-                f"{_what(key)} opens asynchronously: ask for it with `await ctx.get_resource_async({name!r}, ...)`"
+                f"{_what(key)} opens asynchronously: ask for it with `await ctx.get_resource_async({name!r}, ...)` in "
+                "an `async def` action; a `def` action cannot wait for it, so declare the action `async def`, or give "
+                "the resource an `open` that is a plain `def`"
             )
         for needed in references_of(declared):
             self.get_resource(needed[1], needed[0])

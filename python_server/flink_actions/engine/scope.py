@@ -51,6 +51,7 @@ class ActionState:
         "function",
         "gets_task",
         "is_coroutine",
+        "quick_runs",
         "resources",
         "stepped",
     )
@@ -68,6 +69,8 @@ class ActionState:
         self.event_of: Receive = self._receive_any if len(action.triggers) > 1 else self._receivers[action.triggers[0]]
         self.gets_task = False
         self.blocks = False
+        # In a row, since it was seen to block.
+        self.quick_runs = 0
         self._count = 0
         # By the leader, and not suspended.
         self.stepped = 0
@@ -285,8 +288,9 @@ class Scope:
 
     def settle(self, outcome: Outcome) -> None:
         """An open invocation has come to this."""
-        del self.open[outcome.handle]
-        self.settled((outcome,))
+        if self.open.pop(outcome.handle, None) is not None:
+            self.settled((outcome,))
+        # Else the job has used the handle twice, which it must not, and has had one answer.
 
     def settled(self, outcomes: Sequence[Outcome]) -> None:
         """Invocations that are no longer open have come to these."""

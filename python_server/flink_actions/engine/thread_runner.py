@@ -1,8 +1,9 @@
 """Running `def` actions in the pool's threads.
 
 Those of one frame share a job while they are quick: handing over costs more than a small action takes. A job that has
-run for 2 ms gives its rest to other threads, one each, and an action that was seen to take that long has jobs of its
-own from then on.
+run for 2 ms gives its rest to other threads, one each, when the action it is at returns; if that does not return, the
+event loop takes the rest away from it a little later, and what it has done so far. An action that was seen to take that
+long has jobs of its own, until it was quick several times in a row.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import asyncio
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import Context
 from typing import Any
 
@@ -23,8 +25,34 @@ from flink_actions.engine.threads import ThreadPool
 _log = logging.getLogger(__name__)
 
 _BLOCKING_SECONDS = 0.002
+# When the event loop looks after a job that several attempts share.
+_HELD_UP_SECONDS = 0.05
+# A blocking action is taken for a quick one after so many quick runs.
+_QUICK_RUNS = 16
 
-Done = list[tuple[Attempt, BaseException | None]]
+
+class _Job:
+    """Attempts that one thread runs one after the other. Its thread takes from the one end, and the event loop may take
+    all that is left: each attempt is popped once."""
+
+    __slots__ = ("began", "done", "rest", "timer")
+
+    def __init__(self, attempts: Sequence[Attempt]) -> None:
+        self.rest = deque(attempts)
+        # What has returned or raised, and whether it took long.
+        self.done: deque[tuple[Attempt, BaseException | None, bool]] = deque()
+        self.began = False
+        self.timer: asyncio.TimerHandle | None = None
+
+
+def _popped(queue: deque[Any]) -> Iterator[Any]:
+    """What is in a queue that others take from as well."""
+    while True:
+        try:
+            one = queue.popleft()
+        except IndexError:
+            return
+        yield one
 
 
 class ThreadRunner:
@@ -61,8 +89,23 @@ class ThreadRunner:
         """Queue the attempts of one frame."""
         shared = [attempt for attempt in attempts if not attempt.state.blocks]
         if shared:
-            self._pool.submit(functools.partial(self._work, shared))
+            job = _Job(shared)
+            if len(shared) > 1:
+                self._look_after(job)
+            self._pool.submit(functools.partial(self._work, job))
         self._queue_apart([attempt for attempt in attempts if attempt.state.blocks])
+
+    def _look_after(self, job: _Job) -> None:
+        job.timer = self._loop.call_later(_HELD_UP_SECONDS, self._on_held_up, job)
+
+    def _on_held_up(self, job: _Job) -> None:
+        """The job has not ended for long: nothing in it may wait for an action that may never return."""
+        if not job.began:
+            # It waits for a thread; apart its attempts would wait behind it.
+            self._look_after(job)
+            return
+        self._queue_apart(list(_popped(job.rest)))
+        self._collect(job)
 
     async def call(self, function: Callable[[], Any]) -> Any:
         """Call a function in one of the threads. Cancelled, the thread goes on and nobody hears of it."""
@@ -116,30 +159,30 @@ class ThreadRunner:
 
     def _queue_apart(self, attempts: Sequence[Attempt]) -> None:
         for attempt in attempts:
-            self._pool.submit(functools.partial(self._work, [attempt]))
+            self._pool.submit(functools.partial(self._work, _Job((attempt,))))
 
-    def _work(self, attempts: Sequence[Attempt]) -> None:
+    def _work(self, job: _Job) -> None:
         """A job of the pool, in its thread: run attempts one after the other."""
-        done: Done = []
+        job.began = True
         slot = self._slots.of_thread()
-        began = self._clock()
-        for attempt in attempts:
+        began = now = self._clock()
+        for attempt in _popped(job.rest):
             # Said before it is asked: whoever gives the attempt up sees the one or is seen by the other.
             attempt.thread_began = True
             show(slot, 0, attempt.invocation_id)
             # Settled: cancelled while it was queued.
-            done.append((attempt, None if attempt.is_settled else self._call(attempt)))
-            if self._clock() - began > _BLOCKING_SECONDS:
+            error = None if attempt.is_settled else self._call(attempt)
+            before, now = now, self._clock()
+            job.done.append((attempt, error, now - before > _BLOCKING_SECONDS))
+            if now - began > _BLOCKING_SECONDS:
                 # The rest must not wait behind an action that blocks.
-                self._queue_apart(attempts[len(done) :])
-                break
+                self._queue_apart(list(_popped(job.rest)))
         show(slot, 0, NOTHING)
-        seconds_each = (self._clock() - began) / len(done)
         try:
-            self._loop.call_soon_threadsafe(self._on_done, done, seconds_each > _BLOCKING_SECONDS)
+            self._loop.call_soon_threadsafe(self._on_done, job)
         except RuntimeError:
             # The loop is closed: the process is about to end, and nobody is left to tell.
-            _log.debug("%d def actions ended after the event loop", len(done))
+            _log.debug("%d def actions ended after the event loop", len(job.done))
 
     def _call(self, attempt: Attempt) -> BaseException | None:
         """Run one action, in the pool's thread; gives back what it raised."""
@@ -160,12 +203,23 @@ class ThreadRunner:
             "declare it, or the decorator around it, as `async def`"
         )
 
-    def _on_done(self, done: Done, blocks: bool) -> None:
-        for attempt, error in done:
-            attempt.state.blocks = blocks
+    def _on_done(self, job: _Job) -> None:
+        if job.timer is not None:
+            job.timer.cancel()
+        self._collect(job)
+
+    def _collect(self, job: _Job) -> None:
+        for attempt, error, was_slow in _popped(job.done):
+            state = attempt.state
+            if was_slow:
+                state.blocks = True
+                state.quick_runs = 0
+            elif state.blocks:
+                state.quick_runs += 1
+                state.blocks = state.quick_runs < _QUICK_RUNS
             self.overrun -= attempt.is_overrun
             attempt.is_overrun = False
             try:
                 self._on_ended(attempt, error)
             except Exception:  # a defect of ours at one attempt must not leave the others of its job without an end
-                _log.critical("the end of def action %r was lost", attempt.state.action.name, exc_info=True)
+                _log.critical("the end of def action %r was lost", state.action.name, exc_info=True)

@@ -10,6 +10,7 @@ import decimal
 import enum
 import functools
 import sys
+import threading
 import types
 import typing
 import uuid
@@ -82,7 +83,7 @@ def _parsed(parse: Callable[[Any], Any], accepted: tuple[type, ...], wanted: str
             raise _expected(where, wanted, value)
         try:
             return parse(value)
-        except (ValueError, ArithmeticError) as error:
+        except (ValueError, ArithmeticError, LookupError) as error:
             raise _expected(where, wanted, value) from error
 
     return convert
@@ -91,6 +92,8 @@ def _parsed(parse: Callable[[Any], Any], accepted: tuple[type, ...], wanted: str
 def _instant(text: str) -> datetime.datetime:
     return datetime.datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith("Z") else text)
 
+
+_SCALAR_NAMES = {int: "an integer", float: "a number"}
 
 _SCALARS: dict[Any, Converter] = {
     bool: _exactly((bool,), "true or false"),
@@ -117,8 +120,12 @@ def _generic_converter(declared: Any, origin: Any, arguments: tuple[Any, ...]) -
         return _tuple_converter(arguments)
     if origin in (list, collections.abc.Sequence, collections.abc.Iterable, collections.abc.MutableSequence):
         return _list_converter(arguments[0])
+    if origin in (set, frozenset, collections.abc.Set, collections.abc.MutableSet):
+        convert_list = _list_converter(arguments[0])
+        make = frozenset if origin is frozenset else set
+        return lambda value, where: _hashed(make, convert_list(value, where), where)
     if origin in (dict, collections.abc.Mapping, collections.abc.MutableMapping):
-        return _dict_converter(arguments[1])
+        return _dict_converter(*arguments)
     if is_pydantic_model(declared):
         return _model_converter(declared)
     if dataclasses.is_dataclass(origin):
@@ -185,17 +192,39 @@ def _tuple_converter(items: tuple[Any, ...]) -> Converter:
     return convert
 
 
-def _dict_converter(item: Any) -> Converter:
-    convert_item = converter_to(item)
+def _hashed(make: Callable[[Any], Any], elements: list[Any], where: str) -> Any:
+    try:
+        return make(elements)
+    except TypeError as error:
+        raise NotDecodableError(where, f"its elements cannot be those of a set: {error}") from error
+
+
+def _dict_converter(key: Any, item: Any) -> Converter:
+    convert_key, convert_item = _key_converter(key), converter_to(item)
 
     def convert(value: Any, where: str) -> Any:
         if type(value) is not dict:
             raise _expected(where, "an object", value)
-        if convert_item is None:
+        if convert_item is None and convert_key is None:
             return value
-        return {name: convert_item(element, f"{where}[{name!r}]") for name, element in value.items()}
+        converted = {}
+        for name, element in value.items():
+            place = f"{where}[{name!r}]"
+            found = name if convert_key is None else convert_key(name, f"key of {place}")
+            converted[found] = element if convert_item is None else convert_item(element, place)
+        return converted
 
     return convert
+
+
+def _key_converter(declared: Any) -> Converter | None:
+    """JSON's keys are text; what else is declared is read from it."""
+    if declared in (int, float):
+        return _parsed(declared, (str,), f"{_SCALAR_NAMES[declared]} as text")
+    if declared is bool:
+        return _parsed({"true": True, "false": False}.__getitem__, (str,), "true or false as text")
+    convert = converter_to(declared)
+    return None if declared is str else convert
 
 
 def _model_converter(model: Any) -> Converter:
@@ -209,7 +238,25 @@ def _model_converter(model: Any) -> Converter:
     return convert
 
 
+# Dataclasses whose converters this thread is making, with what is to become of them: one that refers to itself, at
+# whatever distance, meets its own.
+_under_way = threading.local()
+
+
 def _dataclass_converter(cls: Any) -> Converter:
+    made: dict[Any, list[Converter]] = _under_way.__dict__.setdefault("made", {})
+    if cls in made:
+        later = made[cls]
+        return lambda value, where: later[0](value, where)
+    made[cls] = []
+    try:
+        made[cls].append(_fields_converter(cls))
+        return made[cls][0]
+    finally:
+        del made[cls]
+
+
+def _fields_converter(cls: Any) -> Converter:
     hints = typing.get_type_hints(cls)
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
     converters = {name: converter_to(hints.get(name, Any)) for name in fields}

@@ -83,7 +83,10 @@ def decode(encoded: bytes, declared: Any, where: str) -> Any:
     if declared is None or declared is Any:
         return value
     convert = converter_to(declared)
-    return value if convert is None else convert(value, where)
+    try:
+        return value if convert is None else convert(value, where)
+    except RecursionError as error:
+        raise NotDecodableError(where, "it is nested too deep to be made into the declared types") from error
 
 
 def _json_form(value: Any) -> Any:

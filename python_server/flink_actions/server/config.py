@@ -8,6 +8,7 @@ older ones cannot read it without another package. YAML is not read, for the sam
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 import os
 import sys
@@ -172,6 +173,12 @@ def _parse_toml(path: str, content: bytes) -> Any:
 
 def _read_environment(environment: Mapping[str, str]) -> dict[str, str]:
     names = {f"{_ENVIRONMENT_PREFIX}{name.upper()}": name for name in _TYPES if name not in ("targets", "config")}
+    for variable in environment.keys() - names.keys():
+        if variable.startswith(_ENVIRONMENT_PREFIX):
+            # Not every other one is a mistake: Kubernetes sets FLINK_ACTIONS_PORT and more for a service of that name.
+            meant = difflib.get_close_matches(variable, names, n=1, cutoff=_TYPO_LIKENESS)
+            if meant:
+                raise ConfigError(f"environment: there is no setting {variable}; did you mean {meant[0]}?")
     return {names[variable]: text for variable, text in environment.items() if variable in names}
 
 
@@ -220,6 +227,8 @@ _LEAST: dict[str, float] = {
 }
 
 _DAY_SECONDS = 86_400.0
+# How like a setting's name a variable must be to be taken for a misspelt one.
+_TYPO_LIKENESS = 0.9
 
 _MOST: dict[str, float] = {
     "drain_seconds": _DAY_SECONDS,

@@ -26,6 +26,14 @@ class OperatorIdentity:
     job_id: str
     operator_uid: str
 
+    def is_former(self, other: OperatorIdentity) -> bool:
+        """Whether both name the same work, under two job ids."""
+        names = (self.namespace, self.operator_uid) == (other.namespace, other.operator_uid)
+        return names and self.job_id != other.job_id
+
+    def __str__(self) -> str:
+        return f"operator {self.operator_uid!r} of job {self.job_id} (namespace {self.namespace!r})"
+
 
 @dataclass(frozen=True)
 class Claim:

@@ -151,8 +151,7 @@ def _check_content_types(hello: session_pb2.Hello, allows_pickle: bool) -> Refus
 
 def _check_namespace(hello: session_pb2.Hello, live_operators: Iterable[OperatorIdentity]) -> Refused | None:
     for live in live_operators:
-        is_same_operator = (live.namespace, live.operator_uid) == (hello.namespace, hello.operator_uid)
-        if is_same_operator and live.job_id != hello.job_id:
+        if live.is_former(OperatorIdentity(hello.namespace, hello.job_id, hello.operator_uid)):
             return Refused(
                 session_pb2.Reject.NAMESPACE_IN_USE,
                 f"job {live.job_id} is at work here under namespace {hello.namespace!r} and operator uid "
@@ -167,8 +166,8 @@ def _read_config(hello: session_pb2.Hello) -> Mapping[str, Any] | Refused:
         return {}
     try:
         config = json.loads(hello.config)
-    except ValueError as error:
-        return _malformed(f"Hello.config is not JSON: {error}")
+    except (ValueError, RecursionError) as error:
+        return _malformed(f"Hello.config is not JSON, or nested too deep: {error}")
     if not isinstance(config, dict):
         return _malformed(f"Hello.config is {hello.config[:80]!r}: it must be a JSON object")
     return config

@@ -71,8 +71,14 @@ class OperatorStart:
             self._after_linger(lambda: self._settle(outgoing))
         self.scope.attach(outgoing.outbox)
 
-    def detach(self, outgoing: Outgoing) -> None:
-        """This session is over, the start may be not; nothing happens if another session has attached since."""
+    def detach(self, outgoing: Outgoing, silent_seconds: float = 0.0) -> None:
+        """This session is over, the start may be not; nothing happens if another session has attached since.
+
+        Args:
+            outgoing: Of the session.
+            silent_seconds: How long nothing had been heard by then. The linger time begins with the last frame
+                received: a job that has noticed the break earlier than this worker goes elsewhere after that time.
+        """
         if self._outgoing is not outgoing or self.has_ended:
             return
         self._outgoing = None
@@ -80,7 +86,7 @@ class OperatorStart:
         self.held.begin()
         self.held.add(outgoing.not_known_to_be_delivered())
         self.scope.attach(HoldingOutbox(_wake_nobody, self.held, ()))
-        self._after_linger(lambda: self.end(CancelReason.ORPHANED))
+        self._after_linger(lambda: self.end(CancelReason.ORPHANED), silent_seconds)
 
     def end(self, reason: CancelReason) -> None:
         """Cancel what runs and forget what was held: said Bye, fenced, or gone for too long."""
@@ -103,10 +109,11 @@ class OperatorStart:
         orphans = [handle for handle in self.scope.open if handle not in outgoing.credit.charged]
         self._dispatcher.cancel(self.scope, orphans, CancelReason.ORPHANED)
 
-    def _after_linger(self, act: Callable[[], None]) -> None:
+    def _after_linger(self, act: Callable[[], None], already_seconds: float = 0.0) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(self._linger_seconds, act)
+        left_seconds = max(0.0, self._linger_seconds - already_seconds)
+        self._timer = asyncio.get_running_loop().call_later(left_seconds, act)
 
 
 def _wake_nobody() -> None:

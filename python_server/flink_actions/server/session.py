@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 # Longest wait for a peer that does not read what is still to be said when a session ends.
 _LAST_WORDS_SECONDS = 5.0
-# Call records of one invocation; the operator's own limit is far below.
+# Call records that wait for the rest of their invocation's, of one session; the operator's own limit is far below.
 _MOST_CALL_BYTES = 256 << 20
 
 _CANCEL_REASONS = {
@@ -125,11 +125,13 @@ class Session:
         start.scope.max_frame_bytes = limits.max_sent_bytes
         # Invocations whose call records are still on their way.
         self._incomplete: dict[int, _Incomplete] = {}
+        self._incomplete_bytes = 0
         self._ending = Ending.LOST
         self._is_draining = False
         self._own_generation: bytes | None = None
         self._has_got_work = False
         self._silent_checks = 0
+        self._silent_seconds = 0.0
         self._has_ended = False
         self._reader: asyncio.Task[None] | None = None
         self._closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -147,7 +149,7 @@ class Session:
             reader.cancel()
             writer.cancel()
             # Here and not later: this also runs when gRPC cancels the rpc because the connection broke.
-            self.start.detach(self._outgoing)
+            self.start.detach(self._outgoing, self._silent_seconds)
         for ended in await asyncio.gather(reader, writer, return_exceptions=True):
             if isinstance(ended, Exception) and not _is_of_broken_stream(ended):
                 _log.error("a defect ended the session of %s", self.start.operator, exc_info=ended)
@@ -156,7 +158,7 @@ class Session:
     async def _read(self) -> None:
         try:
             while (data := await self._stream.read()) is not grpc.aio.EOF and not self._has_ended:
-                self._silent_checks = 0
+                self._silent_checks, self._silent_seconds = 0, 0.0
                 frame = self._decode(data)
                 if frame.received:
                     self._outgoing.on_received(frame.received)
@@ -189,6 +191,9 @@ class Session:
         self._has_got_work = True
         self._window.receive(frame.sequence)
         batch = self._read_invocations(frame)
+        for cancel in frame.cancels:
+            # They were over for the job before it sent these.
+            self._credit.abandon(cancel.handles)
         self._credit.charge(batch)
         self._outgoing.on_invokes(self._credit.used_invocations)
         on_stepped = functools.partial(self._outgoing.acknowledge, frame.sequence)
@@ -205,8 +210,11 @@ class Session:
             batch = [] if self.start.has_ended else [one for one in batch if one.handle in running]
         elif self._own_generation is not None:
             batch = self._give_back_others(batch, frame.invokes)
-        if any(message.more_calls for message in frame.invokes if message.attempt > 1):
-            batch = self._set_aside(batch, {message.handle for message in frame.invokes if message.more_calls})
+        if any(message.more_calls for message in frame.invokes):
+            # One that is at work here is attached at once: it may end before its records are here, and must not begin
+            # anew with them.
+            running = self.start.scope.open
+            batch = self._set_aside(batch, {one.handle for one in frame.invokes if one.more_calls} - running.keys())
         if batch:
             self._dispatcher.submit(batch, self.start.scope, on_stepped)
         else:
@@ -233,13 +241,14 @@ class Session:
                 continue  # cancelled meanwhile
             waiting.calls.append(decode_call(message))
             waiting.size += message.ByteSize()
-            if waiting.size > _MOST_CALL_BYTES:
+            self._incomplete_bytes += message.ByteSize()
+            if self._incomplete_bytes > _MOST_CALL_BYTES:
                 raise ProtocolError(
-                    f"the call records of one invocation exceed {_MOST_CALL_BYTES >> 20} MiB: it makes too many calls, "
-                    "or their values are too large"
+                    f"call records that wait for others of their invocation exceed {_MOST_CALL_BYTES >> 20} MiB: an "
+                    "action makes too many calls, or their values are too large"
                 )
             if message.is_last:
-                del self._incomplete[message.handle]
+                self._incomplete_bytes -= self._incomplete.pop(message.handle).size
                 invocation = waiting.invocation
                 assert isinstance(invocation, WireInvocation)
                 invocation.add_calls(waiting.calls)
@@ -259,8 +268,11 @@ class Session:
         for cancel in frame.cancels:
             reason = _CANCEL_REASONS.get(cancel.reason, CancelReason.SUPERSEDED)
             for handle in cancel.handles:
-                if self._incomplete.pop(handle, None) is not None:
+                waiting = self._incomplete.pop(handle, None)
+                if waiting is not None:
+                    self._incomplete_bytes -= waiting.size
                     self.give_back([handle])
+            self._credit.abandon(cancel.handles)
             self._dispatcher.cancel(self.start.scope, cancel.handles, reason)
         for recorded in frame.calls_recorded:
             self.start.scope.calls_recorded(recorded.handle, decode_places(recorded))
@@ -321,7 +333,7 @@ class Session:
             # Also while both the reader and the writer wait for a job that neither sends nor reads.
             self._closing.set_result(None)
 
-    def check_silence(self, checks_before_ping: int, checks_before_end: int) -> None:
+    def check_silence(self, interval_seconds: float, checks_before_ping: int, checks_before_end: int) -> None:
         """Called regularly: ask a silent job whether it is there, and give up one that does not answer.
 
         Counts calls instead of seconds, so that a worker whose own event loop stood still does not blame the job.
@@ -329,6 +341,7 @@ class Session:
         if self._has_ended:
             return
         self._silent_checks += 1
+        self._silent_seconds += interval_seconds
         if self._silent_checks % checks_before_ping == 0:
             self._outgoing.ping(self._silent_checks)
         if self._silent_checks >= checks_before_end and self._reader is not None:

@@ -30,6 +30,9 @@ _log = logging.getLogger(__name__)
 # A peer that connects and says nothing is not waited for.
 _HELLO_SECONDS = 10.0
 _CHECK_INTERVAL_SECONDS = 1.0
+# A job that says nothing for this share of the linger time, and does not answer when asked, is not waited for: it says
+# something every third of it.
+_SILENT_SHARE = 2 / 3
 # For sessions to write what is left when the worker has drained; each has its own limit, which is shorter.
 _LAST_SESSIONS_SECONDS = 6.0
 # A worker that retires looks this often whether there is still something to do, ...
@@ -154,6 +157,16 @@ class Sessions:
             session = self._live.get(key)
             if session is not None:
                 session.close(session_pb2.Bye.FENCED, f"epoch {accepted.claim.epoch} has taken the key groups")
+        self._end_former_jobs(accepted)
+
+    def _end_former_jobs(self, accepted: Accepted) -> None:
+        """A job that was submitted anew has another id, which no epoch fences: what lingers of its former self ends.
+
+        None of these has a session, or the new one would have been refused. Their work is the new one's to ask for.
+        """
+        for start in list(self._starts.values()):
+            if start.operator.is_former(accepted.operator) and start.claim.overlaps(accepted.claim):
+                start.end(CancelReason.SUPERSEDED)
 
     def _start_of(self, accepted: Accepted) -> OperatorStart:
         known = self._starts.get((accepted.operator, accepted.claim.start_id))
@@ -192,7 +205,9 @@ class Sessions:
         self._live[key] = session
         self._all_gone.clear()
         if self._retires_at is not None:
-            session.retire(self._identity.generation, self._retires_at - asyncio.get_running_loop().time())
+            left_seconds = self._retires_at - asyncio.get_running_loop().time()
+            # The limit may be over, and the drain that follows not have begun.
+            session.retire(self._identity.generation, max(0.0, left_seconds))
         who = _describe(accepted)
         ending = Ending.LOST
         try:
@@ -241,13 +256,17 @@ class Sessions:
     # ---- over time ----
 
     async def check_silence(self) -> None:
-        """Look after jobs from which nothing is heard. Runs until cancelled."""
-        before_end = max(2, round(self._settings.linger_seconds / _CHECK_INTERVAL_SECONDS))
-        before_ping = max(1, before_end // 3)
+        """Look after jobs from which nothing is heard. Runs until cancelled.
+
+        A session is given up before the linger time is over, which began with the last frame received: what is left of
+        it is the job's, to come back.
+        """
+        before_end = max(2, round(self._settings.linger_seconds * _SILENT_SHARE / _CHECK_INTERVAL_SECONDS))
+        before_ping = max(1, before_end // 2)
         while True:
             await asyncio.sleep(_CHECK_INTERVAL_SECONDS)
             for session in list(self._live.values()):
-                session.check_silence(before_ping, before_end)
+                session.check_silence(_CHECK_INTERVAL_SECONDS, before_ping, before_end)
 
     async def retire(self, limit_seconds: float) -> None:
         """Newer code is served elsewhere: go on with the runs that began here, until none comes or the limit does.

@@ -181,8 +181,8 @@ class WireInvocation:
         message = self._message
         if isinstance(message, _Copy):
             return message.calls
-        # Whatever began has an attempt; the first one has nothing to replay, and asking the message costs.
-        own = [decode_call(call) for call in message.calls] if self.attempt > 1 else []
+        # Of a first attempt too: it may have begun here, been given up after the linger time, and be sent again.
+        own = [decode_call(call) for call in message.calls]
         return (*own, *self._more_calls)
 
     def add_calls(self, calls: Sequence[CallRecord]) -> None:

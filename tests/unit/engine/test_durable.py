@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from flink_actions import Agent, OutputEvent, RetryableError, TerminalError, action, current_call
-from flink_actions.engine.dispatcher import Dispatcher, EngineSettings
+from flink_actions import Agent, OutputEvent, RetryableError, TerminalError, current_call
+from flink_actions.engine.dispatcher import Dispatcher
 from flink_actions.engine.invocation import (
     CallPlace,
     CallRecord,
     CancelReason,
     Failed,
     FailureKind,
-    HandedBack,
     LocalInvocation,
     Outcome,
     Succeeded,
@@ -652,155 +651,6 @@ async def test_calls_that_the_operator_lost_are_answered_by_this_worker_and_told
         assert output(await restored.run("act")) == [0, 1, 2]
         assert len(restored.records) == 3
     assert ledger.calls == [0, 1, 2]
-
-
-class Remembering(Agent):
-    """Counts in memory what it really ran."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.ran: list[Any] = []
-
-    @action(ON_INPUT)
-    async def add(self, event: Any, ctx: Any) -> None:
-        self.ran.append(event.input)
-        total = ctx.short_term_memory.get("total", default=0) + event.input
-        ctx.short_term_memory.set("total", total)
-        ctx.send_event(OutputEvent(output=total))
-
-
-class Restarted:
-    """A worker that sees starts of one operator come and go."""
-
-    def __init__(self, agent: Agent, **settings: Any) -> None:
-        self.worker = Worker(agent)
-        self.worker._settings = EngineSettings(**settings)
-        self.session = object()
-        self.sequence = 0
-
-    async def __aenter__(self) -> Restarted:
-        await self.worker.__aenter__()
-        self.begin()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.worker.__aexit__()
-
-    def begin(self) -> None:
-        worker = self.worker
-        worker.scope = worker.dispatcher.open_scope(worker.plan, namespace="n", operator_uid="o", keeps_work=True)
-        worker.outbox = worker.new_outbox()
-        worker.scope.attach(worker.outbox)
-        self.session, self.sequence = object(), 0
-
-    def restart(self) -> None:
-        self.worker.dispatcher.end_scope(self.worker.scope, CancelReason.SUPERSEDED)
-        self.begin()
-
-    async def run(self, value: int, *, run_number: int, version: bytes = b"", name: bytes | None = None) -> Succeeded:
-        invocation = self.worker.invocation(
-            "add", value, run_number=run_number, memory_version=version, invocation_id=name or b"%016d" % run_number
-        )
-        (outcome,) = await self.worker.run(invocation)
-        assert isinstance(outcome, Succeeded), outcome
-        self.sequence += 1
-        self.worker.scope.keep_sent(self.session, self.sequence, [outcome], 100)
-        return outcome
-
-    @property
-    def kept(self) -> Any:
-        return self.worker.scope.kept
-
-
-async def test_a_result_is_handed_back_to_the_same_work_on_the_same_memory() -> None:
-    agent = Remembering()
-    async with Restarted(agent) as job:
-        first = await job.run(5, run_number=1)
-        assert first.changes is not None
-        second = await job.run(6, run_number=2, version=first.changes.version)
-        job.restart()
-        again = await job.run(5, run_number=1)
-        assert isinstance(again, HandedBack)
-        assert (again.events, again.changes) == (first.events, first.changes)
-        chained = await job.run(6, run_number=2, version=first.changes.version)
-        assert isinstance(chained, HandedBack)
-        # And once more: the start that was answered may die before its checkpoint, too.
-        job.restart()
-        assert isinstance(await job.run(5, run_number=1), HandedBack)
-        assert agent.ran == [5, 6]
-        assert sent_by([second]) == [11]
-
-
-async def test_other_memory_or_another_input_is_never_answered_from_kept_work() -> None:
-    agent = Remembering()
-    async with Restarted(agent) as job:
-        await job.run(5, run_number=1)
-        job.restart()
-        assert not isinstance(await job.run(5, run_number=1, name=b"another input's"), HandedBack)
-        job.restart()
-        invocation = job.worker.invocation("add", 5, invocation_id=b"%016d" % 1, memory_version=b"otherone")
-        (outcome,) = await job.worker.run(invocation)
-        assert not isinstance(outcome, HandedBack)
-        assert job.kept.missed == 1
-
-
-async def test_a_cut_drops_what_it_covers_and_nothing_else() -> None:
-    agent = Remembering()
-    async with Restarted(agent) as job:
-        for run_number in (1, 2, 3):
-            await job.run(1, run_number=run_number)
-        job.worker.scope.on_cut(job.session, 2)
-        job.restart()
-        assert not isinstance(await job.run(1, run_number=2), HandedBack)
-        assert isinstance(await job.run(1, run_number=3), HandedBack)
-
-
-async def test_a_cut_of_zero_drops_nothing_of_an_earlier_session() -> None:
-    async with Restarted(Remembering()) as job:
-        await job.run(1, run_number=1)
-        job.worker.scope.on_cut(object(), 0)
-        job.restart()
-        assert isinstance(await job.run(1, run_number=1), HandedBack)
-
-
-async def test_work_of_an_ended_start_goes_when_a_later_run_of_its_key_is_covered() -> None:
-    async with Restarted(Remembering()) as job:
-        for run_number in (1, 2, 3):
-            await job.run(1, run_number=run_number)
-        job.restart()
-        await job.run(7, run_number=2, name=b"another input's!")
-        job.worker.scope.on_cut(job.session, 1)
-        assert not isinstance(await job.run(1, run_number=1), HandedBack)
-        assert isinstance(await job.run(1, run_number=3), HandedBack)
-        assert job.kept.dropped == 0
-
-
-async def test_kept_work_is_bounded_and_what_is_dropped_is_counted() -> None:
-    async with Restarted(Remembering(), kept_bytes=10_000) as job:
-        for run_number in range(1, 51):
-            await job.run(1, run_number=run_number)
-        assert job.kept.size <= 10_000
-        dropped = job.kept.dropped
-        assert 30 < dropped < 50
-        job.restart()
-        assert not isinstance(await job.run(1, run_number=1), HandedBack)
-        assert isinstance(await job.run(1, run_number=50), HandedBack)
-
-
-async def test_without_checkpoints_nothing_is_kept() -> None:
-    async with Worker(Remembering()) as worker:
-        assert worker.scope.kept is None
-
-
-async def test_a_result_that_never_left_is_handed_back_too() -> None:
-    agent = Remembering()
-    async with Restarted(agent) as job:
-        worker = job.worker
-        worker.submit(worker.invocation("add", 5, run_number=1, invocation_id=b"%016d" % 1))
-        await asyncio.sleep(0.02)
-        job.restart()
-        assert isinstance(await job.run(5, run_number=1), HandedBack)
-        assert agent.ran == [5]
 
 
 async def test_the_loops_task_factory_is_given_back() -> None:

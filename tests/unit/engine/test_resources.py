@@ -164,6 +164,7 @@ async def test_a_resource_that_opens_asynchronously_is_not_to_be_had_at_once(sho
         (outcome,) = await worker.run(worker.invocation("ask_now", {"name": "async"}))
         assert isinstance(outcome, Failed)
         assert "await ctx.get_resource_async('async'" in outcome.message
+        assert "declare the action `async def`" in outcome.message
         await worker.run(worker.invocation("ask", {"name": "async"}))
         assert len(await worker.sent(worker.invocation("ask_now", {"name": "async"}))) == 1
 

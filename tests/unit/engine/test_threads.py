@@ -6,10 +6,11 @@ import asyncio
 import contextvars
 import threading
 import time
+from collections.abc import Callable, Sequence
 
 import pytest
 from flink_actions import Agent, ContextEndedError, Event, OutputEvent, RunnerContext, action
-from flink_actions.engine.invocation import CancelReason, Failed, FailureKind, Succeeded
+from flink_actions.engine.invocation import CancelReason, Failed, FailureKind, Outcome, Succeeded
 from flink_actions.engine.threads import ThreadPool
 
 from tests.unit.engine.worker import Worker, sent_by
@@ -23,6 +24,8 @@ class Threaded(Agent):
         self.gate = threading.Event()
         self.began: list[int] = []
         self.refused: list[BaseException] = []
+        self.together = threading.Barrier(8)
+        self.now = 0.0
 
     @action("quick")
     def quick(self, event: Event, ctx: RunnerContext) -> None:
@@ -52,6 +55,14 @@ class Threaded(Agent):
     @action("sleep")
     def sleep(self, event: Event, ctx: RunnerContext) -> None:
         time.sleep(0.02)
+
+    @action("slow")
+    def slow(self, event: Event, ctx: RunnerContext) -> None:
+        self.now += event.attributes["seconds"]
+
+    @action("meet")
+    def meet(self, event: Event, ctx: RunnerContext) -> None:
+        self.together.wait(5)
 
     @action("fail")
     def fail(self, event: Event, ctx: RunnerContext) -> None:
@@ -92,23 +103,53 @@ async def test_the_context_works_in_a_thread(agent: Threaded) -> None:
         ) == [[2, "k", 2]]
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 (threads tell nobody)
+            await asyncio.sleep(0.002)
+
+
+def succeeded(outcomes: Sequence[Outcome]) -> bool:
+    return all(isinstance(outcome, Succeeded) for outcome in outcomes)
+
+
 async def test_def_actions_that_block_do_not_wait_for_each_other(agent: Threaded) -> None:
     async with Worker(agent, threads=8) as worker:
-        worker.submit(*(worker.invocation("sleep", {}) for _ in range(2)))
-        await worker.outcomes(2)
-        began = time.monotonic()
-        await worker.run(*(worker.invocation("sleep", {}) for _ in range(8)))
-        # One after the other they take 160 ms.
-        assert time.monotonic() - began < 0.12
+        (meet,) = (state for state in worker.scope.actions if state.action.name == "meet")
+        meet.blocks = True
+        # Each waits for the other seven.
+        assert succeeded(await worker.run(*(worker.invocation("meet", {}) for _ in range(8))))
 
 
-async def test_the_first_frame_of_a_blocking_action_is_split_too(agent: Threaded) -> None:
+async def test_the_first_frame_of_an_action_that_blocks_is_split_when_its_first_one_returns(agent: Threaded) -> None:
     async with Worker(agent, threads=8) as worker:
-        worker.submit(*(worker.invocation("sleep", {}) for _ in range(9)))
-        began = time.monotonic()
-        await worker.outcomes(9)
-        # The first one shows that it blocks; the other eight then run side by side.
-        assert time.monotonic() - began < 0.14
+        first = worker.invocation("sleep", {})
+        assert succeeded(await worker.run(first, *(worker.invocation("meet", {}) for _ in range(8))))
+
+
+async def test_an_action_that_does_not_return_holds_up_nothing_of_its_frame(agent: Threaded) -> None:
+    async with Worker(agent, threads=8) as worker:
+        before, hanging, after = worker.invocation("quick", {"n": 1}), worker.invocation("block", {"n": 2}), 3
+        worker.submit(before, hanging, worker.invocation("quick", {"n": after}))
+        assert sorted(sent_by(await worker.outcomes(2))) == [[1, False], [3, False]]
+        agent.gate.set()
+        assert sent_by(await worker.outcomes(1)) == [2]
+
+
+async def test_only_the_action_that_takes_long_is_taken_for_one_that_blocks(agent: Threaded) -> None:
+    async with Worker(agent, clock=lambda: agent.now) as worker:
+        quick, slow = (
+            next(state for state in worker.scope.actions if state.action.name == name) for name in ("quick", "slow")
+        )
+        await worker.run(
+            *(worker.invocation("quick", {"n": n}) for n in range(3)), worker.invocation("slow", {"seconds": 0.003})
+        )
+        assert (quick.blocks, slow.blocks) == (False, True)
+        for run in range(16):
+            # Once quick is not enough: what an action waits for is quick now and then.
+            assert slow.blocks, run
+            await worker.run(worker.invocation("slow", {"seconds": 0.0}))
+        assert not slow.blocks
 
 
 async def test_the_pool_has_no_more_threads_than_it_may(agent: Threaded) -> None:
@@ -116,8 +157,8 @@ async def test_the_pool_has_no_more_threads_than_it_may(agent: Threaded) -> None
         for state in worker.scope.actions:
             state.blocks = True
         worker.submit(*(worker.invocation("block", {"n": n}) for n in range(10)))
-        await asyncio.sleep(0.1)
-        assert len(agent.began) == 3
+        await until(lambda: len(agent.began) == 3)
+        assert len(worker.dispatcher._threads._pool._threads) == 3
         agent.gate.set()
         assert sorted(sent_by(await worker.outcomes(10))) == list(range(10))
 
@@ -157,10 +198,9 @@ async def test_a_def_action_over_its_limit_is_reported_and_its_thread_accounted_
 async def test_a_later_attempt_does_not_wait_for_a_thread_that_cannot_be_stopped(agent: Threaded) -> None:
     async with Worker(agent) as worker:
         worker.submit(worker.invocation("block", {"n": 1}, invocation_id=b"w" * 16))
-        await asyncio.sleep(0.02)
+        await until(lambda: agent.began == [1])
         worker.submit(worker.invocation("block", {"n": 2}, invocation_id=b"w" * 16, attempt=2))
-        await asyncio.sleep(0.05)
-        assert agent.began == [1, 2]
+        await until(lambda: agent.began == [1, 2])
         assert worker.dispatcher.overrun_threads == 1
         agent.gate.set()
         outcomes = await worker.outcomes(2)
@@ -171,7 +211,7 @@ async def test_a_def_action_that_is_cancelled_before_it_begins_never_begins(agen
     async with Worker(agent, threads=1) as worker:
         first, second = worker.invocation("block", {"n": 1}), worker.invocation("block", {"n": 2})
         worker.submit(first, second)
-        await asyncio.sleep(0.02)
+        await until(lambda: agent.began == [1])
         worker.dispatcher.cancel(worker.scope, [second.handle], CancelReason.SUPERSEDED)
         (outcome,) = await worker.outcomes(1)
         assert outcome.handle == second.handle

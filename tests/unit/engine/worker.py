@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -20,14 +21,22 @@ LIMIT_SECONDS = 10.0
 class Worker:
     """`async with Worker(agent) as worker`; `await worker.run(worker.invocation("action", ...))` gives the outcomes."""
 
-    def __init__(self, agent: Agent, *, threads: int = 4, mirror_bytes: int = 1 << 20) -> None:
+    def __init__(
+        self,
+        agent: Agent,
+        *,
+        threads: int = 4,
+        mirror_bytes: int = 1 << 20,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
         self.plan = compile_plan(agent, "agent")
         self._settings = EngineSettings(threads=threads, mirror_bytes=mirror_bytes)
         self._handles = itertools.count(1)
         self.stepped_frames = 0
 
     async def __aenter__(self) -> Worker:
-        self.dispatcher = Dispatcher(self._settings)
+        self.dispatcher = Dispatcher(self._settings, clock=self._clock)
         self.scope = self.dispatcher.open_scope(self.plan, namespace="test", operator_uid="test")
         self.outbox = self.new_outbox()
         self.scope.attach(self.outbox)

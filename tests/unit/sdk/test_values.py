@@ -204,3 +204,58 @@ def test_a_value_that_holds_itself_is_refused() -> None:
     value.append({"again": value})
     with pytest.raises(NotEncodableError, match="it holds itself"):
         values.encode(value, "output")
+
+
+@dataclasses.dataclass
+class Tree:
+    name: str
+    children: list[Tree] = dataclasses.field(default_factory=list)
+    above: Tree | None = None
+    by_number: dict[int, Tree] = dataclasses.field(default_factory=dict)
+
+
+def test_a_dataclass_may_refer_to_itself() -> None:
+    encoded = b'{"name":"a","children":[{"name":"b"}],"above":{"name":"c"},"by_number":{"7":{"name":"d"}}}'
+    tree = values.decode(encoded, Tree, "tree")
+    assert tree == Tree("a", [Tree("b")], Tree("c"), {7: Tree("d")})
+    with pytest.raises(NotDecodableError, match=r"tree\.children\[0\]\.name: expected text, found 5"):
+        values.decode(b'{"name":"a","children":[{"name":5}]}', Tree, "tree")
+
+
+def test_what_is_nested_too_deep_is_a_typed_error() -> None:
+    encoded = b'{"name":"a","children":[' * 400 + b"]}" * 400
+    with pytest.raises(NotDecodableError, match="too deep"):
+        values.decode(encoded, Tree, "tree")
+
+
+@pytest.mark.parametrize(
+    ("encoded", "declared", "value"),
+    [
+        (b'{"1":"a","-20":"b"}', dict[int, str], {1: "a", -20: "b"}),
+        (b'{"1.5":1}', dict[float, int], {1.5: 1}),
+        (b'{"true":1}', dict[bool, int], {True: 1}),
+        (b'{"a":1}', dict[str, int], {"a": 1}),
+        (b"[3,1,3]", set[int], {1, 3}),
+        (b'["a"]', frozenset[str], frozenset("a")),
+        (b"[[1,2]]", set[tuple[int, int]], {(1, 2)}),
+    ],
+)
+def test_keys_and_sets_arrive_as_declared(encoded: bytes, declared: Any, value: Any) -> None:
+    decoded = values.decode(encoded, declared, "value")
+    assert decoded == value
+    assert type(decoded) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("encoded", "declared", "part"),
+    [
+        (b'{"a":1}', dict[int, int], r"key of value\['a'\]: expected an integer as text, found 'a'"),
+        (b'{"yes":1}', dict[bool, int], "true or false"),
+        (b"[1]", set[str], r"value\[0\]: expected text"),
+        (b"[[1]]", set[Any], "cannot be those of a set"),
+        (b"{}", set[int], "expected an array"),
+    ],
+)
+def test_wrong_keys_and_elements_are_named(encoded: bytes, declared: Any, part: str) -> None:
+    with pytest.raises(NotDecodableError, match=part):
+        values.decode(encoded, declared, "value")

@@ -85,3 +85,19 @@ def test_an_unreadable_config_file_is_named_with_what_is_wrong(
     with pytest.raises(ConfigError) as raised:
         read_settings({}, environment={}, config_file=str(file))
     assert all(part in str(raised.value) for part in [*names, name]), raised.value
+
+
+def test_a_misspelt_variable_is_an_error_that_names_the_right_one() -> None:
+    with pytest.raises(ConfigError, match=r"FLINK_ACTIONS_DRAIN_SECOND; did you mean FLINK_ACTIONS_DRAIN_SECONDS\?"):
+        read_settings({}, environment={"FLINK_ACTIONS_DRAIN_SECOND": "5"})
+
+
+def test_variables_of_others_are_left_alone() -> None:
+    """Kubernetes sets such ones for a service that is named flink-actions."""
+    environment = {
+        "FLINK_ACTIONS_PORT": "tcp://10.0.0.1:7077",
+        "FLINK_ACTIONS_SERVICE_HOST": "10.0.0.1",
+        "FLINK_ACTIONS_PORT_7077_TCP_ADDR": "10.0.0.1",
+        "FLINK_ACTIONS_OPERATOR_JAR": "/there",
+    }
+    assert read_settings({}, environment=environment) == read_settings({}, environment={})

@@ -36,6 +36,35 @@ def test_one_invoke_larger_than_all_credit_passes_when_nothing_is_open() -> None
         credit.charge(invocations(9000, first=3))
 
 
+def test_one_more_invoke_passes_when_the_job_has_cancelled_all_that_is_open() -> None:
+    """Cancelled attempts are over for the job at once; their credit comes back when their code has ended."""
+    credit = Credit(Grant(2, 1000), bytes_slack=0)
+    credit.charge(invocations(400, 400))
+    credit.abandon([1, 2, 99])
+    credit.charge(invocations(400, first=3))
+    with pytest.raises(ProtocolError, match="4 Invokes were sent, 2 were granted"):
+        credit.charge(invocations(400, first=4))
+    credit.give_back(outcomes(1, 2, 3))
+    assert credit.granted_invocations - credit.used_invocations == 1
+
+
+def test_one_more_invoke_is_refused_while_something_is_open() -> None:
+    credit = Credit(Grant(2, 1000), bytes_slack=0)
+    credit.charge(invocations(400, 400))
+    credit.abandon([1])
+    with pytest.raises(ProtocolError, match="3 Invokes were sent, 2 were granted"):
+        credit.charge(invocations(400, first=3))
+
+
+def test_cancelled_invokes_that_never_end_are_bounded() -> None:
+    credit = Credit(Grant(1, 1000), bytes_slack=0)
+    for handle in range(1, 1026):
+        credit.charge(invocations(1, first=handle))
+        credit.abandon([handle])
+    with pytest.raises(ProtocolError, match="wait for Credit"):
+        credit.charge(invocations(1, first=1026))
+
+
 def test_an_outcome_whose_invoke_came_with_another_session_gives_nothing_back() -> None:
     credit = Credit(Grant(10, 1000), bytes_slack=0)
     credit.give_back(outcomes(7))

@@ -11,7 +11,7 @@ from flink_actions.server.session import Ending, Session, SessionLimits
 from flink_actions.wire.v1 import session_pb2
 
 from tests.support.fake_clock import run_with_fake_clock
-from tests.unit.server.test_operator_start import Rig
+from tests.unit.server.test_operator_start import LINGER_SECONDS, Rig
 
 
 class StandingStream:
@@ -49,10 +49,14 @@ def test_a_silent_session_is_given_up_once_and_its_work_lingers() -> None:
         running = asyncio.create_task(session.run(session_pb2.Welcome()))
         await asyncio.sleep(1)
         for _ in range(10):
-            session.check_silence(1, 3)
+            session.check_silence(2.0, 1, 3)
         assert session._silent_checks == 3
         assert await asyncio.wait_for(running, 1) is Ending.LOST
         assert not rig.start.is_live
+        # It has been silent for 6 s of the linger time.
+        await asyncio.sleep(LINGER_SECONDS - 6.5)
         assert not rig.start.has_ended
+        await asyncio.sleep(1)
+        assert rig.start.has_ended
 
     run_with_fake_clock(scenario())
