@@ -162,7 +162,7 @@ def lingers_too_long(patch: pytest.MonkeyPatch) -> None:
     original = operator_start.OperatorStart._after_linger
 
     def after(self: Any, act: Callable[[], None], already_seconds: float = 0.0) -> None:
-        original(self, act, already_seconds - 6.0)
+        original(self, act, already_seconds - 60.0)
 
     patch.setattr(operator_start.OperatorStart, "_after_linger", after)
 
