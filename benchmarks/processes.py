@@ -129,6 +129,23 @@ def busy_seconds_of_machine() -> float:
     return (user + nice + system + irq + softirq + steal) / _TICKS
 
 
+def yardstick_ms() -> float:
+    """What a fixed piece of work takes in this process, at best of a few: how fast the machine is at this moment.
+
+    A virtual machine's cores are shared with strangers; its speed was seen to change by half within minutes, with
+    nothing of its own running.
+    """
+
+    def once() -> float:
+        started = time.process_time()
+        total = 0
+        for number in range(300_000):
+            total += number & 7
+        return (time.process_time() - started) * 1e3
+
+    return min(once() for _ in range(5))
+
+
 def _stat(folder: Path) -> list[str]:
     """Fields of /proc/<pid>/stat from the third on; empty if the process is gone."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):

@@ -6,7 +6,8 @@
     python benchmarks/run.py --against FILE      also the ratio to a saved run
 
 A throughput is the median of two-second windows over all runs, after a warm-up; in brackets the lowest and the highest.
-Nothing here fails for being slow: machines differ, and so do their neighbours.
+Nothing here fails for being slow: machines differ, and so do their neighbours. How fast this one was, a yardstick
+beside each figure says.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from processes import (
     busy_seconds_of_machine,
     cold_pyflink_seconds,
     run_java,
+    yardstick_ms,
 )
 from reconnect import kill_worker, parts_of_reconnect
 
@@ -58,11 +60,13 @@ def main() -> int:
     for case in chosen:
         for run in range(1 if options.quick else options.runs):
             print(f"{case.name}, run {run + 1}", flush=True)
+            yardstick = yardstick_ms()
             try:
                 _measure(case, class_path, options, values)
             except BenchmarkError as error:
                 failures[case.name] = str(error)
                 print(f"  FAILED {error}", flush=True)
+            values[f"{case.name}_yardstick"] += [yardstick, yardstick_ms()]
     if not options.cases or "cold" in options.cases:
         _measure_cold(options, values, failures)
     peer = None if options.no_peer else measure_peer()
@@ -203,11 +207,16 @@ def _load(path: str | None) -> dict[str, Any]:
 
 def _print(report: dict[str, Any], earlier: dict[str, Any]) -> None:
     measured = report["measured"]
-    titles = ("370 B in, 300 B out, 1,000 keys", "measured", "reach", "", "peer*", "prototype*")
-    print("\n{:50} {:>34} {:>8} {:>7} {:>12} {:>9}".format(*titles))
-    for figure in [figure for case in CASES for figure in case.figures] + [_READY, _COLD]:
+    titles = ("370 B in, 300 B out, 1,000 keys", "measured", "reach", "", "peer*", "prototype*", "machine**")
+    print("\n{:50} {:>34} {:>8} {:>7} {:>12} {:>9} {:>9}".format(*titles))
+    for case in CASES:
+        yardstick = measured.get(f"{case.name}_yardstick")
+        for figure in case.figures:
+            if figure.name in measured:
+                print(_row(figure, measured[figure.name], earlier.get(figure.name), yardstick))
+    for figure in (_READY, _COLD):
         if figure.name in measured:
-            print(_row(figure, measured[figure.name], earlier.get(figure.name)))
+            print(_row(figure, measured[figure.name], earlier.get(figure.name), None))
     for name in ("trivial", "memory", "rocksdb"):
         if f"{name}_server_cores" in measured:
             server, jvm = (measured[f"{name}_{side}_cores"]["median"] for side in ("server", "jvm"))
@@ -223,15 +232,23 @@ def _print(report: dict[str, Any], earlier: dict[str, Any]) -> None:
     for name, why in report["failures"].items():
         print(f"FAILED {name}: {why}")
     print("* measured once on a like machine, quoted: agents in CPython inside the TaskManager; a throw-away prototype")
+    print("** ms that a fixed piece of work took around the case's runs: when it doubles, so does all else")
 
 
-def _row(figure: Figure, summary: dict[str, float], earlier: dict[str, float] | None) -> str:
+def _row(
+    figure: Figure,
+    summary: dict[str, float],
+    earlier: dict[str, float] | None,
+    yardstick: dict[str, float] | None,
+) -> str:
     median = summary["median"]
     ratio = median / figure.reach if figure.better == "higher" else figure.reach / median
     spread = f"{_number(median)} {figure.unit} ({_number(summary['low'])}-{_number(summary['high'])})"
     verdict = "reached" if ratio >= 1 else f"{ratio:.0%}"
     row = f"{figure.title:50} {spread:>34} {_number(figure.reach):>8} {verdict:>7} "
     row += f"{figure.embedded_peer:>12} {figure.prototype:>9}"
+    if yardstick:
+        row += f"   {yardstick['low']:.1f}-{yardstick['high']:.1f}"
     if earlier:
         faster = median / earlier["median"] if figure.better == "higher" else earlier["median"] / median
         row += f"   x{faster:.2f} against the saved run"

@@ -7,9 +7,11 @@ verdicts = server.agent("reviews").apply(reviews, key_by=["product"]).outputs
 """
 
 from pyflink_actions.action_server import ActionServer, Agent, AgentStreams
+from pyflink_actions.action_state_store import KafkaStore
 from pyflink_actions.errors import (
     ActionFailedError,
     ActionJobError,
+    ActionStateStoreError,
     KeyFieldError,
     OperatorJarError,
     OptionError,
@@ -22,8 +24,10 @@ __all__ = [
     "ActionFailedError",
     "ActionJobError",
     "ActionServer",
+    "ActionStateStoreError",
     "Agent",
     "AgentStreams",
+    "KafkaStore",
     "KeyFieldError",
     "OperatorJarError",
     "OptionError",

@@ -11,13 +11,12 @@ from pyflink.common.typeinfo import TypeInformation
 from pyflink.datastream import DataStream
 
 from pyflink_actions import _java_bridge
+from pyflink_actions.action_state_store import KafkaStore
+from pyflink_actions.durations import Duration, duration_text, milliseconds
 from pyflink_actions.errors import OptionError
 
 InputType = str
 """`"row"`, `"string"`, `"json"`, `"bytes"` or `"pickled"`."""
-
-Duration = timedelta | float | str
-"""A timedelta, seconds, or Flink's text ("30 s")."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +118,10 @@ class ActionServer:
         hop_limit: How many events deep one input may chain, where the agent names no limit (1,000).
         allow_pickle: Lets pickled inputs travel, if the server allows it too: loading a pickle runs code.
         unsorted_batch_input: BATCH without timestamps: keep the order of arrival, with all keys' memory on the heap.
+        action_state_store: Where durable calls of level `synchronous` are recorded, which needs one (none). With
+            `job_identifier`, a job that is submitted anew without a savepoint goes on with them too.
+        ignore_store: Nothing that was recorded or kept before this submission answers a call: to redo from a savepoint
+            what went wrong. Records in the savepoint itself still do.
         buffer_timeout: `execution.buffer-timeout.interval` of a job that sets none (0). Flink's own 100 ms would cost
             each record 50 ms; raise it where throughput of the rest of the job counts more.
         config: What the agents read as `ctx.config`: JSON values by key.
@@ -142,6 +145,8 @@ class ActionServer:
         hop_limit: int | None = None,
         allow_pickle: bool | None = None,
         unsorted_batch_input: bool | None = None,
+        action_state_store: KafkaStore | None = None,
+        ignore_store: bool | None = None,
         buffer_timeout: Duration | None = None,
         config: Mapping[str, Any] | None = None,
     ) -> None:
@@ -153,18 +158,20 @@ class ActionServer:
         ttl = short_term_memory_ttl
         given = {
             "job-identifier": job_identifier,
-            "reconnect-timeout": _duration("reconnect_timeout", reconnect_timeout),
+            "reconnect-timeout": duration_text("reconnect_timeout", reconnect_timeout),
             "max-runs-in-flight": max_runs_in_flight,
             "waiting-inputs.soft-limit": None if soft_limit is None else f"{soft_limit} b",
             "waiting-inputs.hard-limit": None if hard_limit is None else f"{hard_limit} b",
-            "drain-limit": _duration("drain_limit", drain_limit),
-            "run-timeout": _duration("run_timeout", run_timeout),
+            "drain-limit": duration_text("drain_limit", drain_limit),
+            "run-timeout": duration_text("run_timeout", run_timeout),
             "plan-digest": plan_digest,
-            "short-term-memory.state-ttl.ms": None if ttl is None else _milliseconds("short_term_memory_ttl", ttl),
+            "short-term-memory.state-ttl.ms": None if ttl is None else milliseconds("short_term_memory_ttl", ttl),
             "hop-limit": hop_limit,
             "allow-pickle": None if allow_pickle is None else str(allow_pickle).lower(),
             "unsorted-batch-input": None if unsorted_batch_input is None else str(unsorted_batch_input).lower(),
-            "buffer-timeout": _duration("buffer_timeout", buffer_timeout),
+            "ignore-store": None if ignore_store is None else str(ignore_store).lower(),
+            **({} if action_state_store is None else action_state_store.options()),
+            "buffer-timeout": duration_text("buffer_timeout", buffer_timeout),
         }
         self.options = {key: str(value) for key, value in given.items() if value is not None}
 
@@ -191,16 +198,3 @@ def _check_endpoint(endpoint: str) -> None:
             f"endpoint {endpoint!r} is no address: give host and port, such as 'localhost:7077' or '[::1]:7077', or "
             "'unix:/path'"
         )
-
-
-def _duration(name: str, value: Duration | None) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return f"{_milliseconds(name, value)} ms"
-
-
-def _milliseconds(name: str, value: timedelta | float) -> int:
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0:
-        raise OptionError(f"{name} is {value!r}; it is a timedelta, or seconds, not below 0")
-    return round(seconds * 1000)

@@ -6,7 +6,9 @@ ActionJobError
 ├── RecordTypeError      a stream's type, or one of its records, has no form on the other side
 │   └── KeyFieldError    a key field that a record does not have, or whose value cannot be a key
 ├── ServerError          no server at the address, or one that does not take this job (unknown agent, other protocol
-version, ...) └── ActionFailedError    an action failed, and its policy is to fail the job
+│                        version, ...)
+├── ActionStateStoreError  no brokers of the action state store, or a topic that is of no use
+└── ActionFailedError    an action failed, and its policy is to fail the job
 """
 
 
@@ -32,6 +34,10 @@ class KeyFieldError(RecordTypeError):
 
 class ServerError(ActionJobError):
     """No server at the address, or one that does not take this job."""
+
+
+class ActionStateStoreError(ActionJobError):
+    """The brokers of the action state store are away, or its topic is of no use to this job."""
 
 
 class ActionFailedError(ActionJobError):

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pyflink_actions.errors import (
     ActionFailedError,
     ActionJobError,
+    ActionStateStoreError,
     KeyFieldError,
     OptionError,
     RecordTypeError,
@@ -22,6 +23,7 @@ _BY_JAVA_CLASS: dict[str, type[ActionJobError]] = {
     "io.flinkactions.operator.failure.ActionFailedException": ActionFailedError,
     "io.flinkactions.operator.session.SessionException": ServerError,
     "io.flinkactions.operator.plan.UnsupportedPlanException": ServerError,
+    "io.flinkactions.operator.store.StoreException": ActionStateStoreError,
     "io.flinkactions.operator.state.StateFormatException": ActionJobError,
     "io.flinkactions.operator.DrainLimitException": ActionJobError,
 }

@@ -19,7 +19,7 @@ from typing import Any
 from pyflink.common import Instant, Row, Types, WatermarkStrategy
 from pyflink.common.watermark_strategy import TimestampAssigner
 from pyflink.datastream import DataStream, ProcessFunction, RuntimeExecutionMode, StreamExecutionEnvironment
-from pyflink_actions import ActionServer, typed_job_errors
+from pyflink_actions import ActionServer, KafkaStore, typed_job_errors
 
 Job = Callable[[str], Any]
 JOBS: dict[str, Job] = {}
@@ -223,6 +223,19 @@ def a_server_that_is_not_there(server: str) -> Any:
         ran_into(nowhere, orders(environment()), key_by="customer")
     finally:
         assert time.monotonic() - started > 2, "the job did not wait for its server"
+
+
+@job
+def a_store_whose_brokers_are_not_there(server: str) -> Any:
+    store = KafkaStore("localhost:1", "calls", timeout=1, properties={"client.rack": "a"})
+    ran_into(ActionServer(server, action_state_store=store), orders(environment()), key_by="customer")
+
+
+@job
+def a_store_without_a_topic(server: str) -> Any:
+    ActionServer(server, action_state_store=KafkaStore("localhost:1"), ignore_store=True).agent("echo").apply(
+        orders(environment()), key_by="customer"
+    )
 
 
 @job

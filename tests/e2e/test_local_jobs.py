@@ -101,6 +101,8 @@ def test_the_buffer_timeout_is_low_unless_the_job_says_otherwise(local_jobs: Job
         ("a_pickled_stream_with_the_consent_of_one_side", "ServerError", ["--allow-pickle"]),
         ("a_pickled_key", "KeyFieldError", ["key_type"]),
         ("a_server_that_is_not_there", "ServerError", ["localhost:1", "flink-actions serve"]),
+        ("a_store_whose_brokers_are_not_there", "ActionStateStoreError", ["localhost:1", "action-state-store.timeout"]),
+        ("a_store_without_a_topic", "OptionError", ["agent.kafkaActionStateTopic"]),
         ("an_agent_that_the_server_does_not_have", "ServerError", ["ecko", "echo"]),
         ("an_action_that_raises", "ActionFailedError", ["ValueError: nothing to be done with", "agents.py", "ann"]),
         ("an_output_of_another_type_than_declared", "ActionFailedError", ["a string was declared"]),

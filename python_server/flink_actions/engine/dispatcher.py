@@ -351,6 +351,8 @@ class Dispatcher:
         older_calls = scope.kept.calls_of_ended_starts if scope.kept is not None else None
         running, mint, base_context = self._running, self._mint, self._base_context
         numbering, slot = self._numbering, self._slot
+        # Else nobody may ask for a result once more, and its invocation is let go of while it is still at hand.
+        keeps = scope.kept is not None
         is_cancelling = cancelling_of(me)
         for invocation in batch.rest:
             handle = invocation.handle
@@ -407,7 +409,9 @@ class Dispatcher:
                         continue
                     changes = ctx.commit(mint)
                 del open_[handle]
-                succeeded.append(Succeeded(handle, ctx.events, changes, invocation.cost_bytes, invocation))
+                succeeded.append(
+                    Succeeded(handle, ctx.events, changes, invocation.cost_bytes, invocation if keeps else None)
+                )
             except KeyboardInterrupt:
                 raise
             except BaseException as error:

@@ -255,7 +255,7 @@ class Session:
                 self._dispatcher.submit([invocation], self.start.scope, _nobody_waits)
 
     def _on_sent(self, sequence: int, outcomes: Sequence[Outcome], size: int) -> None:
-        self.start.scope.keep_sent(self, sequence, outcomes, size + sum([outcome.cost_bytes for outcome in outcomes]))
+        self.start.scope.keep_sent(self, sequence, outcomes, size)
 
     def _answer_from_held(self, invocation: Invocation) -> bool:
         outcome = self.start.held.take(invocation.handle)

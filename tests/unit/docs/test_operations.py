@@ -55,4 +55,4 @@ def _job_default(declaration: str) -> str:
     if text in known:
         return known[text]
     text = re.sub(r"Duration\.ofMinutes\((\d+)\)", r"\1 min", text)
-    return re.sub(r"MemorySize\.ofMebiBytes\((\d+)\)", r"\1 MiB", text).replace("_", ",")
+    return re.sub(r"MemorySize\.ofMebiBytes\((\d+)\)", r"\1 MiB", text).replace("_", ",").strip('"')

@@ -14,6 +14,8 @@ import io.flinkactions.operator.lane.Lanes;
 import io.flinkactions.operator.lane.ResultsCursor;
 import io.flinkactions.operator.lane.RunIdentity;
 import io.flinkactions.operator.lane.Runs;
+import io.flinkactions.operator.lane.StoredCalls;
+import io.flinkactions.operator.lane.StoredCalls.PendingCall;
 import io.flinkactions.operator.lane.WaitingInputs;
 import io.flinkactions.operator.memory.KeyMemory;
 import io.flinkactions.operator.memory.LaneMemory;
@@ -28,6 +30,8 @@ import io.flinkactions.operator.session.WorkerSession;
 import io.flinkactions.operator.state.CheckpointCuts;
 import io.flinkactions.operator.state.KeyedStates;
 import io.flinkactions.operator.state.StartStore;
+import io.flinkactions.operator.store.ActionStateStore;
+import io.flinkactions.operator.store.StoreOwner;
 import io.flinkactions.operator.time.Deadlines;
 import io.flinkactions.operator.time.Deadlines.Deadline;
 import io.flinkactions.operator.time.SegmentedWatermarks;
@@ -114,6 +118,9 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
   private transient List<Lane> restoredLanes;
   private transient RunIdentity runIdentity;
   private transient OperatorMetrics actionMetrics;
+  // Null: the job has none.
+  private transient ActionStateStore<PendingCall> store;
+  private transient StoredCalls storedCalls;
   private transient Plans plans;
   private transient Sessions sessions;
   private transient Runs runs;
@@ -153,6 +160,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
             BuildInfo.VERSION,
             settings.jobIdentifier(),
             settings.namespace(),
+            settings.ignoreStore(),
             System.currentTimeMillis());
     runIdentity = new RunIdentity(startStore.namespace(), getOperatorID().toHexString());
     restoredLanes = new ArrayList<>();
@@ -200,9 +208,14 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
     waiting = new WaitingInputs(settings.waitingBytesSoftLimit(), settings.waitingBytesHardLimit());
     valve = new CheckpointValve(waiting, deadlines, settings.valveDelay().toMillis());
     cuts = new CheckpointCuts();
-    plans = new Plans(settings.hopLimit());
-    identity = identity();
+    plans = new Plans(settings.hopLimit(), settings.store() != null);
     actionMetrics = new OperatorMetrics(getMetricGroup(), FlinkInternals::histogram);
+    long epoch = startStore.epoch();
+    if (settings.store() != null) {
+      store = openStore();
+      epoch = store.epoch();
+    }
+    identity = identity(epoch);
     sessions = new Sessions(sessionSettings(), identity, this::wake);
     runs =
         new Runs(
@@ -218,6 +231,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
             runIdentity,
             new Outputs<>(outputCodec, output),
             actionMetrics,
+            storedCalls,
             settings.maxRunsInFlight());
     actionMetrics.showSessions(sessions.counters());
     actionMetrics.showLanes(
@@ -245,20 +259,58 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
     return (KeySelector<IN, String>) selector;
   }
 
-  private StartIdentity identity() {
+  /** Reads what earlier starts recorded: before any worker may answer, and before any input. */
+  private ActionStateStore<PendingCall> openStore() throws InterruptedException {
+    var task = getRuntimeContext().getTaskInfo();
+    int maxParallelism = task.getMaxNumberOfParallelSubtasks();
+    KeyGroupRange keyGroups = keyGroups();
+    ActionStateStore<PendingCall> opened =
+        ActionStateStore.open(
+            settings.store(),
+            new StoreOwner(
+                startStore.namespace(),
+                getOperatorID().toHexString(),
+                task.getIndexOfThisSubtask(),
+                maxParallelism,
+                keyGroups.getStartKeyGroup(),
+                keyGroups.getEndKeyGroup(),
+                startStore.epoch()),
+            startStore.restoredStores(),
+            hasCheckpoints(),
+            this::wake);
+    storedCalls =
+        new StoredCalls(
+            opened, lanes, actionMetrics, key -> FlinkInternals.keyGroup(key, maxParallelism));
+    actionMetrics.showStore(opened::bytesInFlight, opened::rebuiltCount);
+    return opened;
+  }
+
+  private KeyGroupRange keyGroups() {
+    var task = getRuntimeContext().getTaskInfo();
+    return FlinkInternals.keyGroups(
+        task.getMaxNumberOfParallelSubtasks(),
+        task.getNumberOfParallelSubtasks(),
+        task.getIndexOfThisSubtask());
+  }
+
+  private boolean hasCheckpoints() {
+    return !isBatch && FlinkInternals.takesCheckpoints(getContainingTask());
+  }
+
+  private StartIdentity identity(long epoch) {
     var task = getRuntimeContext().getTaskInfo();
     var job = getRuntimeContext().getJobInfo();
     int subtask = task.getIndexOfThisSubtask();
     int parallelism = task.getNumberOfParallelSubtasks();
     int maxParallelism = task.getMaxNumberOfParallelSubtasks();
-    KeyGroupRange keyGroups = FlinkInternals.keyGroups(maxParallelism, parallelism, subtask);
+    KeyGroupRange keyGroups = keyGroups();
     return StartIdentity.of(startStore.namespace(), getOperatorID().toHexString(), settings.agent())
         .job(job.getJobId().toString(), job.getJobName())
         .subtask(subtask, parallelism, maxParallelism)
         .keyGroups(keyGroups.getStartKeyGroup(), keyGroups.getEndKeyGroup())
-        .epoch(startStore.epoch())
+        .epoch(epoch)
         .config(settings.configJson())
-        .hasCheckpoints(!isBatch && FlinkInternals.takesCheckpoints(getContainingTask()))
+        .hasCheckpoints(hasCheckpoints())
         .accepts(settings.allowPickle() ? List.of(ContentType.PICKLE) : List.of())
         .pinnedPlan(ByteString.copyFrom(settings.pinnedPlanDigest()))
         .build();
@@ -320,7 +372,16 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
         sessions.close();
       }
     } finally {
+      closeStore();
       super.close();
+    }
+  }
+
+  private void closeStore() {
+    if (store != null && isFinished) {
+      store.closeFinished();
+    } else if (store != null) {
+      store.close();
     }
   }
 
@@ -390,7 +451,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
 
   // ---- replies ----
 
-  /** On a gRPC thread. */
+  /** On a thread of gRPC's or Kafka's. */
   private void wake() {
     post();
   }
@@ -414,6 +475,9 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
     if (isFrozen || isClosed) {
       return;
     }
+    if (storedCalls != null) {
+      storedCalls.applyWritten();
+    }
     while (frame == null) {
       SessionEvent event = sessions.poll();
       if (event == null) {
@@ -428,9 +492,12 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
     sessions.flush();
   }
 
-  /** False if an output has no room: then a mail follows when it has. */
+  /** False if an output or the store has no room: then a mail follows when it has. */
   private boolean applyFrame() throws Exception {
     WorkerSession session = frame.session();
+    if (storedCalls != null && !storedCalls.hasRoom()) {
+      return false;
+    }
     while (true) {
       CompletableFuture<?> room = FlinkInternals.firstUnavailable(writers);
       if (room != null) {
@@ -559,7 +626,8 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
     valve.onOver(context.getCheckpointId());
     runs.invokes().noteUsedTime(lanes::markDirty);
     lanes.writeDirty();
-    startStore.snapshot(identity.epoch());
+    startStore.snapshot(
+        identity.epoch(), store == null ? null : store.onSnapshot(context.getCheckpointId()));
     cuts.onSnapshot(context.getCheckpointId(), sessions.openSessions());
   }
 
@@ -568,6 +636,9 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
     super.notifyCheckpointComplete(checkpointId);
     if (sessions != null && !isClosed) {
       cuts.onCompleted(checkpointId);
+      if (store != null) {
+        store.onCompleted(checkpointId);
+      }
       sessions.flush();
     }
   }

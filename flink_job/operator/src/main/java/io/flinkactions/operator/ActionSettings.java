@@ -1,5 +1,6 @@
 package io.flinkactions.operator;
 
+import io.flinkactions.operator.store.StoreSettings;
 import java.io.Serializable;
 import java.time.Duration;
 import java.util.List;
@@ -40,6 +41,8 @@ public final class ActionSettings implements Serializable {
   private final boolean allowPickle;
   private final boolean unsortedBatchInput;
   private final String configJson;
+  private final StoreSettings store;
+  private final boolean ignoreStore;
 
   private ActionSettings(Builder builder) {
     this.agent = builder.agent;
@@ -60,6 +63,8 @@ public final class ActionSettings implements Serializable {
     this.allowPickle = builder.allowPickle;
     this.unsortedBatchInput = builder.unsortedBatchInput;
     this.configJson = builder.configJson;
+    this.store = builder.store;
+    this.ignoreStore = builder.ignoreStore;
   }
 
   /**
@@ -175,6 +180,19 @@ public final class ActionSettings implements Serializable {
     return configJson;
   }
 
+  /** The action state store, which durable calls of level synchronous need; null: none. */
+  public StoreSettings store() {
+    return store;
+  }
+
+  /**
+   * Nothing that was recorded or kept before this job graph was built is to answer a call: the job
+   * begins a namespace of its own.
+   */
+  public boolean ignoreStore() {
+    return ignoreStore;
+  }
+
   /** Collects settings; every one but agent and endpoints has a default. */
   public static final class Builder {
 
@@ -197,6 +215,8 @@ public final class ActionSettings implements Serializable {
     private boolean allowPickle;
     private boolean unsortedBatchInput;
     private String configJson = "{}";
+    private StoreSettings store;
+    private boolean ignoreStore;
 
     private Builder(String agent, List<String> endpoints) {
       this.agent = require(agent, "agent");
@@ -322,6 +342,18 @@ public final class ActionSettings implements Serializable {
     /** Sets the settings that agents see, a JSON object; by default an empty one. */
     public Builder configJson(String value) {
       configJson = require(value, "config");
+      return this;
+    }
+
+    /** Sets the action state store; by default none. */
+    public Builder store(StoreSettings value) {
+      store = value;
+      return this;
+    }
+
+    /** Begins a namespace that nobody has had before; by default the restored one goes on. */
+    public Builder ignoreStore(boolean value) {
+      ignoreStore = value;
       return this;
     }
 

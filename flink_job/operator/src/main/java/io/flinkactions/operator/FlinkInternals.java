@@ -89,6 +89,11 @@ final class FlinkInternals {
         maxParallelism, parallelism, subtask);
   }
 
+  /** Key group of a key. */
+  static int keyGroup(String key, int maxParallelism) {
+    return KeyGroupRangeAssignment.assignToKeyGroup(key, maxParallelism);
+  }
+
   /** Stop-with-savepoint: the job ends when this snapshot is confirmed. */
   static boolean isSynchronousSavepoint(CheckpointOptions options) {
     SnapshotType type = options.getCheckpointType();

@@ -3,6 +3,7 @@ package io.flinkactions.operator;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.flinkactions.operator.store.StoreSettings;
 import java.time.Duration;
 import java.util.HexFormat;
 import java.util.List;
@@ -123,6 +124,73 @@ final class JobOptions {
           .withDescription(
               "BATCH: keep the input in its order of arrival, with all keys' memory on the heap.");
 
+  static final ConfigOption<String> STORE_BACKEND =
+      ConfigOptions.key("agent.actionStateStoreBackend")
+          .stringType()
+          .defaultValue("")
+          .withDescription(
+              "'kafka': durable calls of level synchronous are recorded in a Kafka topic; empty:"
+                  + " there is no such level.");
+
+  static final ConfigOption<String> KAFKA_BROKERS =
+      ConfigOptions.key("agent.kafkaBootstrapServers")
+          .stringType()
+          .defaultValue("localhost:9092")
+          .withDescription("Brokers of the action state store, host:port separated by commas.");
+
+  static final ConfigOption<String> KAFKA_TOPIC =
+      ConfigOptions.key("agent.kafkaActionStateTopic")
+          .stringType()
+          .defaultValue("")
+          .withDescription(
+              "Topic of the action state store; several jobs may share it. Created, compacted, if"
+                  + " it is not there.");
+
+  static final ConfigOption<Integer> KAFKA_PARTITIONS =
+      ConfigOptions.key("agent.kafkaActionStateTopicNumPartitions")
+          .intType()
+          .defaultValue(64)
+          .withDescription("Partitions of that topic when it is created.");
+
+  static final ConfigOption<Integer> KAFKA_REPLICATION =
+      ConfigOptions.key("agent.kafkaActionStateTopicReplicationFactor")
+          .intType()
+          .defaultValue(1)
+          .withDescription("Replicas of that topic when it is created.");
+
+  static final ConfigOption<Duration> STORE_TIMEOUT =
+      ConfigOptions.key("agent.action-state-store.timeout")
+          .durationType()
+          .defaultValue(Duration.ofMinutes(2))
+          .withDescription(
+              "How long the store's brokers may be away before the job fails; at most 290 s.");
+
+  static final ConfigOption<MemorySize> STORE_BYTES_IN_FLIGHT =
+      ConfigOptions.key("agent.action-state-store.bytes-in-flight")
+          .memoryType()
+          .defaultValue(MemorySize.ofMebiBytes(32))
+          .withDescription(
+              "Bytes of records per subtask on their way to the store from which on workers wait.");
+
+  static final ConfigOption<MemorySize> STORE_REBUILD_LIMIT =
+      ConfigOptions.key("agent.action-state-store.rebuild-limit")
+          .memoryType()
+          .defaultValue(MemorySize.ofMebiBytes(256))
+          .withDescription(
+              "Most bytes of records that a subtask reads back when it starts: of the calls since"
+                  + " the checkpoint it came from.");
+
+  static final ConfigOption<Boolean> IGNORE_STORE =
+      ConfigOptions.key("agent.ignore-store")
+          .booleanType()
+          .defaultValue(false)
+          .withDescription(
+              "Nothing that was recorded or kept before this submission answers a call; records"
+                  + " in the restored state still do.");
+
+  /** What follows is a setting of Kafka's clients, and none of the agents': it may be a secret. */
+  static final String KAFKA_PROPERTIES = "agent.kafka-properties.";
+
   static final ConfigOption<Duration> BUFFER_TIMEOUT =
       ConfigOptions.key("agent.buffer-timeout")
           .durationType()
@@ -147,6 +215,15 @@ final class JobOptions {
           HOP_LIMIT,
           ALLOW_PICKLE,
           UNSORTED_BATCH_INPUT,
+          STORE_BACKEND,
+          KAFKA_BROKERS,
+          KAFKA_TOPIC,
+          KAFKA_PARTITIONS,
+          KAFKA_REPLICATION,
+          STORE_TIMEOUT,
+          STORE_BYTES_IN_FLIGHT,
+          STORE_REBUILD_LIMIT,
+          IGNORE_STORE,
           BUFFER_TIMEOUT);
 
   private static final ObjectMapper JSON = new ObjectMapper();
@@ -208,8 +285,47 @@ final class JobOptions {
         .hopLimit(get(HOP_LIMIT))
         .allowPickle(get(ALLOW_PICKLE))
         .unsortedBatchInput(get(UNSORTED_BATCH_INPUT))
+        .store(store())
+        .ignoreStore(get(IGNORE_STORE))
         .configJson(agentConfigJson(agentConfig))
         .build();
+  }
+
+  /** Null if the job has none. */
+  private StoreSettings store() {
+    String backend = get(STORE_BACKEND);
+    if (backend.isEmpty()) {
+      return null;
+    }
+    if (!backend.equalsIgnoreCase("kafka")) {
+      throw new IllegalArgumentException(
+          STORE_BACKEND.key() + " is '" + backend + "'; the only one is 'kafka'");
+    }
+    if (get(KAFKA_TOPIC).isEmpty()) {
+      throw new IllegalArgumentException(
+          STORE_BACKEND.key()
+              + " is 'kafka', and "
+              + KAFKA_TOPIC.key()
+              + " is not set; name the topic");
+    }
+    Map<String, String> properties = new TreeMap<>();
+    section
+        .toMap()
+        .forEach(
+            (key, value) -> {
+              if (key.startsWith(KAFKA_PROPERTIES)) {
+                properties.put(key.substring(KAFKA_PROPERTIES.length()), value);
+              }
+            });
+    return new StoreSettings(
+        get(KAFKA_BROKERS),
+        get(KAFKA_TOPIC),
+        get(KAFKA_PARTITIONS),
+        get(KAFKA_REPLICATION),
+        get(STORE_TIMEOUT),
+        get(STORE_BYTES_IN_FLIGHT).getBytes(),
+        get(STORE_REBUILD_LIMIT).getBytes(),
+        properties);
   }
 
   private List<String> configuredEndpoints() {
@@ -237,7 +353,8 @@ final class JobOptions {
         .toMap()
         .forEach(
             (key, value) -> {
-              if (ALL.stream().noneMatch(option -> option.key().equals(key))) {
+              if (!key.startsWith(KAFKA_PROPERTIES)
+                  && ALL.stream().noneMatch(option -> option.key().equals(key))) {
                 config.put(key.substring(SECTION.length()), value);
               }
             });

@@ -26,6 +26,7 @@ import org.apache.flink.runtime.io.network.api.writer.ResultPartitionWriter;
 import org.apache.flink.runtime.state.CheckpointStorageLocationReference;
 import org.apache.flink.runtime.state.CheckpointableKeyedStateBackend;
 import org.apache.flink.runtime.state.KeyGroupRange;
+import org.apache.flink.runtime.state.KeyGroupRangeAssignment;
 import org.apache.flink.runtime.state.KeyedStateBackend;
 import org.apache.flink.runtime.state.StateInitializationContext;
 import org.apache.flink.streaming.api.datastream.DataStream;
@@ -192,6 +193,17 @@ class FlinkInternalsTest {
   @Test
   void in_batch_the_backend_holds_one_key_only() throws Exception {
     assertThat(ask(true, true, false)).contains("oneKeyOnly=true", "head=true");
+  }
+
+  @Test
+  void a_key_is_in_the_key_group_of_the_subtask_that_gets_it() {
+    for (int i = 0; i < 100; i++) {
+      String key = "key " + i;
+      int subtask = KeyGroupRangeAssignment.assignKeyToParallelOperator(key, 128, 3);
+      assertThat(
+              FlinkInternals.keyGroups(128, 3, subtask).contains(FlinkInternals.keyGroup(key, 128)))
+          .isTrue();
+    }
   }
 
   @Test

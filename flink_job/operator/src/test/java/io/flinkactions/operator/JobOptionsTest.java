@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.flinkactions.operator.store.StoreSettings;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -91,6 +92,76 @@ class JobOptionsTest {
     assertThatThrownBy(() -> options(Map.of()).settings("a", List.of(), JSON.createObjectNode()))
         .isInstanceOf(IllegalArgumentException.class)
         .hasMessageContaining("'a'");
+  }
+
+  @Test
+  void a_store_is_made_of_the_peer_s_keys_and_kafka_s_own() {
+    StoreSettings store =
+        options(
+                Map.of(
+                    "actionStateStoreBackend", "kafka",
+                    "kafkaBootstrapServers", "a:1,b:2",
+                    "kafkaActionStateTopic", "calls",
+                    "kafkaActionStateTopicNumPartitions", "8",
+                    "kafkaActionStateTopicReplicationFactor", "3",
+                    "action-state-store.timeout", "7 s",
+                    "action-state-store.bytes-in-flight", "1 mb",
+                    "action-state-store.rebuild-limit", "2 mb",
+                    "kafka-properties.security.protocol", "SSL"))
+            .settings("a", List.of("here:1"), JSON.createObjectNode())
+            .store();
+    assertThat(store)
+        .isEqualTo(
+            new StoreSettings(
+                "a:1,b:2",
+                "calls",
+                8,
+                3,
+                Duration.ofSeconds(7),
+                1 << 20,
+                2 << 20,
+                Map.of("security.protocol", "SSL")));
+    assertThat(options(Map.of()).settings("a", List.of("here:1"), JSON.createObjectNode()).store())
+        .isNull();
+  }
+
+  @Test
+  void kafka_s_secrets_do_not_travel_to_the_agents() {
+    JobOptions options =
+        options(
+            Map.of(
+                "actionStateStoreBackend", "kafka",
+                "kafkaActionStateTopic", "calls",
+                "kafka-properties.sasl.jaas.config", "secret"));
+    assertThat(options.settings("a", List.of("here:1"), JSON.createObjectNode()).configJson())
+        .isEqualTo("{}");
+  }
+
+  @Test
+  void a_store_that_cannot_be_is_named_before_the_job_runs() {
+    Map<String, String> right =
+        Map.of("actionStateStoreBackend", "kafka", "kafkaActionStateTopic", "calls");
+    for (Map.Entry<String, String> wrong :
+        Map.of(
+                "actionStateStoreBackend", "fluss",
+                "kafkaActionStateTopic", "no topic",
+                "kafkaBootstrapServers", " ",
+                "kafkaActionStateTopicNumPartitions", "0",
+                "kafkaActionStateTopicReplicationFactor", "40000",
+                "action-state-store.timeout", "300 s")
+            .entrySet()) {
+      Map<String, String> all = new java.util.HashMap<>(right);
+      all.put(wrong.getKey(), wrong.getValue());
+      assertThatThrownBy(
+              () -> options(all).settings("a", List.of("here:1"), JSON.createObjectNode()))
+          .isInstanceOf(IllegalArgumentException.class)
+          .hasMessageContaining(wrong.getKey());
+    }
+    assertThatThrownBy(
+            () ->
+                options(Map.of("actionStateStoreBackend", "kafka"))
+                    .settings("a", List.of("here:1"), JSON.createObjectNode()))
+        .hasMessageContaining("agent.kafkaActionStateTopic is not set");
   }
 
   private static JobOptions options(Map<String, String> code) {

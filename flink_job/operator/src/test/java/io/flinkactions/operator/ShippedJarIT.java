@@ -3,11 +3,14 @@ package io.flinkactions.operator;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.File;
+import java.lang.reflect.Constructor;
 import java.lang.reflect.InvocationTargetException;
 import java.net.URL;
 import java.net.URLClassLoader;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
+import java.util.Properties;
 import java.util.jar.JarEntry;
 import java.util.jar.JarFile;
 import org.junit.jupiter.api.Test;
@@ -75,6 +78,69 @@ class ShippedJarIT {
         Object channel = open.invoke(null, target, 1 << 20);
         channelType.getMethod("shutdownNow").invoke(channel);
       }
+    }
+  }
+
+  /** Sees of Flink what the jar takes from it to speak with Kafka: its logging. */
+  private static ClassLoader loggingAlone() {
+    return new ClassLoader(ClassLoader.getPlatformClassLoader()) {
+      @Override
+      protected Class<?> findClass(String name) throws ClassNotFoundException {
+        if (name.startsWith("org.slf4j.")) {
+          return ShippedJarIT.class.getClassLoader().loadClass(name);
+        }
+        throw new ClassNotFoundException(name);
+      }
+    };
+  }
+
+  @Test
+  void kafka_s_clients_work_under_their_new_name_and_know_login_modules_by_the_old()
+      throws Exception {
+    Thread thread = Thread.currentThread();
+    ClassLoader before = thread.getContextClassLoader();
+    try (URLClassLoader jar = new URLClassLoader(new URL[] {JAR.toURI().toURL()}, loggingAlone())) {
+      thread.setContextClassLoader(jar);
+      Class<?> settingsType = jar.loadClass("io.flinkactions.operator.store.StoreSettings");
+      Object settings =
+          settingsType
+              .getMethod("kafka", String.class, String.class)
+              .invoke(null, "localhost:1", "calls");
+      settings =
+          settingsType
+              .getMethod("withProperties", Map.class)
+              .invoke(
+                  settings,
+                  Map.of(
+                      "security.protocol", "SASL_PLAINTEXT",
+                      "sasl.mechanism", "PLAIN",
+                      "sasl.jaas.config",
+                          "org.apache.kafka.common.security.plain.PlainLoginModule required"
+                              + " username=\"u\" password=\"p\";"));
+      Class<?> clientsType = jar.loadClass("io.flinkactions.operator.store.KafkaClients");
+      Constructor<?> constructor = clientsType.getDeclaredConstructor(settingsType, String.class);
+      constructor.setAccessible(true);
+      Object clients = constructor.newInstance(settings, "test");
+      String serializer = SHADED + "org.apache.kafka.common.serialization.ByteArray";
+      for (String role : List.of("producer", "consumer")) {
+        var properties = clientsType.getDeclaredMethod(role);
+        properties.setAccessible(true);
+        Properties given = (Properties) properties.invoke(clients);
+        given.put("key.serializer", serializer + "Serializer");
+        given.put("value.serializer", serializer + "Serializer");
+        given.put("key.deserializer", serializer + "Deserializer");
+        given.put("value.deserializer", serializer + "Deserializer");
+        String name = role.equals("producer") ? "KafkaProducer" : "KafkaConsumer";
+        Class<?> type = jar.loadClass(SHADED + "org.apache.kafka.clients." + role + "." + name);
+        try (AutoCloseable client =
+            (AutoCloseable) type.getConstructor(Properties.class).newInstance(given)) {
+          assertThat(client).isNotNull();
+        }
+      }
+      Class<?> info = jar.loadClass(SHADED + "org.apache.kafka.common.utils.AppInfoParser");
+      assertThat((String) info.getMethod("getVersion").invoke(null)).startsWith("4.");
+    } finally {
+      thread.setContextClassLoader(before);
     }
   }
 

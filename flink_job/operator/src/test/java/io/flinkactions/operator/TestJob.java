@@ -57,6 +57,8 @@ final class TestJob {
   // Sinks live in the cluster's threads, in this JVM; a job finds its collection by name.
   private static final Map<String, Queue<String>> COLLECTED = new ConcurrentHashMap<>();
   private static MiniCluster cluster;
+  // Counts those that were ended.
+  private static int taskManager;
 
   private final JobID id;
   private final Queue<String> outputs;
@@ -83,6 +85,12 @@ final class TestJob {
       cluster.start();
     }
     return cluster;
+  }
+
+  /** Ends the cluster's task manager, with all that runs there, and starts another. */
+  static synchronized void replaceTaskManager() throws Exception {
+    cluster().terminateTaskManager(taskManager++).get(DEADLINE_SECONDS, TimeUnit.SECONDS);
+    cluster().startTaskManager();
   }
 
   // ---- what a job is made of ----

@@ -1,6 +1,8 @@
 package io.flinkactions.operator.lane;
 
 import io.flinkactions.operator.metrics.OperatorMetrics;
+import io.flinkactions.operator.plan.PlannedAction;
+import io.flinkactions.operator.plan.Plans;
 import io.flinkactions.operator.session.WorkerSession;
 import io.flinkactions.wire.v1.CallPlace;
 import io.flinkactions.wire.v1.CallRecord;
@@ -33,6 +35,9 @@ final class CallJournal {
   private final Invokes invokes;
   private final Lanes lanes;
   private final OperatorMetrics metrics;
+  private final Plans plans;
+  // Null: the job has no action state store.
+  private final StoredCalls stored;
   private final Map<Long, Attempt> superseded =
       new LinkedHashMap<>() {
         private static final long serialVersionUID = 1L;
@@ -43,54 +48,82 @@ final class CallJournal {
         }
       };
 
-  CallJournal(Invokes invokes, Lanes lanes, OperatorMetrics metrics) {
+  CallJournal(
+      Invokes invokes, Lanes lanes, OperatorMetrics metrics, Plans plans, StoredCalls stored) {
     this.invokes = invokes;
     this.lanes = lanes;
     this.metrics = metrics;
+    this.plans = plans;
+    this.stored = stored;
   }
 
   /** Takes the records of a frame. To be called behind its Results and before its Failures. */
-  void apply(WorkerSession session, WorkerFrame frame) {
+  void apply(WorkerSession session, WorkerFrame frame) throws Exception {
     if (frame.getCallsStartedCount() == 0 && frame.getCallsCompletedCount() == 0) {
       return;
     }
     Map<Long, CallsRecorded.Builder> recorded = new LinkedHashMap<>();
     for (CallStarted started : frame.getCallsStartedList()) {
-      Invocation invocation = invocation(session, started.getHandle());
-      if (invocation != null) {
-        invocation.calls().onStarted(started);
-        add(recorded, started.getHandle(), started.getPlace());
-      }
+      take(session, started.getHandle(), CallRecords.ofStarted(started), recorded);
     }
     for (CallRecord completed : frame.getCallsCompletedList()) {
-      long handle = completed.getHandle();
-      Invocation invocation = invocation(session, handle);
-      if (invocation != null) {
-        invocation.calls().onCompleted(completed, invocation.handle() == handle);
-        metrics.onCallRecorded();
-        add(recorded, handle, completed.getPlace());
-      }
+      take(session, completed.getHandle(), completed, recorded);
     }
     recorded.values().forEach(places -> session.callsRecorded(places.build()));
+  }
+
+  /** Of level synchronous, the store acknowledges it later. */
+  private void take(
+      WorkerSession session,
+      long handle,
+      CallRecord record,
+      Map<Long, CallsRecorded.Builder> recorded)
+      throws Exception {
+    Lane lane = lane(session, handle);
+    if (lane == null) {
+      return;
+    }
+    if (isSynchronous(session, lane)) {
+      if (stored.write(lane, session, handle, record)) {
+        return;
+      }
+    } else {
+      Invocation invocation = lane.run().current();
+      if (record.getStartedOnly()) {
+        invocation.calls().onStarted(record);
+      } else {
+        invocation.calls().onCompleted(record, invocation.handle() == handle);
+        metrics.onCallRecorded();
+      }
+      lanes.markDirty(lane);
+    }
+    add(recorded, handle, record.getPlace());
+  }
+
+  private boolean isSynchronous(WorkerSession session, Lane lane) throws Exception {
+    if (stored == null) {
+      return false;
+    }
+    PlannedAction action = plans.read(session.plan()).action(lane.run().current().action());
+    return action != null && action.isSynchronous();
   }
 
   private static void add(Map<Long, CallsRecorded.Builder> recorded, long handle, CallPlace place) {
     recorded.computeIfAbsent(handle, h -> CallsRecorded.newBuilder().setHandle(h)).addPlaces(place);
   }
 
-  /** Whose record this is; null if it is over. */
-  private Invocation invocation(WorkerSession session, long handle) {
+  /** Of whose current invocation this record is; null if that is over. */
+  private Lane lane(WorkerSession session, long handle) {
     Lane lane = invokes.waitingFor(session, handle);
-    if (lane == null) {
-      Attempt attempt = superseded.get(handle);
-      if (attempt == null || !attempt.isOfCurrentInvocation()) {
-        metrics.onStaleReply();
-        return null;
-      }
-      lane = attempt.lane();
+    if (lane != null) {
+      return lane;
     }
-    lanes.markDirty(lane);
-    return lane.run().current();
+    Attempt attempt = superseded.get(handle);
+    if (attempt == null || !attempt.isOfCurrentInvocation()) {
+      metrics.onStaleReply();
+      return null;
+    }
+    return attempt.lane();
   }
 
   /** This side ends the attempt, and the worker may not know yet. */

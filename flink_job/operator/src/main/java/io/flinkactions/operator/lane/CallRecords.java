@@ -6,6 +6,7 @@ import io.flinkactions.wire.v1.CallPlace;
 import io.flinkactions.wire.v1.CallRecord;
 import io.flinkactions.wire.v1.CallStarted;
 import java.util.Collection;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -20,28 +21,42 @@ import java.util.Map;
 public final class CallRecords {
 
   private final Map<CallPlace, CallRecord> byPlace = new LinkedHashMap<>();
+  // Of those that are in the action state store, the epoch under which it has them.
+  private Map<CallPlace, Long> storedEpochs = Map.of();
   private long bytes;
 
   /** Records as they were in state. */
-  static CallRecords restore(List<ByteString> serialized) throws InvalidProtocolBufferException {
+  static CallRecords restore(List<ByteString> serialized, List<Long> epochs)
+      throws InvalidProtocolBufferException {
     CallRecords records = new CallRecords();
-    for (ByteString bytes : serialized) {
-      records.put(CallRecord.parseFrom(bytes));
+    for (int i = 0; i < serialized.size(); i++) {
+      CallRecord record = CallRecord.parseFrom(serialized.get(i));
+      records.put(record);
+      if (i < epochs.size() && epochs.get(i) != 0) {
+        records.onStored(record.getPlace(), epochs.get(i));
+      }
     }
     return records;
   }
 
+  /** What is to be known of a call that is about to be made. */
+  static CallRecord ofStarted(CallStarted started) {
+    return CallRecord.newBuilder()
+        .setPlace(started.getPlace())
+        .setFunctionId(started.getFunctionId())
+        .setArgumentsDigest(started.getArgumentsDigest())
+        .setStartedOnly(true)
+        .build();
+  }
+
   /** A call is about to be made. What is known of its end stays. */
-  void onStarted(CallStarted started) {
-    if (!byPlace.containsKey(started.getPlace())) {
-      put(
-          CallRecord.newBuilder()
-              .setPlace(started.getPlace())
-              .setFunctionId(started.getFunctionId())
-              .setArgumentsDigest(started.getArgumentsDigest())
-              .setStartedOnly(true)
-              .build());
-    }
+  void onStarted(CallRecord started) {
+    byPlace.computeIfAbsent(
+        started.getPlace(),
+        place -> {
+          bytes += started.getSerializedSize();
+          return started;
+        });
   }
 
   /**
@@ -58,17 +73,51 @@ public final class CallRecords {
     }
   }
 
+  /** What is known of the call at this place, or null. */
+  CallRecord at(CallPlace place) {
+    return byPlace.get(place);
+  }
+
+  /** What the store knows of a call that this lane does not: to be behind all that it has. */
+  void add(CallRecord recorded) {
+    put(recorded);
+  }
+
+  /**
+   * The store has what is known of this place.
+   *
+   * @return the epoch under which it had it before; 0 if it had it not
+   */
+  long onStored(CallPlace place, long epoch) {
+    if (storedEpochs.isEmpty()) {
+      storedEpochs = new HashMap<>();
+    }
+    Long before = storedEpochs.put(place, epoch);
+    return before == null ? 0 : before;
+  }
+
+  /** The places that the store has, with their epochs. */
+  Map<CallPlace, Long> storedEpochs() {
+    return storedEpochs;
+  }
+
   private void put(CallRecord record) {
     CallRecord before = byPlace.put(record.getPlace(), record);
     bytes += record.getSerializedSize() - (before == null ? 0 : before.getSerializedSize());
   }
 
-  /** The call at this place is to be made again. */
-  void drop(CallPlace place) {
+  /**
+   * The call at this place is to be made again.
+   *
+   * @return the epoch under which the store has it; 0 if it has it not
+   */
+  long drop(CallPlace place) {
     CallRecord dropped = byPlace.remove(place);
     if (dropped != null) {
       bytes -= dropped.getSerializedSize();
     }
+    Long epoch = storedEpochs.isEmpty() ? null : storedEpochs.remove(place);
+    return epoch == null ? 0 : epoch;
   }
 
   public boolean isEmpty() {

@@ -4,10 +4,12 @@ import com.google.protobuf.ByteString;
 import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.UnsafeByteOperations;
 import io.flinkactions.operator.session.WorkerSession;
+import io.flinkactions.wire.v1.CallPlace;
 import io.flinkactions.wire.v1.CallRecord;
 import io.flinkactions.wire.v1.ContentType;
 import java.util.Collection;
 import java.util.List;
+import java.util.Map;
 
 /** One action on one event of a run. */
 public final class Invocation {
@@ -139,11 +141,16 @@ public final class Invocation {
     return calls == null ? List.of() : calls.all();
   }
 
+  /** The places of those calls that the action state store has, and under which epochs. */
+  public Map<CallPlace, Long> storedEpochs() {
+    return calls == null ? Map.of() : calls.storedEpochs();
+  }
+
   /** Takes over the records of an invocation that was restored. */
-  public Invocation restoreCalls(List<ByteString> serialized)
+  public Invocation restoreCalls(List<ByteString> serialized, List<Long> storedEpochs)
       throws InvalidProtocolBufferException {
     if (!serialized.isEmpty()) {
-      calls = CallRecords.restore(serialized);
+      calls = CallRecords.restore(serialized, storedEpochs);
     }
     return this;
   }

@@ -51,6 +51,9 @@ public final class Invokes {
     /** It has killed its worker so often that no other is to meet it. */
     void onPoison(Lane lane, ActionFailure failure) throws Exception;
 
+    /** The invocation has its id, and is about to be sent for the first time by this start. */
+    void onIdentified(Lane lane, Invocation invocation);
+
     /** This side ends the attempt that has this handle; it may still run at its worker. */
     void onSuperseded(Lane lane, long handle);
   }
@@ -242,6 +245,7 @@ public final class Invokes {
     Invocation invocation = lane.run().current();
     if (invocation.id() == null) {
       invocation.identify(identify(lane.run(), invocation));
+      failures.onIdentified(lane, invocation);
     }
     return invocation;
   }

@@ -60,6 +60,8 @@ public final class Runs {
   private final Invokes invokes;
   private final Retries retries;
   private final CallJournal calls;
+  // Null: the job has no action state store.
+  private final StoredCalls stored;
   private final int limit;
   private final ArrayDeque<Lane> startable = new ArrayDeque<>();
   private int begun;
@@ -78,6 +80,7 @@ public final class Runs {
       RunIdentity runIdentity,
       Outputs<?> outputs,
       OperatorMetrics metrics,
+      StoredCalls stored,
       int limit) {
     this.sessions = sessions;
     this.plans = plans;
@@ -89,6 +92,7 @@ public final class Runs {
     this.identities = runIdentity.identities();
     this.outputs = outputs;
     this.metrics = metrics;
+    this.stored = stored;
     this.limit = limit;
     this.invokes =
         new Invokes(
@@ -102,7 +106,7 @@ public final class Runs {
             runLimitMillis,
             deadlines,
             new InvokeListener());
-    this.calls = new CallJournal(invokes, lanes, metrics);
+    this.calls = new CallJournal(invokes, lanes, metrics, plans, stored);
     this.retries = new Retries(deadlines, new RetryListener());
   }
 
@@ -364,7 +368,11 @@ public final class Runs {
       return;
     }
     Invocation invocation = lane.run().current();
-    failure.getDropCallsList().forEach(place -> invocation.calls().drop(place));
+    if (stored != null) {
+      stored.drop(lane, failure.getDropCallsList());
+    } else {
+      failure.getDropCallsList().forEach(place -> invocation.calls().drop(place));
+    }
     onFailed(
         lane,
         plans.read(session.plan()).action(invocation.action()),
@@ -416,13 +424,20 @@ public final class Runs {
     }
 
     @Override
+    public void onIdentified(Lane lane, Invocation invocation) {
+      if (stored != null) {
+        stored.unite(lane, invocation);
+      }
+    }
+
+    @Override
     public void onSuperseded(Lane lane, long handle) {
       calls.onSuperseded(lane, handle);
     }
   }
 
   /** Writes down what durable calls a frame tells of. */
-  public void onCalls(WorkerSession session, WorkerFrame frame) {
+  public void onCalls(WorkerSession session, WorkerFrame frame) throws Exception {
     calls.apply(session, frame);
   }
 
@@ -467,6 +482,9 @@ public final class Runs {
 
   private void onInvocationOver(Lane lane) throws Exception {
     Run run = lane.run();
+    if (stored != null) {
+      stored.onInvocationOver(lane, run.current());
+    }
     run.removeCurrent();
     lanes.markDirty(lane);
     if (run.current() != null) {
@@ -486,6 +504,9 @@ public final class Runs {
   /** The first input of the lane is finished, and all that it caused. */
   private void finishInput(Lane lane) throws Exception {
     Input finished = lane.removeFirstInput();
+    if (stored != null) {
+      stored.onRunOver(lane.keyBytes(), finished.runNumber());
+    }
     lanes.markDirty(lane);
     waiting.onFinished(finished);
     watermarks.onFinished(finished.segment());

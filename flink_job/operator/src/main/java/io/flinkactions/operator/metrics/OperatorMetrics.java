@@ -36,6 +36,8 @@ public final class OperatorMetrics {
   private final Counter deadLetters;
   private final Counter ignored;
   private final Counter callsRecorded;
+  private final Counter callsRebuilt;
+  private final Counter callsUnclaimed;
   private final Counter handedBack;
   private final Counter staleReplies;
   private final Counter needMemory;
@@ -61,6 +63,8 @@ public final class OperatorMetrics {
     deadLetters = group.counter("deadLetters");
     ignored = group.counter("ignoredFailures");
     callsRecorded = group.counter("callsRecorded");
+    callsRebuilt = group.counter("callsRebuilt");
+    callsUnclaimed = group.counter("callsUnclaimed");
     handedBack = group.counter("handedBackResults");
     staleReplies = group.counter("staleReplies");
     needMemory = group.counter("needMemory");
@@ -174,6 +178,25 @@ public final class OperatorMetrics {
   /** The record of a durable call is in its lane. */
   public void onCallRecorded() {
     callsRecorded.inc();
+  }
+
+  /** A call that an earlier start recorded in the action state store is in its lane. */
+  public void onCallRebuilt() {
+    callsRebuilt.inc();
+  }
+
+  /** Calls of an earlier start that no invocation of their runs has asked for. */
+  public void onCallsUnclaimed(int count) {
+    if (count > 0) {
+      callsUnclaimed.inc(count);
+    }
+  }
+
+  /** Where things stand in the action state store. */
+  public void showStore(LongSupplier bytesInFlight, IntSupplier unmatchedCalls) {
+    MetricGroup store = group.addGroup("store");
+    gauge(store, "bytesInFlight", bytesInFlight::getAsLong);
+    gauge(store, "callsToAnswerFrom", unmatchedCalls::getAsInt);
   }
 
   /** Results that workers had kept, and did not compute again. */

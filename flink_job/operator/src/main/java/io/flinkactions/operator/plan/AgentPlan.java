@@ -32,9 +32,11 @@ public final class AgentPlan {
   /**
    * Reads a plan.
    *
+   * @param hasStore the job has an action state store
    * @throws UnsupportedPlanException if it asks for what this operator cannot do
    */
-  public static AgentPlan of(Plan plan, int defaultHopLimit) throws UnsupportedPlanException {
+  public static AgentPlan of(Plan plan, int defaultHopLimit, boolean hasStore)
+      throws UnsupportedPlanException {
     if (plan.getMemory().getShortTermTtlMs() > 0) {
       throw new UnsupportedPlanException(plan.getAgent(), plan.getMemory().getShortTermTtlMs());
     }
@@ -42,12 +44,8 @@ public final class AgentPlan {
     Map<String, List<PlannedAction>> triggered = new HashMap<>();
     for (int index = 0; index < plan.getActionsCount(); index++) {
       Action action = plan.getActions(index);
-      if (action.getDurability() == Durability.SYNCHRONOUS) {
-        throw new UnsupportedPlanException(
-            plan.getAgent(),
-            action.getName(),
-            "has durability \"synchronous\", which needs an external store of calls",
-            "has none; declare it \"checkpoint\"");
+      if (action.getDurability() == Durability.SYNCHRONOUS && !hasStore) {
+        throw UnsupportedPlanException.noStore(plan.getAgent(), action.getName());
       }
       PlannedAction planned = new PlannedAction(index, action);
       parsed.byName.put(planned.name(), planned);

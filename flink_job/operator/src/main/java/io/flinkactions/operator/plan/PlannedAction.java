@@ -1,6 +1,7 @@
 package io.flinkactions.operator.plan;
 
 import io.flinkactions.wire.v1.Action;
+import io.flinkactions.wire.v1.Durability;
 import io.flinkactions.wire.v1.FailurePolicy;
 
 /** One action of a plan, and where it stands in it. */
@@ -10,12 +11,14 @@ public final class PlannedAction {
   private final String name;
   private final FailurePolicy onFailure;
   private final long timeoutMillis;
+  private final boolean isSynchronous;
 
   PlannedAction(int index, Action action) {
     this.index = index;
     this.name = action.getName();
     this.onFailure = action.getOnFailure();
     this.timeoutMillis = action.getTimeoutMs();
+    this.isSynchronous = action.getDurability() == Durability.SYNCHRONOUS;
   }
 
   /** Its position in {@code Plan.actions}, by which an Invoke names it. */
@@ -29,6 +32,11 @@ public final class PlannedAction {
 
   public FailurePolicy onFailure() {
     return onFailure;
+  }
+
+  /** Its durable calls return when the action state store has their records. */
+  public boolean isSynchronous() {
+    return isSynchronous;
   }
 
   /** Longest time of one attempt; 0: no limit. */

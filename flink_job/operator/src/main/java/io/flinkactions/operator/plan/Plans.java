@@ -11,12 +11,18 @@ public final class Plans {
   private static final int REMEMBERED = 8;
 
   private final int defaultHopLimit;
+  private final boolean hasStore;
   private final Map<Plan, AgentPlan> parsed = new IdentityHashMap<>();
   private Plan lastAsked;
   private AgentPlan lastAnswer;
 
-  public Plans(int defaultHopLimit) {
+  /**
+   * @param defaultHopLimit for plans that name none
+   * @param hasStore the job has an action state store
+   */
+  public Plans(int defaultHopLimit, boolean hasStore) {
     this.defaultHopLimit = defaultHopLimit;
+    this.hasStore = hasStore;
   }
 
   /**
@@ -30,7 +36,7 @@ public final class Plans {
     }
     AgentPlan answer = parsed.get(plan);
     if (answer == null) {
-      answer = AgentPlan.of(plan, defaultHopLimit);
+      answer = AgentPlan.of(plan, defaultHopLimit, hasStore);
       if (parsed.size() >= REMEMBERED) {
         parsed.clear();
       }

@@ -18,6 +18,22 @@ public final class UnsupportedPlanException extends Exception {
             + ", or run the job with a newer operator jar");
   }
 
+  private UnsupportedPlanException(String message) {
+    super(message);
+  }
+
+  static UnsupportedPlanException noStore(String agent, String action) {
+    return new UnsupportedPlanException(
+        "action '"
+            + action
+            + "' of agent '"
+            + agent
+            + "' has durability \"synchronous\", which needs an action state store, and the job"
+            + " has none: set agent.actionStateStoreBackend to 'kafka', with"
+            + " agent.kafkaBootstrapServers and agent.kafkaActionStateTopic, or declare the action"
+            + " \"checkpoint\"");
+  }
+
   /** State is opened before any plan is known, so the job has the only word about its lifetime. */
   UnsupportedPlanException(String agent, long shortTermTtlMillis) {
     super(

@@ -1,6 +1,8 @@
 package io.flinkactions.operator.state;
 
 import io.flinkactions.operator.state.v1.OperatorState;
+import io.flinkactions.operator.state.v1.StoreState;
+import java.util.ArrayList;
 import java.util.List;
 import org.apache.flink.api.common.state.ListState;
 import org.apache.flink.api.common.state.ListStateDescriptor;
@@ -25,12 +27,19 @@ public final class StartStore {
   private final String writtenBy;
   private final String namespace;
   private final long epoch;
+  private final List<StoreState> restoredStores;
 
-  private StartStore(ListState<byte[]> state, String writtenBy, String namespace, long epoch) {
+  private StartStore(
+      ListState<byte[]> state,
+      String writtenBy,
+      String namespace,
+      long epoch,
+      List<StoreState> restoredStores) {
     this.state = state;
     this.writtenBy = writtenBy;
     this.namespace = namespace;
     this.epoch = epoch;
+    this.restoredStores = restoredStores;
   }
 
   /**
@@ -38,6 +47,8 @@ public final class StartStore {
    *
    * @param jobIdentifier beats every other namespace; empty if not set
    * @param mintedNamespace for a first start
+   * @param isIgnoringStore nothing that was recorded or kept before is to answer: the namespace is
+   *     one that nobody has had before this job graph
    * @param nowMillis wall clock at this start
    * @throws StateFormatException if this version cannot read the snapshot
    */
@@ -46,12 +57,18 @@ public final class StartStore {
       String writtenBy,
       String jobIdentifier,
       String mintedNamespace,
+      boolean isIgnoringStore,
       long nowMillis)
       throws Exception {
     ListState<byte[]> state =
         flink.getUnionListState(
             new ListStateDescriptor<>(STATE, BytePrimitiveArraySerializer.INSTANCE));
     String namespace = jobIdentifier;
+    if (isIgnoringStore) {
+      // The same again when the job restarts by itself: the job graph is the same.
+      namespace = jobIdentifier.isEmpty() ? mintedNamespace : jobIdentifier + "/" + mintedNamespace;
+    }
+    List<StoreState> stores = new ArrayList<>();
     long epoch = nowMillis;
     for (byte[] bytes : state.get()) {
       OperatorState restored = OperatorState.parseFrom(bytes);
@@ -60,9 +77,12 @@ public final class StartStore {
       if (namespace.isEmpty()) {
         namespace = restored.getNamespace();
       }
+      if (restored.hasStore()) {
+        stores.add(restored.getStore());
+      }
     }
     return new StartStore(
-        state, writtenBy, namespace.isEmpty() ? mintedNamespace : namespace, epoch);
+        state, writtenBy, namespace.isEmpty() ? mintedNamespace : namespace, epoch, stores);
   }
 
   private static void checkFormat(OperatorState restored) throws StateFormatException {
@@ -90,16 +110,27 @@ public final class StartStore {
     return epoch;
   }
 
-  /** Puts it into the snapshot. The epoch may have been raised since the start. */
-  public void snapshot(long currentEpoch) throws Exception {
-    OperatorState current =
+  /** What the subtasks knew of the action state store at the snapshot; none if there was none. */
+  public List<StoreState> restoredStores() {
+    return restoredStores;
+  }
+
+  /**
+   * Puts it into the snapshot. The epoch may have been raised since the start.
+   *
+   * @param store how far the action state store is known; null if the job has none
+   */
+  public void snapshot(long currentEpoch, StoreState store) throws Exception {
+    OperatorState.Builder current =
         OperatorState.newBuilder()
             .setFormatVersion(FORMAT_VERSION)
             .setMinReaderVersion(MIN_READER_VERSION)
             .setWrittenBy(writtenBy)
             .setNamespace(namespace)
-            .setEpoch(currentEpoch)
-            .build();
-    state.update(List.of(current.toByteArray()));
+            .setEpoch(currentEpoch);
+    if (store != null) {
+      current.setStore(store);
+    }
+    state.update(List.of(current.build().toByteArray()));
   }
 }

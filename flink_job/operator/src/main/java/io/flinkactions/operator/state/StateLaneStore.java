@@ -200,6 +200,14 @@ public final class StateLaneStore implements LaneStore {
             .setRetryDueMs(invocation.dueMillis())
             .setLoneDeaths(invocation.loneDeaths());
     invocation.callRecords().forEach(call -> state.addCalls(call.toByteString()));
+    if (!invocation.storedEpochs().isEmpty()) {
+      invocation
+          .callRecords()
+          .forEach(
+              call ->
+                  state.addStoredEpochs(
+                      invocation.storedEpochs().getOrDefault(call.getPlace(), 0L)));
+    }
     SentEvent event = invocation.event();
     if (event != null) {
       state.setEvent(
@@ -233,7 +241,7 @@ public final class StateLaneStore implements LaneStore {
         .restoreCounts(state.getAttempt(), state.getFailures(), state.getDeaths())
         .restoreWait(state.getRetryDueMs())
         .restoreLoneDeaths(state.getLoneDeaths())
-        .restoreCalls(state.getCallsList());
+        .restoreCalls(state.getCallsList(), state.getStoredEpochsList());
   }
 
   private static ContentType contentType(int number) {

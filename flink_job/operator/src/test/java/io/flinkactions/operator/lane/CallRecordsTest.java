@@ -7,6 +7,7 @@ import io.flinkactions.wire.v1.CallPlace;
 import io.flinkactions.wire.v1.CallRecord;
 import io.flinkactions.wire.v1.CallStarted;
 import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
 
 class CallRecordsTest {
@@ -43,8 +44,8 @@ class CallRecordsTest {
 
   @Test
   void an_end_follows_its_start_in_the_same_place_and_order_stays() {
-    records.onStarted(started(0));
-    records.onStarted(started(1));
+    records.onStarted(CallRecords.ofStarted(started(0)));
+    records.onStarted(CallRecords.ofStarted(started(1)));
     records.onCompleted(completed(1, "b"), true);
     records.onCompleted(completed(0, "a"), true);
     assertThat(values()).containsExactly("a", "b");
@@ -54,7 +55,7 @@ class CallRecordsTest {
   @Test
   void what_comes_twice_is_there_once_and_a_late_start_does_not_undo_an_end() {
     records.onCompleted(completed(0, "a"), true);
-    records.onStarted(started(0));
+    records.onStarted(CallRecords.ofStarted(started(0)));
     records.onCompleted(completed(0, "a"), true);
     assertThat(values()).containsExactly("a");
   }
@@ -62,7 +63,7 @@ class CallRecordsTest {
   @Test
   void a_superseded_attempt_fills_gaps_and_changes_nothing() {
     records.onCompleted(completed(0, "second attempt"), true);
-    records.onStarted(started(1));
+    records.onStarted(CallRecords.ofStarted(started(1)));
     records.onCompleted(completed(0, "first attempt"), false);
     records.onCompleted(completed(1, "first attempt"), false);
     records.onCompleted(completed(2, "first attempt"), false);
@@ -87,9 +88,19 @@ class CallRecordsTest {
   @Test
   void state_brings_them_back() throws Exception {
     records.onCompleted(completed(1, "b"), true);
-    records.onStarted(started(0));
+    records.onStarted(CallRecords.ofStarted(started(0)));
+    assertThat(records.onStored(place(0), 7)).isZero();
     CallRecords restored =
-        CallRecords.restore(records.all().stream().map(CallRecord::toByteString).toList());
+        CallRecords.restore(
+            records.all().stream().map(CallRecord::toByteString).toList(), List.of(0L, 7L));
+    assertThat(restored.storedEpochs()).isEqualTo(Map.of(place(0), 7L));
+    assertThat(restored.onStored(place(0), 8)).isEqualTo(7);
+    assertThat(restored.drop(place(0))).isEqualTo(8);
+    assertThat(restored.drop(place(1))).isZero();
+    restored =
+        CallRecords.restore(
+            records.all().stream().map(CallRecord::toByteString).toList(), List.of());
+    assertThat(restored.storedEpochs()).isEmpty();
     assertThat(restored.all()).containsExactlyElementsOf(records.all());
     assertThat(restored.bytes()).isEqualTo(records.bytes());
   }

@@ -32,7 +32,7 @@ class AgentPlanTest {
   void a_lifetime_of_memory_in_a_plan_is_refused_and_not_ignored() {
     Plan plan =
         plan().toBuilder().setMemory(MemorySettings.newBuilder().setShortTermTtlMs(60_000)).build();
-    assertThatThrownBy(() -> AgentPlan.of(plan, 10))
+    assertThatThrownBy(() -> AgentPlan.of(plan, 10, false))
         .isInstanceOf(UnsupportedPlanException.class)
         .hasMessageContainingAll("'shop'", "60000 ms", "agent.short-term-memory.state-ttl.ms");
   }
@@ -40,7 +40,7 @@ class AgentPlanTest {
   @Test
   void an_event_triggers_actions_in_declaration_order() throws Exception {
     AgentPlan plan =
-        AgentPlan.of(plan(action("b", "x"), action("a", "y", "x"), action("c", "y")), 10);
+        AgentPlan.of(plan(action("b", "x"), action("a", "y", "x"), action("c", "y")), 10, false);
     assertThat(names(plan.triggeredBy("x"))).containsExactly("b", "a");
     assertThat(names(plan.triggeredBy("y"))).containsExactly("a", "c");
     assertThat(plan.triggeredBy("z")).isEmpty();
@@ -50,7 +50,7 @@ class AgentPlanTest {
 
   @Test
   void an_action_runs_once_per_event_however_many_of_its_triggers_match() throws Exception {
-    AgentPlan plan = AgentPlan.of(plan(action("a", "x", "x")), 10);
+    AgentPlan plan = AgentPlan.of(plan(action("a", "x", "x")), 10, false);
     assertThat(names(plan.triggeredBy("x"))).containsExactly("a");
   }
 
@@ -61,7 +61,7 @@ class AgentPlanTest {
             .setName("big_ones")
             .addTriggers(Trigger.newBuilder().setCel("amount > 100"))
             .build();
-    assertThatThrownBy(() -> AgentPlan.of(plan(cel), 10))
+    assertThatThrownBy(() -> AgentPlan.of(plan(cel), 10, false))
         .isInstanceOf(UnsupportedPlanException.class)
         .hasMessageContaining("big_ones")
         .hasMessageContaining("shop")
@@ -70,19 +70,23 @@ class AgentPlanTest {
   }
 
   @Test
-  void calls_that_want_a_store_are_refused_where_there_is_none() {
+  void calls_that_want_a_store_are_refused_where_there_is_none() throws Exception {
     Action synchronous =
         Action.newBuilder().setName("pay").setDurability(Durability.SYNCHRONOUS).build();
-    assertThatThrownBy(() -> AgentPlan.of(plan(synchronous), 10))
+    assertThatThrownBy(() -> AgentPlan.of(plan(synchronous), 10, false))
         .isInstanceOf(UnsupportedPlanException.class)
         .hasMessageContaining("'pay'")
         .hasMessageContaining("synchronous")
-        .hasMessageContaining("declare it \"checkpoint\"");
+        .hasMessageContaining("agent.actionStateStoreBackend")
+        .hasMessageContaining("\"checkpoint\"");
+    AgentPlan plan = AgentPlan.of(plan(synchronous), 10, true);
+    assertThat(plan.action("pay").isSynchronous()).isTrue();
   }
 
   @Test
   void the_plan_s_hop_limit_beats_the_job_s() throws Exception {
-    assertThat(AgentPlan.of(plan(), 10).hopLimit()).isEqualTo(10);
-    assertThat(AgentPlan.of(plan().toBuilder().setHopLimit(3).build(), 10).hopLimit()).isEqualTo(3);
+    assertThat(AgentPlan.of(plan(), 10, false).hopLimit()).isEqualTo(10);
+    assertThat(AgentPlan.of(plan().toBuilder().setHopLimit(3).build(), 10, false).hopLimit())
+        .isEqualTo(3);
   }
 }

@@ -102,7 +102,7 @@ class PinnedRunsTest {
     runs =
         new Runs(
             subtask.sessions,
-            new Plans(10),
+            new Plans(10, false),
             lanes,
             new WaitingInputs(1 << 20, 1 << 20),
             new LaneMemory(),
@@ -114,6 +114,7 @@ class PinnedRunsTest {
             null,
             new OperatorMetrics(
                 new UnregisteredMetricsGroup(), () -> new DescriptiveStatisticsHistogram(10)),
+            null,
             100);
   }
 

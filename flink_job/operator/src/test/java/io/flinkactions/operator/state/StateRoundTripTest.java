@@ -10,6 +10,8 @@ import io.flinkactions.operator.lane.Invocation.SentEvent;
 import io.flinkactions.operator.lane.Lane;
 import io.flinkactions.operator.lane.Run;
 import io.flinkactions.operator.state.v1.OperatorState;
+import io.flinkactions.operator.state.v1.PartitionMarker;
+import io.flinkactions.operator.state.v1.StoreState;
 import io.flinkactions.operator.time.SegmentedWatermarks;
 import io.flinkactions.wire.v1.ContentType;
 import java.time.Duration;
@@ -50,6 +52,8 @@ class StateRoundTripTest {
     transient KeyedStateBackend<String> backend;
     long nowMillis;
     String jobIdentifier = "";
+    boolean isIgnoringStore;
+    StoreState store;
     byte[] foreignOperatorState;
 
     @Override
@@ -58,13 +62,18 @@ class StateRoundTripTest {
       states = KeyedStates.of(backend, context.getKeyedStateStore(), Duration.ZERO);
       start =
           StartStore.restore(
-              context.getOperatorStateStore(), "test", jobIdentifier, "minted", nowMillis);
+              context.getOperatorStateStore(),
+              "test",
+              jobIdentifier,
+              "minted",
+              isIgnoringStore,
+              nowMillis);
     }
 
     @Override
     public void snapshotState(StateSnapshotContext context) throws Exception {
       if (foreignOperatorState == null) {
-        start.snapshot(start.epoch());
+        start.snapshot(start.epoch(), store);
       } else {
         ListState<byte[]> state =
             getOperatorStateBackend()
@@ -287,6 +296,44 @@ class StateRoundTripTest {
     try (var fresh = harness(false, null)) {
       assertThat(fresh).isNotNull();
       assertThat(carrier.start.namespace()).isEqualTo("minted");
+    }
+  }
+
+  @Test
+  void a_job_that_ignores_the_store_has_a_namespace_that_nobody_had_before() throws Exception {
+    carrier.jobIdentifier = "first";
+    OperatorSubtaskState snapshot = snapshotAndClose(harness(false, null));
+    carrier.isIgnoringStore = true;
+    try (var restored = harness(false, snapshot)) {
+      assertThat(restored).isNotNull();
+      assertThat(carrier.start.namespace()).isEqualTo("minted");
+    }
+    carrier = new StateCarrier();
+    carrier.isIgnoringStore = true;
+    carrier.jobIdentifier = "first";
+    try (var restored = harness(false, snapshot)) {
+      assertThat(restored).isNotNull();
+      assertThat(carrier.start.namespace()).isEqualTo("first/minted");
+    }
+  }
+
+  @Test
+  void how_far_the_store_is_known_comes_back() throws Exception {
+    carrier.store =
+        StoreState.newBuilder()
+            .setTopicId("topic")
+            .addMarkers(PartitionMarker.newBuilder().setPartition(3).setOffset(77))
+            .build();
+    StoreState store = carrier.store;
+    OperatorSubtaskState snapshot = snapshotAndClose(harness(false, null));
+    try (var restored = harness(false, snapshot)) {
+      assertThat(restored).isNotNull();
+      assertThat(carrier.start.restoredStores()).containsExactly(store);
+    }
+    snapshot = snapshotAndClose(harness(false, null));
+    try (var restored = harness(false, snapshot)) {
+      assertThat(restored).isNotNull();
+      assertThat(carrier.start.restoredStores()).isEmpty();
     }
   }
 

@@ -1,0 +1,131 @@
+package io.flinkactions.operator.store;
+
+import com.google.protobuf.ByteString;
+import com.google.protobuf.InvalidProtocolBufferException;
+import com.google.protobuf.UnsafeByteOperations;
+import io.flinkactions.operator.store.Fences.Fence;
+import io.flinkactions.operator.store.RebuiltCalls.Entry;
+import io.flinkactions.operator.store.v1.StoredCall;
+import io.flinkactions.operator.store.v1.StoredFence;
+import io.flinkactions.wire.v1.CallRecord;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * Reads the entries of one subtask's partitions, each partition in its order, and keeps the calls
+ * that count.
+ *
+ * <p>An entry counts if it is of this operator, namespace and key groups and no later start had put
+ * its fence before it. Whatever else lies in the topic is another's.
+ */
+final class Rebuild {
+
+  private final StoreOwner owner;
+  private final String topic;
+  private final KeyGroupPartitions layout;
+  private final long limitBytes;
+  private final RebuiltCalls calls = new RebuiltCalls();
+  private final Map<Integer, Fences> fences = new HashMap<>();
+  private final List<Garbage> fencedOff = new ArrayList<>();
+
+  Rebuild(StoreOwner owner, String topic, KeyGroupPartitions layout, long limitBytes) {
+    this.owner = owner;
+    this.topic = topic;
+    this.layout = layout;
+    this.limitBytes = limitBytes;
+  }
+
+  Fences fences(int partition) {
+    return fences.computeIfAbsent(partition, p -> new Fences());
+  }
+
+  RebuiltCalls calls() {
+    return calls;
+  }
+
+  /** Entries of starts that had been taken over from: nobody will ever go by them. */
+  List<Garbage> fencedOff() {
+    return fencedOff;
+  }
+
+  /** Highest epoch of this operator's other starts that owned any of its key groups. */
+  long highestEpoch() {
+    long highest = 0;
+    for (Fences of : fences.values()) {
+      highest = Math.max(highest, of.highestEpoch(owner.firstKeyGroup(), owner.lastKeyGroup()));
+    }
+    return highest;
+  }
+
+  /**
+   * Takes the next record of a partition.
+   *
+   * @throws StoreException if its calls lie elsewhere, or are too many
+   */
+  void onRecord(int partition, long offset, byte[] key, byte[] value) {
+    EntryKey named = EntryKey.parse(key);
+    if (named == null
+        || !named.namespace().equals(owner.namespace())
+        || !named.operatorUid().equals(owner.operatorUid())) {
+      return;
+    }
+    try {
+      if (value == null) {
+        calls.remove(UnsafeByteOperations.unsafeWrap(key));
+      } else if (named.isFence()) {
+        onFence(partition, offset, named, StoredFence.parseFrom(value));
+      } else {
+        onCall(partition, offset, key, named, StoredCall.parseFrom(value));
+      }
+    } catch (InvalidProtocolBufferException e) {
+      throw new IllegalStateException(
+          "topic '"
+              + topic
+              + "' has at offset "
+              + offset
+              + " of partition "
+              + partition
+              + " an entry of this job that is damaged",
+          e);
+    }
+  }
+
+  private void onFence(int partition, long offset, EntryKey named, StoredFence fence) {
+    KeyGroupPartitions then =
+        new KeyGroupPartitions(fence.getMaxParallelism(), fence.getPartitions());
+    if (!then.equals(layout)) {
+      throw new StoreException.OtherLayout(topic, then.toString(), layout.toString());
+    }
+    fences(partition)
+        .add(new Fence(named.firstKeyGroup(), named.lastKeyGroup(), named.epoch(), offset));
+  }
+
+  private void onCall(int partition, long offset, byte[] key, EntryKey named, StoredCall stored)
+      throws InvalidProtocolBufferException {
+    int keyGroup = stored.getKeyGroup();
+    if (!owner.owns(keyGroup)) {
+      return;
+    }
+    ByteString keyBytes = UnsafeByteOperations.unsafeWrap(key);
+    if (fences(partition).isFencedOff(keyGroup, named.epoch(), offset)) {
+      if (!calls.has(keyBytes)) {
+        fencedOff.add(new Garbage(key, partition));
+      }
+      return;
+    }
+    calls.put(
+        new Entry(
+            keyBytes,
+            named,
+            CallRecord.parseFrom(stored.getCall()),
+            stored.getKey(),
+            stored.getRunNumber(),
+            partition,
+            offset));
+    if (calls.bytes() > limitBytes) {
+      throw new StoreException.RebuildTooLarge(topic, limitBytes);
+    }
+  }
+}
