@@ -162,7 +162,7 @@ def lingers_too_long(patch: pytest.MonkeyPatch) -> None:
     original = operator_start.OperatorStart._after_linger
 
     def after(self: Any, act: Callable[[], None], already_seconds: float = 0.0) -> None:
-        original(self, act, already_seconds - 6.0)
+        original(self, act, already_seconds - 60.0)
 
     patch.setattr(operator_start.OperatorStart, "_after_linger", after)
 
@@ -313,29 +313,29 @@ def loses_what_is_under_way(patch: pytest.MonkeyPatch) -> None:
 BUGS: dict[Patch, int] = {
     names_calls_alike: 0,
     names_invocations_by_run_number: 2,
-    hands_back_on_any_memory: 4,
+    hands_back_on_any_memory: 2,
     takes_any_mirror: 1,
     forgets_to_clear_sensory_memory: 1,
     replays_what_ended_the_attempt: 0,
     goes_on_after_a_stop: 0,
-    forgets_all_under_any_cut: 24,
+    forgets_all_under_any_cut: 1,
     forgets_the_rest_of_a_covered_run: 135,
     keeps_nothing_of_an_ended_start: 0,
-    lets_superseded_starts_go_on: 0,
+    lets_superseded_starts_go_on: 1,
     welcomes_stale_epochs: 2,
     runs_two_attempts_at_once: 0,
-    runs_an_open_invocation_again: 1,
-    says_nothing_again: 194,
-    holds_no_outcome: 11,
-    lingers_too_long: 5,
+    runs_an_open_invocation_again: 0,
+    says_nothing_again: 8,
+    holds_no_outcome: 1,
+    lingers_too_long: 1,
     numbers_no_tasks: 0,
     does_not_unite_records: 0,
     keeps_records_from_the_middle: 106,
     forgets_records_of_a_first_attempt: 68,
-    does_not_wait_for_acknowledgements: 1,
-    lets_two_jobs_share_a_namespace: 2,
+    does_not_wait_for_acknowledgements: 11,
+    lets_two_jobs_share_a_namespace: 1,
     applies_what_was_cancelled: 4,
-    bounces_pinned_runs: 2,
+    bounces_pinned_runs: 3,
     has_no_time_limits: 0,
     counts_too_much_time: 0,
     retries_at_once: 0,

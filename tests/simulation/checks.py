@@ -194,6 +194,8 @@ class Checks:
         if failure.kind == session_pb2.Failure.TIMEOUT:
             if waited < TIME_LIMIT_SECONDS - 1:
                 self._break(f"9: {one.name} is over its time limit after {waited:.1f} s")
+            if "hang" not in one.troubles:
+                self._break(f"11: {one.name} was over its time limit, and nothing in it hangs: what did it wait for?")
             return
         is_scripted = "refused" in failure.message
         if invocation.action == "follow":
@@ -225,6 +227,12 @@ class Checks:
 
     # ---- in the end ----
 
+    @property
+    def are_outcomes_held(self) -> bool:
+        """Whether a worker keeps what a lost session may not have delivered."""
+        workers = self._world.crew.alive
+        return any(start.held.outcomes for worker in workers for start in worker.sessions._starts.values())
+
     def check_rest(self) -> None:
         """Nothing goes wrong any more, all has come to its end: nobody waits for anything (11)."""
         job = self._world.job
@@ -232,8 +240,8 @@ class Checks:
         for worker in self._world.crew.alive:
             if worker.dispatcher.open_count:
                 self._break(f"11: {worker.dispatcher.open_count} invocations are still open in a worker")
-            if any(start.held.outcomes for start in worker.sessions._starts.values()):
-                self._break("11: outcomes are still held for Invokes that will not come")
+        if self.are_outcomes_held:
+            self._break("11: outcomes are still held for Invokes that will not come")
         for (who, what), count in self._running.items():
             if count and who.is_alive:
                 self._break(f"11: {self._what_of_id.get(what)} still runs")

@@ -37,7 +37,8 @@ class _Sent:
     lane: Lane
     invocation: Invocation
     talk: Talk
-    sent_at: float
+    # When it left for the first time: queueing for credit does not count against its time limit.
+    sent_at: float | None = None
     is_queued: bool = True
 
 
@@ -249,8 +250,7 @@ class Subtask:
         invocation = lane.run.queue[0]
         invocation.attempt += 1
         self._last_handle += 1
-        now = asyncio.get_running_loop().time()
-        self._handles[self._last_handle] = _Sent(self._last_handle, lane, invocation, talk, now)
+        self._handles[self._last_handle] = _Sent(self._last_handle, lane, invocation, talk)
         self.world.checks.on_dispatched(self, lane, invocation)
         if self.world.scenario.patience is not None:
             # Longer each time: a replay must get further than the attempt before.
@@ -269,6 +269,8 @@ class Subtask:
                 frame.append(message)
                 size += message.ByteSize()
                 sent.is_queued = False
+                if sent.sent_at is None:
+                    sent.sent_at = asyncio.get_running_loop().time()
                 self._claims[sent.lane.key] = (talk, sent.lane.version, False)
             if not frame:
                 return
@@ -301,7 +303,9 @@ class Subtask:
         )
         limit = sent.talk.plan.actions[action].timeout_ms
         if limit:
-            message.remaining_ms = max(1, round(limit - (asyncio.get_running_loop().time() - sent.sent_at) * 1000))
+            now = asyncio.get_running_loop().time()
+            used_ms = 0.0 if sent.sent_at is None else (now - sent.sent_at) * 1000
+            message.remaining_ms = max(1, round(limit - used_ms))
         self._add_calls(message, sent)
         self._add_memory(message, sent)
         return message
@@ -505,6 +509,7 @@ class Subtask:
             return
         for place in failure.drop_calls:
             sent.invocation.calls.pop((place.task, place.index), None)
+        assert sent.sent_at is not None
         self.world.checks.on_failure(sent.lane, sent.invocation, failure, sent.sent_at)
         policy = talk.plan.actions[talk.action_index[sent.invocation.action]].on_failure
         self._on_failed(sent, policy, failure)

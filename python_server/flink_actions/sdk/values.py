@@ -4,6 +4,9 @@ Any JSON value travels as it is. bytes (base64), datetime, date and time (ISO 86
 value), tuples (arrays), dataclasses and pydantic models (objects) have a JSON form too; they arrive as such where a
 type is declared, and in their JSON form where none is. What has no form that can be read back is an error when it is
 sent, not when it is missed.
+
+An integer beyond 64 bits is refused when it is sent. One that comes from elsewhere, in an input's JSON, is refused
+where `int` is declared and is a float where nothing is: to look for it would cost more than all of the reading.
 """
 
 from __future__ import annotations

@@ -56,6 +56,11 @@ class Threaded(Agent):
     def sleep(self, event: Event, ctx: RunnerContext) -> None:
         time.sleep(0.02)
 
+    @action("write_and_block")
+    def write_and_block(self, event: Event, ctx: RunnerContext) -> None:
+        ctx.short_term_memory.set("count", 1000)
+        self.gate.wait(10)
+
     @action("slow")
     def slow(self, event: Event, ctx: RunnerContext) -> None:
         self.now += event.attributes["seconds"]
@@ -193,6 +198,21 @@ async def test_a_def_action_over_its_limit_is_reported_and_its_thread_accounted_
         # What it sends then belongs to nothing.
         assert len(agent.refused) == 1
         assert len(worker.outbox) == 0
+
+
+async def test_what_a_thread_wrote_that_returns_after_its_limit_changes_no_memory(agent: Threaded) -> None:
+    async with Worker(agent) as worker:
+        (first,) = await worker.run(worker.invocation("remember", {}, key=b'"k"'))
+        assert isinstance(first, Succeeded)
+        assert first.changes is not None
+        version = first.changes.version
+        late = worker.invocation("write_and_block", {}, key=b'"k"', memory_version=version, remaining_ms=50)
+        (outcome,) = await worker.run(late)
+        assert isinstance(outcome, Failed)
+        agent.gate.set()
+        await until(lambda: worker.dispatcher.overrun_threads == 0)
+        (again,) = await worker.run(worker.invocation("remember", {}, key=b'"k"', memory_version=version))
+        assert sent_by([again]) == [[2, "k", 1]]
 
 
 async def test_a_later_attempt_does_not_wait_for_a_thread_that_cannot_be_stopped(agent: Threaded) -> None:

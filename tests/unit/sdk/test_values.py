@@ -259,3 +259,9 @@ def test_keys_and_sets_arrive_as_declared(encoded: bytes, declared: Any, value: 
 def test_wrong_keys_and_elements_are_named(encoded: bytes, declared: Any, part: str) -> None:
     with pytest.raises(NotDecodableError, match=part):
         values.decode(encoded, declared, "value")
+
+
+def test_an_integer_beyond_64_bits_is_refused_where_one_is_declared() -> None:
+    with pytest.raises(NotDecodableError, match=r"expected an integer, found 1\.8446744073709552e"):
+        values.decode(b"18446744073709551616", int, "value")
+    assert values.decode(b"18446744073709551615", int, "value") == 2**64 - 1

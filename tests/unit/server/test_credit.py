@@ -36,6 +36,15 @@ def test_one_invoke_larger_than_all_credit_passes_when_nothing_is_open() -> None
         credit.charge(invocations(9000, first=3))
 
 
+def test_a_handle_that_comes_twice_costs_no_credit_for_ever() -> None:
+    credit = Credit(Grant(5, 1000), bytes_slack=0)
+    credit.charge(invocations(100))
+    credit.charge(invocations(30))
+    credit.give_back(outcomes(1))
+    assert credit.granted_invocations - credit.used_invocations == 5
+    assert credit.granted_bytes - credit.used_bytes == 1000
+
+
 def test_one_more_invoke_passes_when_the_job_has_cancelled_all_that_is_open() -> None:
     """Cancelled attempts are over for the job at once; their credit comes back when their code has ended."""
     credit = Credit(Grant(2, 1000), bytes_slack=0)

@@ -339,7 +339,7 @@ class SynchronousCallsTest {
         ledger = os.open("ledger", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
         async def charge(k):
-            os.write(ledger, f"begin {k}\n".encode())
+            os.write(ledger, f"begin {k}\\n".encode())
             await asyncio.sleep(30)
 
         class Charging(Agent):
@@ -348,7 +348,7 @@ class SynchronousCallsTest {
                 k = event.input["k"]
 
                 async def find():
-                    os.write(ledger, f"asked {k}\n".encode())
+                    os.write(ledger, f"asked {k}\\n".encode())
                     return "charged"
 
                 charged = await ctx.durable_execute_async(charge, k, reconciler=find)
