@@ -71,6 +71,22 @@ class Profile(Agent):
         ctx.send_event(OutputEvent(output=_answer(event.input, count=count)))
 
 
+class Durable(Agent):
+    """One durable call that costs nothing itself, at level `checkpoint`."""
+
+    name = "durable"
+
+    @action("_input_event")
+    async def answer(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
+        given = event.input
+        seen = await ctx.durable_execute_async(_look_up, given["seq"])
+        ctx.send_event(OutputEvent(output=_answer(given, seen=seen)))
+
+
+async def _look_up(seq: int) -> int:
+    return seq + 1
+
+
 class Wait(Agent):
     """An action that waits for `seconds`, as for a model."""
 
@@ -84,4 +100,4 @@ class Wait(Agent):
         ctx.send_event(OutputEvent(output=_answer(event.input)))
 
 
-agents = [Trivial(), Chain(), Memory(), Profile(), Wait("wait1", 1.0), Wait("wait5", 5.0)]
+agents = [Trivial(), Chain(), Memory(), Profile(), Durable(), Wait("wait1", 1.0), Wait("wait5", 5.0)]

@@ -15,16 +15,16 @@ RocksDb = "rocksdb"
 class Figure:
     """One number that a case yields.
 
-    `reach` is what the project has set itself. `embedded_peer` and `prototype` were measured once, on a like machine
-    with two cores, and are quoted: Flink's agents in CPython inside the TaskManager, and this design's throw-away
-    prototype.
+    `reach` is what the project has set itself, None where it only wants to know. `embedded_peer` and `prototype` were
+    measured once, on a like machine with two cores, and are quoted: Flink's agents in CPython inside the TaskManager,
+    and this design's throw-away prototype.
     """
 
     name: str
     title: str
     unit: str
     better: Literal["higher", "lower"]
-    reach: float
+    reach: float | None
     embedded_peer: str = "-"
     prototype: str = "-"
 
@@ -43,7 +43,7 @@ class Case:
     """Of three windows the first is as usual, in the second the server reloads, and the third is for what is late."""
 
 
-def _rate(name: str, title: str, reach: float, peer: str, prototype: str) -> Figure:
+def _rate(name: str, title: str, reach: float | None, peer: str, prototype: str) -> Figure:
     return Figure(
         name=name, title=title, unit="inputs/s", better="higher", reach=reach, embedded_peer=peer, prototype=prototype
     )
@@ -89,6 +89,17 @@ CASES: tuple[Case, ...] = (
         figures=(
             _rate("rocksdb", "with memory, RocksDB, a checkpoint each second", 40_000, "-", "61,000"),
             Figure(name="rocksdb_checkpoint", title="  those checkpoints", unit="ms", better="lower", reach=1_000),
+        ),
+    ),
+    Case(
+        name="checkpointed", agent="trivial", measure="THROUGHPUT", job={"checkpoint_ms": 1_000},
+        figures=(_rate("checkpointed", "one action, a checkpoint each second", None, "-", "-"),),
+    ),
+    Case(
+        name="durable", agent="durable", measure="THROUGHPUT", job={"checkpoint_ms": 1_000},
+        figures=(
+            _rate("durable", "  the same with one durable call", None, "-", "-"),
+            Figure(name="durable_checkpoint", title="  its checkpoints", unit="ms", better="lower", reach=1_000),
         ),
     ),
     Case(

@@ -222,6 +222,8 @@ def _print(report: dict[str, Any], earlier: dict[str, Any]) -> None:
             server, jvm = (measured[f"{name}_{side}_cores"]["median"] for side in ("server", "jvm"))
             per_input = measured[f"{name}_server_cpu"]["median"]
             print(f"{name}: cores used: server {server:.2f}, JVM {jvm:.2f}; server {per_input:.1f} us per input")
+    if "durable_cpu" in measured and "checkpointed_cpu" in measured:
+        _print_cost_of_durable_call(measured)
     if "others_cores" in measured:
         others = measured["others_cores"]
         print(f"cores used meanwhile by neither side: {others['median']:.2f} (up to {others['high']:.2f})")
@@ -235,6 +237,18 @@ def _print(report: dict[str, Any], earlier: dict[str, Any]) -> None:
     print("** ms that a fixed piece of work took around the case's runs: when it doubles, so does all else")
 
 
+def _print_cost_of_durable_call(measured: dict[str, Any]) -> None:
+    def us(name: str) -> tuple[float, float]:
+        both, server = measured[f"{name}_cpu"]["median"], measured[f"{name}_server_cpu"]["median"]
+        return server, both - server
+
+    (server, jvm), (server_before, jvm_before) = us("durable"), us("checkpointed")
+    print(
+        f"one durable call per action: {(server + jvm) / (server_before + jvm_before):.1f} times the CPU of none "
+        f"(server {server:.1f} us against {server_before:.1f}, JVM {jvm:.1f} against {jvm_before:.1f})"
+    )
+
+
 def _row(
     figure: Figure,
     summary: dict[str, float],
@@ -242,10 +256,12 @@ def _row(
     yardstick: dict[str, float] | None,
 ) -> str:
     median = summary["median"]
-    ratio = median / figure.reach if figure.better == "higher" else figure.reach / median
+    reach, verdict = "-", ""
+    if figure.reach is not None:
+        ratio = median / figure.reach if figure.better == "higher" else figure.reach / median
+        reach, verdict = _number(figure.reach), "reached" if ratio >= 1 else f"{ratio:.0%}"
     spread = f"{_number(median)} {figure.unit} ({_number(summary['low'])}-{_number(summary['high'])})"
-    verdict = "reached" if ratio >= 1 else f"{ratio:.0%}"
-    row = f"{figure.title:50} {spread:>34} {_number(figure.reach):>8} {verdict:>7} "
+    row = f"{figure.title:50} {spread:>34} {reach:>8} {verdict:>7} "
     row += f"{figure.embedded_peer:>12} {figure.prototype:>9}"
     if yardstick:
         row += f"   {yardstick['low']:.1f}-{yardstick['high']:.1f}"

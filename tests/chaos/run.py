@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -41,8 +42,8 @@ def run_chaos(folder: Path, seed: int, seconds: float, *, workers: int = 2) -> V
     _print_table(happened)
     for name, count in verdict.counts.items():
         print(f"{name:60} {count:7,}")
-    for failure in failures:
-        print(f"restart: {failure.message[:200]}")
+    for message, times in Counter(re.sub(r"tm\d+|'.*", "…", failure.message) for failure in failures).items():
+        print(f"restart x {times}: {message[:160]}")
     return verdict
 
 

@@ -10,7 +10,7 @@ from tests.chaos.faults import KINDS, storm
 from tests.chaos.run import run_chaos
 
 SEED = 1
-SECONDS = 32.0
+SECONDS = 26.0
 
 
 @pytest.mark.timeout(240)

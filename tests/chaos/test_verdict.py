@@ -107,6 +107,24 @@ def test_a_recorded_call_is_lost_only_with_both_sides_and_before_a_checkpoint() 
     assert "recorded calls were made again: 1" in broken(covering)
 
 
+def test_a_record_that_was_lost_is_made_anew_by_a_call_that_may_be_the_last_one_of_another_death() -> None:
+    changed = replace(again("assess", 0, at=1_009.0), worker_deaths=[(W0, 1_004.0), (W1, 1_010.0)], losses=[1_007.0])
+    third = begin("f-0", "assess", 0, at=1_011.0, run=0, pid=W1 + 1, attempt=3)
+    verdict = judge(replace(changed, ledger=[*changed.ledger, third]))
+    assert verdict.broken == []
+    assert verdict.counts["last calls made again after a death"] == 1
+
+
+def test_a_record_with_a_stand_in_is_told_apart_from_one_that_was_forgotten() -> None:
+    changed = replace(again("assess", 0, at=1_009.0), losses=[1_007.0], checkpoints=[(999.0, 999.5)])
+    assert "recorded calls were made again: 1" in broken(changed)
+    verdict = judge(replace(changed, worker_deaths=[(W1 + 1, 1_000.0)]))
+    assert verdict.broken == []
+    assert verdict.counts["recorded calls made again, because a stand-in had the record"] == 1
+    # A death that a checkpoint has left behind is no reason.
+    assert "recorded calls were made again: 1" in broken(replace(changed, worker_deaths=[(W1 + 1, 990.0)]))
+
+
 def test_restarts_for_no_reason_and_dead_letters_show() -> None:
     assert broken(replace(evidence(), losses=[5.0], job_failures=[6.0, 6.1])) == ""
     assert "although no TaskManager was lost, at: 1: 50.0" in broken(

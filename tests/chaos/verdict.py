@@ -7,7 +7,9 @@ Promises (CORRECTNESS.md, "Invariants for the simulation", 1, 2, 3, 5 and 9):
 - no input is answered with what was drawn for another;
 - a call is made again only when something died under it, and never once it was recorded. A task makes its next call
   when the one before is recorded, so the next call's beginning is the evidence. Records may be lost only when both
-  who has them have died: the worker, and the TaskManager before a checkpoint covered them;
+  who has them have died: the worker, and the TaskManager before a checkpoint covered them. They may be missed, which
+  is counted apart, where a worker stood in for a dead one and a TaskManager is lost before a checkpoint has covered
+  that: the restored job asks the worker whose key it is, and that is the dead one's successor;
 - the job restarts only when a TaskManager is lost, and no input is given up.
 """
 
@@ -25,6 +27,8 @@ from tests.chaos.agent import fold
 _SLACK_SECONDS = 0.3
 # Within this time after it was killed or stopped, the JobManager has noticed that a TaskManager is gone.
 _NOTICED_SECONDS = 15.0
+# Within this time after a death the successor has its sessions.
+_SUCCESSION_SECONDS = 2.0
 _SHOWN = 5
 
 
@@ -152,15 +156,18 @@ def _judge_calls(evidence: Evidence, verdict: Verdict) -> None:
         if line["what"] == "begin":
             begun[line["call"]].append(line)
     recorded = _recorded(evidence.ledger)
-    needless, forgotten, excused, last = [], [], 0, 0
+    needless, forgotten, excused, missed, last = [], [], 0, 0, 0
     for call, lines in begun.items():
         lines.sort(key=lambda line: float(line["at"]))
-        for number, (line, again) in enumerate(itertools.pairwise(lines), start=1):
-            recorded_at = recorded.get(_place(line), float("inf"))
-            if recorded_at < again["at"]:
-                pids = {one["pid"] for one in lines[:number]}
-                if _both_died(evidence, pids, line["at"], again["at"], recorded_at):
+        for line, again in itertools.pairwise(lines):
+            # Of this time: what was recorded of an earlier one is lost, or there had not been this one.
+            recorded_at = next((at for at in recorded[_place(line)] if line["at"] < at < again["at"]), None)
+            if recorded_at is not None:
+                ends = _uncovered_ends(evidence, line["at"], again["at"], recorded_at)
+                if ends and _worker_died(evidence, line, again):
                     excused += 1
+                elif any(_stood_in(evidence, end, line, again) for end in ends):
+                    missed += 1
                 else:
                     forgotten.append(_told(call, line, again))
             elif _died(evidence, line, again):
@@ -176,6 +183,7 @@ def _judge_calls(evidence: Evidence, verdict: Verdict) -> None:
         "calls": len(begun),
         "last calls made again after a death": last,
         "recorded calls made again, because worker and TaskManager died": excused,
+        "recorded calls made again, because a stand-in had the record": missed,
     }
 
 
@@ -186,14 +194,10 @@ def _place(line: Mapping[str, Any]) -> Place:
     return (line["invocation"], line["task"], line["step"])
 
 
-def _recorded(ledger: Sequence[Mapping[str, Any]]) -> dict[Place, float]:
-    """When it was evident first that a call is recorded: its task, or the run's next action, made another call."""
-    found: dict[Place, float] = {}
+def _recorded(ledger: Sequence[Mapping[str, Any]]) -> dict[Place, list[float]]:
+    """When it was evident that a call is recorded: its task, or the run's next action, made another call. Ascending."""
+    found: dict[Place, list[float]] = defaultdict(list)
     assessed: dict[tuple[str, int], set[Place]] = defaultdict(set)
-
-    def note(place: Place, at: float) -> None:
-        found[place] = min(at, found.get(place, float("inf")))
-
     for line in ledger:
         if line["action"] == "assess":
             assessed[line["input"], line["run"]].add(_place(line))
@@ -201,30 +205,46 @@ def _recorded(ledger: Sequence[Mapping[str, Any]]) -> dict[Place, float]:
         if line["what"] != "begin":
             continue
         for step in range(line["step"]):
-            note((line["invocation"], line["task"], step), line["at"])
+            found[line["invocation"], line["task"], step].append(line["at"])
         if line["action"] == "answer":
             for place in assessed[line["input"], line["run"]]:
-                note(place, line["at"])
+                found[place].append(line["at"])
+    for times in found.values():
+        times.sort()
     return found
 
 
 def _died(evidence: Evidence, line: Mapping[str, Any], again: Mapping[str, Any]) -> bool:
     """Whether the worker that made the call, or the job's task, ended between the two."""
-    workers = [at for pid, at in evidence.worker_deaths if pid == line["pid"]]
     tasks = [*evidence.losses, *evidence.job_failures]
-    return any(line["at"] - _SLACK_SECONDS < at < again["at"] + _SLACK_SECONDS for at in [*workers, *tasks])
+    return _worker_died(evidence, line, again) or any(
+        line["at"] - _SLACK_SECONDS < at < again["at"] + _SLACK_SECONDS for at in tasks
+    )
 
 
-def _both_died(evidence: Evidence, pids: set[int], begun_at: float, again_at: float, recorded_at: float) -> bool:
-    """Whether the record's keepers had both died, and no checkpoint that the job came back to had it."""
-    workers = [at for pid, at in evidence.worker_deaths if pid in pids and begun_at < at < again_at + _SLACK_SECONDS]
-    tasks = [
+def _worker_died(evidence: Evidence, line: Mapping[str, Any], again: Mapping[str, Any]) -> bool:
+    return any(
+        pid == line["pid"] and line["at"] - _SLACK_SECONDS < at < again["at"] + _SLACK_SECONDS
+        for pid, at in evidence.worker_deaths
+    )
+
+
+def _uncovered_ends(evidence: Evidence, begun_at: float, again_at: float, recorded_at: float) -> list[float]:
+    """When the job's tasks ended between the two, without a checkpoint to come back to that had the record."""
+    return [
         at
         for at in [*evidence.losses, *evidence.job_failures]
         if begun_at < at < again_at + _SLACK_SECONDS
         and not any(recorded_at < triggered and completed < at for triggered, completed in evidence.checkpoints)
     ]
-    return bool(workers and tasks)
+
+
+def _stood_in(evidence: Evidence, end: float, line: Mapping[str, Any], again: Mapping[str, Any]) -> bool:
+    """Whether a worker had died since the checkpoint that the job came back to: its keys were elsewhere for a while."""
+    restored = max((triggered for triggered, completed in evidence.checkpoints if completed < end), default=0.0)
+    return line["pid"] != again["pid"] and any(
+        restored - _SUCCESSION_SECONDS < at < again["at"] for _, at in evidence.worker_deaths
+    )
 
 
 def _told(call: str, line: Mapping[str, Any], again: Mapping[str, Any]) -> str:

@@ -51,7 +51,7 @@ _CLUSTER = {
 }
 _KEYS = 100
 _FEED_SECONDS = 0.25
-_LINES_PER_FEED = 12
+_LINES_PER_FEED = 9
 _WATCH_SECONDS = 0.1
 _SETTLE_SECONDS = 120.0
 # Folders, and after how many feeds a file is written. One partition has few large files and the other many small ones:

@@ -40,7 +40,7 @@ def subtask(number: int) -> Start:
 
 
 async def test_a_quarantine_worker_comes_when_asked_for_serves_and_leaves_when_nobody_uses_it() -> None:
-    with RunningServer(BEHAVIOURS, flags=["--quarantine-idle-seconds", "1"]) as server:
+    with RunningServer(BEHAVIOURS, flags=["--quarantine-idle-seconds", "3"]) as server:
         async with server.directory() as directory:
             (regular,) = await directory.serving()
             entry = await quarantine_worker(directory)
@@ -49,11 +49,11 @@ async def test_a_quarantine_worker_comes_when_asked_for_serves_and_leaves_when_n
             await directory.ask_for_quarantine()
             start = Start("behaviours")
             async with SessionClient(worker_target(server.address, entry), start) as session:
-                (result,) = await session.run([invoke(start, action(session, "wait"), 3.0)])
-                assert result.output == 3.0
+                (result,) = await session.run([invoke(start, action(session, "wait"), 5.0)])
+                assert result.output == 5.0
             state = await directory.until(lambda state: len(state.workers) == 1)
             assert state.workers[0].incarnation == regular.incarnation
-            server.until_logged("no suspects for 1 s: worker q0 leaves")
+            server.until_logged("no suspects for 3 s: worker q0 leaves")
             # And again.
             assert (await quarantine_worker(directory)).incarnation != entry.incarnation
         assert len(server.worker_pids()) == 2

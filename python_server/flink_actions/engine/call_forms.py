@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 import typing
 import weakref
@@ -56,6 +57,16 @@ def arguments_text(
 def digest_of(text: bytes) -> bytes:
     """What tells calls of one function apart."""
     return arguments_digest(text)
+
+
+def is_coroutine_function(function: Any) -> bool:
+    """Whether it is `async def`, or a partial or a decorated form of such."""
+    code = getattr(function, "__code__", None)
+    if code is not None and code.co_flags & inspect.CO_COROUTINE:
+        return True  # nearly all are; to ask `inspect` takes as long as the rest of a call
+    while hasattr(function, "func") and hasattr(function, "keywords"):
+        function = function.func
+    return inspect.iscoroutinefunction(inspect.unwrap(function))
 
 
 def declared_value(function: Callable[..., Any]) -> Any:

@@ -243,6 +243,20 @@ class Dispatcher:
         return sum(len(scope.open) for scope in self._scopes)
 
     @property
+    def kept_for(self) -> list[tuple[str, str]]:
+        """Namespace and uid of each operator that may find finished work here after a restart.
+
+        Those of live starts are among them even while checkpoints cover all that they have: to come and go with each
+        checkpoint would say nothing.
+        """
+        live = {id(scope.kept) for scope in self._scopes if scope.kept is not None}
+        return [key for key, kept in self._kept.items() if id(kept) in live or not kept.is_empty]
+
+    def keeps_anything_for(self, namespace: str, operator_uid: str) -> bool:
+        """Whether there is finished work that no checkpoint covers."""
+        return not self._kept[namespace, operator_uid].is_empty
+
+    @property
     def overrun_threads(self) -> int:
         """Threads of the pool that run a `def` action whose attempt is over: they cannot be stopped."""
         return self._threads.overrun

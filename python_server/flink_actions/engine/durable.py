@@ -19,7 +19,6 @@ import asyncio
 import concurrent.futures
 import inspect
 import logging
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
@@ -129,7 +128,8 @@ class DurableCalls:
         self._unacknowledged: dict[CallPlace, _Unacknowledged] = {}
         self._raised: list[tuple[CallPlace, Exception]] = []
         self._truncated: set[CallPlace] = set()
-        self._equal_calls: Counter[tuple[str, bytes]] = Counter()
+        # How many of one function with the same arguments there were.
+        self._equal_calls: dict[tuple[str, bytes], int] = {}
         self._tasks_for_threads: set[asyncio.Task[_Open]] = set()
         self._is_ended = False
         # Set when a call met another one's record. The attempt has failed, whatever its code does then.
@@ -138,7 +138,8 @@ class DurableCalls:
     def _unite_records(self) -> None:
         """The operator's records and those that this worker has kept; the operator's win."""
         records = self._records
-        for record in self._invocation.calls:
+        given = self._invocation.calls
+        for record in given:
             records[record.place] = record
         kept = self._scope.kept
         if kept is None:
@@ -152,7 +153,7 @@ class DurableCalls:
                 self._unsent.add(record.place)
         # The operator may be restored from before it had these: kept without them, those of this attempt would be
         # records of a code that begins in the middle.
-        for record in self._invocation.calls:
+        for record in given:
             kept.add_call(name, records[record.place])
         if kept.has_dropped_calls_of(name):
             self._is_after_failure = True
@@ -200,8 +201,8 @@ class DurableCalls:
             self._has_foreign_threads = True
             node = self._context.task_root()
         equal = (request.function_id, request.digest)
-        ordinal = self._equal_calls[equal]
-        self._equal_calls[equal] += 1
+        ordinal = self._equal_calls.get(equal, 0)
+        self._equal_calls[equal] = ordinal + 1
         key = idempotency_key(self._invocation.invocation_id, *equal, ordinal).hex()
         place = CallPlace(node.path, node.calls)
         node.calls += 1
@@ -255,7 +256,7 @@ class DurableCalls:
         arguments, keywords = request.arguments, request.keywords
         if call.record is not None and request.reconciler is not None:
             function, arguments, keywords = request.reconciler, (), {}
-        if inspect.iscoroutinefunction(inspect.unwrap(_innermost(function))):
+        if call_forms.is_coroutine_function(function):
             return await function(*arguments, **keywords)
         context = copy_context()
         value = await self._scope.run_in_pool(lambda: context.run(function, *arguments, **keywords))
@@ -447,12 +448,6 @@ async def _awaited(awaitable: Awaitable[Any]) -> Any:
 
 def _is_equal(record: CallRecord, request: Request) -> bool:
     return record.arguments_digest == request.digest and record.function_id == request.function_id
-
-
-def _innermost(function: Any) -> Any:
-    while hasattr(function, "func") and hasattr(function, "keywords"):
-        function = function.func
-    return function
 
 
 def _give_up(acknowledged: asyncio.Future[None], place: CallPlace) -> None:

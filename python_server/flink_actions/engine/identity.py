@@ -42,8 +42,6 @@ def _integer(value: int) -> bytes:
 
 
 def _digest(*fields: bytes) -> bytes:
-    digest = hashlib.sha256()
-    for field in fields:
-        digest.update(len(field).to_bytes(4, "big"))
-        digest.update(field)
-    return digest.digest()[:16]
+    # Gathered first: one call of the digest costs less than many.
+    framed = b"".join([part for field in fields for part in (len(field).to_bytes(4, "big"), field)])
+    return hashlib.sha256(framed).digest()[:16]

@@ -38,6 +38,8 @@ _log = logging.getLogger(__name__)
 # What a result and a call record take in this process beside their text, about.
 _RESULT_BYTES = 700
 _CALL_BYTES = 400
+# How much longer than its limit of time something may be kept.
+_LOOK_AT_AGES_SECONDS = 1.0
 
 
 class _Frame:
@@ -98,6 +100,7 @@ class KeptWork:
         # Invocations of which a start that has ended left calls: a first attempt of a later one may find them.
         self.calls_of_ended_starts: set[bytes] = set()
         self.size = 0
+        self._ages_looked_at = now()
         # Results that answered an invocation; that could not, because the memory was another one; Results and
         # invocations' records that were dropped before a checkpoint covered them.
         self.handed_back = 0
@@ -108,6 +111,11 @@ class KeptWork:
     def has_results_of_ended_starts(self) -> bool:
         """Whether an invocation may be answered from here."""
         return bool(self._results)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is kept that could be asked for."""
+        return not (self._results or self._calls or any(self._frames.values()))
 
     # ---- results ----
 
@@ -235,11 +243,14 @@ class KeptWork:
     def _limit(self) -> None:
         while self.size > self._limit_bytes and self._drop_oldest():
             pass
-        self.drop_too_old()
+        # Not each time: to look for the oldest costs as much as to keep one more.
+        if self._now() >= self._ages_looked_at + _LOOK_AT_AGES_SECONDS:
+            self.drop_too_old()
 
     def drop_too_old(self) -> None:
         """Forget what nobody has asked for within the limit of time."""
-        oldest_allowed = self._now() - self._limit_seconds
+        now = self._ages_looked_at = self._now()
+        oldest_allowed = now - self._limit_seconds
         while (at := self._oldest_at()) is not None and at < oldest_allowed:
             self._drop_oldest()
 

@@ -270,6 +270,21 @@ class Scope:
         self.open.update(fresh)
         return batch
 
+    def answer_from_kept(self, batch: Sequence[Invocation]) -> list[Invocation]:
+        """Answer what was kept, and give back the others; of these tell the calls that earlier attempts have made.
+
+        What is open here still is left to its own end.
+        """
+        rest = []
+        for invocation in batch:
+            if invocation.handle in self.open or (self.kept is not None and self._hand_back(invocation, self.kept)):
+                continue
+            rest.append(invocation)
+            if self.kept is not None and self._outbox is not None:
+                for record in self.kept.calls_of(invocation.invocation_id):
+                    self._outbox.put_note(CallNote(invocation.handle, record))
+        return rest
+
     def _hand_back(self, invocation: Invocation, kept: KeptWork) -> bool:
         if invocation.handle in self.open:
             return False

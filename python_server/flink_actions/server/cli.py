@@ -138,6 +138,7 @@ _SETTING_HELP = (
     ("memory_mirror_bytes", "BYTES", "memory of keys that one worker keeps between actions, for each job"),
     ("kept_work_bytes", "BYTES", "finished work kept for a restored job until a checkpoint covers it, for each job"),
     ("kept_work_seconds", "S", "how long such work is kept at most"),
+    ("archive_seconds", "S", "how long a worker stays after a reload, to hand finished work back to a restored job"),
     ("quarantine_idle_seconds", "S", "how long the quarantine worker waits for further suspects"),
     ("blocked_after_seconds", "S", "a worker whose event loop stood still for this long is not ready"),
     ("log_level", "LEVEL", "DEBUG, INFO, WARNING or ERROR"),

@@ -82,6 +82,9 @@ class ServerSettings:
     kept_work_seconds: float = 3600.0
     """How long such work is kept at most."""
 
+    archive_seconds: float = 300.0
+    """How long a worker stays at most after a reload, to hand its finished work back should the job restart."""
+
     quarantine_idle_seconds: float = 30.0
     """How long the quarantine worker waits for further suspects before it leaves."""
 
@@ -201,6 +204,7 @@ _TYPES: dict[str, type] = {
     "memory_mirror_bytes": int,
     "kept_work_bytes": int,
     "kept_work_seconds": float,
+    "archive_seconds": float,
     "quarantine_idle_seconds": float,
     "reload": bool,
     "blocked_after_seconds": float,
@@ -222,6 +226,7 @@ _LEAST: dict[str, float] = {
     "memory_mirror_bytes": 0,
     "kept_work_bytes": 0,
     "kept_work_seconds": 0,
+    "archive_seconds": 0,
     "quarantine_idle_seconds": 0,
     "blocked_after_seconds": 0.1,
 }
@@ -233,6 +238,7 @@ _TYPO_LIKENESS = 0.9
 _MOST: dict[str, float] = {
     "drain_seconds": _DAY_SECONDS,
     "linger_seconds": _DAY_SECONDS,
+    "archive_seconds": _DAY_SECONDS,
     "quarantine_idle_seconds": _DAY_SECONDS,
     "blocked_after_seconds": _DAY_SECONDS,
     # gRPC counts the bytes of a message in 31 bits, and a worker takes four times this to say what is wrong with it.

@@ -10,14 +10,16 @@ import base64
 import dataclasses
 import json
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 __all__ = [
     "LONGEST_LINE",
     "Admitted",
     "AgentOffer",
+    "Archived",
     "DrainOrder",
     "Heartbeat",
+    "KeptFor",
     "Load",
     "LoadFailed",
     "Loaded",
@@ -30,6 +32,13 @@ __all__ = [
 
 LONGEST_LINE = 16 * 1024 * 1024
 """A line carries at most the plans of one server."""
+
+
+class KeptFor(NamedTuple):
+    """An operator of a job whose finished work a worker keeps."""
+
+    namespace: str
+    operator_uid: str
 
 
 @dataclass(frozen=True)
@@ -101,24 +110,34 @@ class Heartbeat:
 
     loop_lag_us: int
     sessions: int
+    kept: tuple[KeptFor, ...] = ()
 
 
 @dataclass(frozen=True)
 class DrainOrder:
     """To the worker: take no new work, finish within the limit, exit.
 
-    For a reload, invocations of runs that began in the worker's generation are still taken meanwhile. A second order
-    replaces the first.
+    For a reload, invocations of runs that began in the worker's generation are still taken meanwhile, and afterwards it
+    may stay for `archive_seconds` as an archive. A second order replaces the first.
     """
 
     limit_seconds: float
     for_reload: bool = False
+    archive_seconds: float = 0.0
 
 
-Message: TypeAlias = Load | Start | Loaded | LoadFailed | Admitted | Serving | Heartbeat | DrainOrder
+@dataclass(frozen=True)
+class Archived:
+    """From the worker: it has drained for a reload, and stays to answer from what it keeps for these."""
+
+    kept: tuple[KeptFor, ...]
+
+
+Message: TypeAlias = Load | Start | Loaded | LoadFailed | Admitted | Serving | Heartbeat | DrainOrder | Archived
 
 _KINDS: dict[str, type[Any]] = {
-    kind.__name__: kind for kind in (Load, Start, Loaded, LoadFailed, Admitted, Serving, Heartbeat, DrainOrder)
+    kind.__name__: kind
+    for kind in (Load, Start, Loaded, LoadFailed, Admitted, Serving, Heartbeat, DrainOrder, Archived)
 }
 
 
@@ -135,6 +154,8 @@ def decode(line: bytes) -> Message:
     if kind is Loaded:
         fields["agents"] = tuple(AgentOffer(**agent) for agent in fields["agents"])
         fields["source_files"] = tuple(fields["source_files"])
+    if "kept" in fields:
+        fields["kept"] = tuple(KeptFor(*one) for one in fields["kept"])
     message: Message = kind(**fields)
     return message
 

@@ -107,16 +107,19 @@ class Crew:
     async def leave(self, limit_seconds: float, *, for_reload: bool = False) -> None:
         """Let workers drain within the limit, kill what is left, and return when all have gone.
 
+        For a reload, those that keep finished work stay as archives for a while.
+
         Called again it shortens what goes on: of two limits and two reasons the later ones stand.
         """
         self._leaving.set()
         self._spares.dismiss()
+        archive_seconds = self._settings.archive_seconds if for_reload else 0.0
         if not self.is_ready:
             self.kill()
         for worker in self.alive.values():
-            worker.leave(limit_seconds, for_reload=for_reload)
+            worker.leave(limit_seconds, for_reload=for_reload, archive_seconds=archive_seconds)
         await self._owner.on_change()
-        limit = limit_seconds + _EXIT_GRACE_SECONDS
+        limit = limit_seconds + archive_seconds + _EXIT_GRACE_SECONDS
         _, late = await asyncio.wait(self._owned, timeout=limit)
         for worker in self.alive.values():
             _log.warning("worker %s (pid %d) did not leave within %g s: killed", worker.name, worker.pid, limit)
@@ -141,6 +144,11 @@ class Crew:
     def is_leaving(self) -> bool:
         """Whether it was told to go."""
         return self._leaving.is_set()
+
+    @property
+    def is_archived(self) -> bool:
+        """Whether its workers that live stay for nothing but what they keep."""
+        return all(worker.is_archive for worker in self.alive.values())
 
     def describe_agents(self) -> str:
         """What it serves, for a log line."""
@@ -209,7 +217,7 @@ class Crew:
             self.alive.pop(worker.name, None)
 
     async def _let_go_if_idle(self, worker: WorkerProcess, sessions: int) -> None:
-        if sessions or worker.is_told_to_leave:
+        if sessions or worker.is_told_to_leave or not worker.has_served:
             worker.last_used = time.monotonic()
         elif time.monotonic() - worker.last_used > self._settings.quarantine_idle_seconds:
             _log.info("no suspects for %g s: worker %s leaves", self._settings.quarantine_idle_seconds, worker.name)
@@ -245,8 +253,15 @@ class Crew:
                 self._on_load_failed(worker, message)
             case control.Heartbeat():
                 worker.last_heartbeat = time.monotonic()
+                if worker.status.kept != message.kept:
+                    worker.status = replace(worker.status, kept=message.kept)
+                    await self._owner.on_change()
                 if worker.status.is_quarantine:
                     await self._let_go_if_idle(worker, message.sessions)
+            case control.Archived():
+                _log.info("worker %s stays for what it keeps until a checkpoint covers that", worker.name)
+                worker.status = replace(worker.status, state=directory_pb2.WorkerEntry.ARCHIVE, kept=message.kept)
+                await self._owner.on_change()
             case _:
                 _log.error("worker %s sent %s, which is not a worker's to send", worker.name, type(message).__name__)
 
@@ -264,7 +279,7 @@ class Crew:
         return generation
 
     async def _on_serving(self, worker: WorkerProcess) -> None:
-        worker.served_since = time.monotonic()
+        worker.served_since = worker.last_used = time.monotonic()
         # Told to leave before it served: then it goes on leaving.
         if not self.is_leaving:
             worker.status = replace(worker.status, state=directory_pb2.WorkerEntry.SERVING)

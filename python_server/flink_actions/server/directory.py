@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import grpc.aio
 
 from flink_actions.server.black_box import NO_SUSPECTS, Suspects
-from flink_actions.server.control import AgentOffer
+from flink_actions.server.control import AgentOffer, KeptFor
 from flink_actions.server.protocol import PROTOCOL_MAX, PROTOCOL_MIN, SERVER_VERSION
 from flink_actions.wire.v1 import directory_pb2, directory_pb2_grpc, plan_pb2
 
@@ -51,6 +51,7 @@ class WorkerStatus:
     exit_reason: str = ""
     suspects: Suspects = NO_SUSPECTS
     is_quarantine: bool = False
+    kept: tuple[KeptFor, ...] = ()
 
     def to_wire(self) -> directory_pb2.WorkerEntry:
         """As jobs see it."""
@@ -64,6 +65,7 @@ class WorkerStatus:
             exit_reason=self.exit_reason,
             suspects=self.suspects.ids,
             suspects_known=self.suspects.are_known,
+            kept=[directory_pb2.KeptWork(namespace=one.namespace, operator_uid=one.operator_uid) for one in self.kept],
         )
 
 

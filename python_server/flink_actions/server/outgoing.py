@@ -85,9 +85,9 @@ class Outgoing:
         self._ping = session_pb2.Ping(id=number)
         self._wake.set()
 
-    def pong(self, number: int, loop_lag_us: int) -> None:
+    def pong(self, pong: session_pb2.Pong) -> None:
         """Answer a Ping; a younger one replaces an answer that has not left yet."""
-        self._pong = session_pb2.Pong(id=number, loop_lag_us=loop_lag_us)
+        self._pong = pong
         self._wake.set()
 
     def drain(self, reason: session_pb2.Drain.Reason, limit_seconds: float) -> None:

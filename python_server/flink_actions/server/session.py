@@ -131,6 +131,7 @@ class Session:
         self._ending = Ending.LOST
         self._is_draining = False
         self._own_generation: bytes | None = None
+        self._is_archive = False
         self._has_got_work = False
         self._silent_checks = 0
         self._silent_seconds = 0.0
@@ -210,6 +211,9 @@ class Session:
             running = self.start.scope.open
             self.give_back([invocation.handle for invocation in batch if invocation.handle not in running])
             batch = [] if self.start.has_ended else [one for one in batch if one.handle in running]
+        elif self._is_archive:
+            self.give_back([invocation.handle for invocation in self.start.scope.answer_from_kept(batch)])
+            batch = []
         elif self._own_generation is not None:
             batch = self._give_back_others(batch, frame.invokes)
         if any(message.more_calls for message in frame.invokes):
@@ -283,7 +287,7 @@ class Session:
         if frame.forget_keys:
             self.start.scope.forget_keys(frame.forget_keys)
         if frame.HasField("ping"):
-            self._outgoing.pong(frame.ping.id, self._lag.microseconds)
+            self._outgoing.pong(self._pong(frame.ping))
         if frame.HasField("checkpoint_completed"):
             self._outgoing.on_received(frame.checkpoint_completed.cut)
             self.start.scope.on_cut(self, frame.checkpoint_completed.cut)
@@ -291,6 +295,13 @@ class Session:
             raise ProtocolError("Hello came a second time: it opens a session and is never repeated")
         if frame.HasField("bye"):
             self._on_bye(frame.bye)
+
+    def _pong(self, ping: session_pb2.Ping) -> session_pb2.Pong:
+        pong = session_pb2.Pong(id=ping.id, loop_lag_us=self._lag.microseconds)
+        kept = self.start.scope.kept
+        if kept is not None:
+            pong.kept_bytes, pong.kept_dropped, pong.kept_missed = kept.size, kept.dropped, kept.missed
+        return pong
 
     def _on_bye(self, bye: session_pb2.Bye) -> None:
         """The job ends the session on purpose: nobody will ask for what is left of it."""
@@ -309,6 +320,10 @@ class Session:
         """Take only Invokes of runs that began in the worker's generation from now on, and tell the job so."""
         self._own_generation = own_generation
         self._outgoing.drain(session_pb2.Drain.RELOAD, limit_seconds)
+
+    def archive(self) -> None:
+        """Answer from kept work alone; give back what is not there, with what is known of its calls."""
+        self._is_archive = True
 
     def has_got_work(self) -> bool:
         """Whether an Invoke has come since this was asked last."""

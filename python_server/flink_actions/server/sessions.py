@@ -14,6 +14,7 @@ from flink_actions.engine.dispatcher import Dispatcher
 from flink_actions.engine.invocation import CancelReason
 from flink_actions.engine.plan import Plan
 from flink_actions.server.config import ServerSettings
+from flink_actions.server.control import KeptFor
 from flink_actions.server.credit import Grant
 from flink_actions.server.fences import Claim, EpochFences, OperatorIdentity
 from flink_actions.server.handshake import Accepted, Refused, examine, read_first_frame
@@ -85,6 +86,7 @@ class Sessions:
         self._live: dict[_StartKey, Session] = {}
         self._is_draining = False
         self._retires_at: float | None = None
+        self._is_archive = False
         self._all_gone = asyncio.Event()
         self._all_gone.set()
 
@@ -208,6 +210,8 @@ class Sessions:
             left_seconds = self._retires_at - asyncio.get_running_loop().time()
             # The limit may be over, and the drain that follows not have begun.
             session.retire(self._identity.generation, max(0.0, left_seconds))
+        if self._is_archive:
+            session.archive()
         who = _describe(accepted)
         ending = Ending.LOST
         try:
@@ -219,7 +223,7 @@ class Sessions:
                 del self._live[key]
             if not self._live:
                 self._all_gone.set()
-            _log.info("%s disconnected: %s%s", who, ending.value, self._what_lingers(start))
+            _log.info("%s disconnected: %s%s%s", who, ending.value, self._what_lingers(start), _what_is_kept(start))
 
     def _what_lingers(self, start: OperatorStart) -> str:
         if start.has_ended or start.is_live or not start.scope.open_count:
@@ -283,6 +287,37 @@ class Sessions:
             if self._is_busy():
                 last_busy = loop.time()
 
+    @property
+    def kept_for(self) -> tuple[KeptFor, ...]:
+        """Operators that may find finished work here after a restart."""
+        return tuple(KeptFor(*one) for one in self._dispatcher.kept_for)
+
+    def archive(self) -> tuple[KeptFor, ...]:
+        """Run nothing from now on and answer from kept work alone; says whose there is."""
+        kept = tuple(KeptFor(*one) for one in self._dispatcher.kept_for if self._dispatcher.keeps_anything_for(*one))
+        if kept:
+            self._is_archive = True
+            for start in self._starts.values():
+                # What did not finish in time: each says so, and the job runs it elsewhere.
+                self._dispatcher.cancel(start.scope, list(start.scope.open), CancelReason.DRAINED)
+            for session in self._live.values():
+                session.archive()
+        return kept
+
+    async def until_covered(self, limit_seconds: float) -> None:
+        """Return when checkpoints cover all that is kept, or after the limit."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + limit_seconds
+        while any(self._dispatcher.keeps_anything_for(*one) for one in self._dispatcher.kept_for):
+            if loop.time() > end:
+                _log.warning(
+                    "finished work is given up that no checkpoint covered within %g s of the reload: if the job's "
+                    "TaskManager dies it is done again; take checkpoints more often, or raise --archive-seconds",
+                    limit_seconds,
+                )
+                return
+            await asyncio.sleep(_RETIRED_CHECK_SECONDS)
+
     def _is_busy(self) -> bool:
         """Whether something runs, or has come since this was asked last."""
         # All are asked: each forgets what it has answered.
@@ -316,6 +351,16 @@ class Sessions:
             await asyncio.wait_for(self._all_gone.wait(), _LAST_SESSIONS_SECONDS)
         except asyncio.TimeoutError:
             _log.warning("%d sessions did not read their last frames", len(self._live))
+
+
+def _what_is_kept(start: OperatorStart) -> str:
+    kept = start.scope.kept
+    if kept is None or not (kept.size or kept.handed_back or kept.missed or kept.dropped):
+        return ""
+    return (
+        f"; of its operator {kept.size >> 10} KiB of finished work are kept, {kept.handed_back} results were handed "
+        f"back, {kept.missed} did not fit the memory, {kept.dropped} were dropped before a checkpoint covered them"
+    )
 
 
 def _describe(accepted: Accepted) -> str:

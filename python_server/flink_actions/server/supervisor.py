@@ -185,8 +185,7 @@ class Supervisor:
             # What is asked for while one goes on comes after it, once, however often it was asked for.
             await self._reload_wanted.wait()
             self._reload_wanted.clear()
-            while len(self._draining) >= _MOST_DRAINING:
-                await asyncio.wait(self._draining, return_when=asyncio.FIRST_COMPLETED)
+            await self._make_room()
             try:
                 crew = await self._start_crew()
             except StartError as error:
@@ -195,6 +194,15 @@ class Supervisor:
                 _log.error("reload failed, the code from before serves on: %s", " ".join(self._load_error.split()))
             else:
                 await self._switch_to(crew)
+
+    async def _make_room(self) -> None:
+        """Wait until another crew may drain; what merely stays as an archive is not waited for."""
+        while len(self._draining) >= _MOST_DRAINING:
+            archive = next((crew for crew in self._crews[:-1] if crew.is_archived), None)
+            if archive is not None:
+                _log.warning("generation %s leaves with work that no checkpoint covers", archive.generations[-1])
+                await archive.leave(0.0)
+            await asyncio.wait(self._draining, return_when=asyncio.FIRST_COMPLETED)
 
     async def _start_crew(self) -> Crew:
         """New processes with the code as it is now, all serving; nobody knows of them yet."""

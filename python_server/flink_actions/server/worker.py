@@ -19,6 +19,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Coroutine
 from typing import Any
 
 import grpc
@@ -196,7 +197,7 @@ async def _serve(
         asyncio.create_task(_send_heartbeats(writer, lag, sessions)),
         asyncio.create_task(sessions.check_silence()),
     ]
-    await _drain_when_told(reader, sessions, health, settings)
+    await _drain_when_told(reader, writer, sessions, health, settings)
     for chore in chores:
         chore.cancel()
     lag.stop()
@@ -229,22 +230,36 @@ async def _next_message(reader: asyncio.StreamReader) -> control.Message | None:
     return control.decode(line) if line else None
 
 
+async def _unless(told: asyncio.Task[Any], doing: Coroutine[Any, Any, None]) -> None:
+    """Do this, unless something is told meanwhile."""
+    task = asyncio.create_task(doing)
+    await asyncio.wait({task, told}, return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        # Raises what went wrong in it.
+        task.result()
+    else:
+        task.cancel()
+
+
 async def _drain_when_told(
-    reader: asyncio.StreamReader, sessions: Sessions, health: Health, settings: ServerSettings
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    sessions: Sessions,
+    health: Health,
+    settings: ServerSettings,
 ) -> None:
     order = await _next_message(reader)
     if isinstance(order, control.DrainOrder) and order.for_reload:
-        retiring = asyncio.create_task(sessions.retire(order.limit_seconds))
         reading = asyncio.create_task(_next_message(reader))
-        await asyncio.wait({retiring, reading}, return_when=asyncio.FIRST_COMPLETED)
-        if retiring.done():
-            reading.cancel()
-            # Raises what went wrong in it.
-            retiring.result()
-            order = control.DrainOrder(0.0)
-        else:
-            retiring.cancel()
+        await _unless(reading, sessions.retire(order.limit_seconds))
+        if not reading.done() and order.archive_seconds and (kept := sessions.archive()):
+            writer.write(control.encode(control.Archived(kept)))
+            await _unless(reading, sessions.until_covered(order.archive_seconds))
+        if reading.done():
             order = reading.result()
+        else:
+            reading.cancel()
+            order = control.DrainOrder(0.0)
     if order is None:
         _log.warning("the supervisor has gone: draining")
     await health.set("", False)
@@ -263,5 +278,5 @@ async def _start(server: grpc.aio.Server, sessions: Sessions) -> Health:
 
 async def _send_heartbeats(writer: asyncio.StreamWriter, lag: LoopLag, sessions: Sessions) -> None:
     while not writer.is_closing():
-        writer.write(control.encode(control.Heartbeat(lag.microseconds, len(sessions))))
+        writer.write(control.encode(control.Heartbeat(lag.microseconds, len(sessions), sessions.kept_for)))
         await asyncio.sleep(_HEARTBEAT_SECONDS)

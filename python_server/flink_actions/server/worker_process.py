@@ -71,6 +71,11 @@ class WorkerProcess:
         return self.status.state == directory_pb2.WorkerEntry.SERVING
 
     @property
+    def is_archive(self) -> bool:
+        """Whether it has drained and stays for what it keeps."""
+        return self.status.state == directory_pb2.WorkerEntry.ARCHIVE
+
+    @property
     def has_served(self) -> bool:
         """Whether it has ever taken sessions."""
         return self.served_since is not None
@@ -91,11 +96,11 @@ class WorkerProcess:
         elif not self._writer.is_closing():
             self._writer.write(control.encode(message))
 
-    def leave(self, limit_seconds: float, *, for_reload: bool = False) -> None:
-        """Let it drain; told again, the later limit and reason stand."""
+    def leave(self, limit_seconds: float, *, for_reload: bool = False, archive_seconds: float = 0.0) -> None:
+        """Let it drain, and then perhaps stay as an archive; told again, the later order stands."""
         self.is_told_to_leave = True
         self.status = replace(self.status, state=directory_pb2.WorkerEntry.DRAINING)
-        self.send(control.DrainOrder(limit_seconds, for_reload))
+        self.send(control.DrainOrder(limit_seconds, for_reload, archive_seconds))
 
     def kill(self) -> None:
         """End it at once; nothing happens if it is gone already."""

@@ -162,7 +162,7 @@ def test_many_pings_are_answered_by_the_youngest_pong() -> None:
         rig = Rig()
         rig.wire.is_open.clear()
         for number in range(1, 1000):
-            rig.outgoing.pong(number, loop_lag_us=number)
+            rig.outgoing.pong(session_pb2.Pong(id=number, loop_lag_us=number))
             await asyncio.sleep(0)
         rig.wire.is_open.set()
         await rig.until(lambda: bool(rig.wire.frames) and rig.wire.frames[-1].pong.id == 999)

@@ -484,12 +484,18 @@ class Ping(_message.Message):
     def __init__(self, id: _Optional[int] = ...) -> None: ...
 
 class Pong(_message.Message):
-    __slots__ = ("id", "loop_lag_us")
+    __slots__ = ("id", "loop_lag_us", "kept_bytes", "kept_dropped", "kept_missed")
     ID_FIELD_NUMBER: _ClassVar[int]
     LOOP_LAG_US_FIELD_NUMBER: _ClassVar[int]
+    KEPT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    KEPT_DROPPED_FIELD_NUMBER: _ClassVar[int]
+    KEPT_MISSED_FIELD_NUMBER: _ClassVar[int]
     id: int
     loop_lag_us: int
-    def __init__(self, id: _Optional[int] = ..., loop_lag_us: _Optional[int] = ...) -> None: ...
+    kept_bytes: int
+    kept_dropped: int
+    kept_missed: int
+    def __init__(self, id: _Optional[int] = ..., loop_lag_us: _Optional[int] = ..., kept_bytes: _Optional[int] = ..., kept_dropped: _Optional[int] = ..., kept_missed: _Optional[int] = ...) -> None: ...
 
 class Drain(_message.Message):
     __slots__ = ("reason", "limit_ms")

@@ -130,6 +130,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
   private transient boolean isClosed;
   private transient boolean isDrainLate;
   private transient boolean isBatch;
+  private transient boolean isRestored;
   private transient boolean isLastAnnouncementOver;
 
   private record FrameInProgress(WorkerSession session, WorkerFrame frame, ResultsCursor results) {}
@@ -164,6 +165,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
             System.currentTimeMillis());
     runIdentity = new RunIdentity(startStore.namespace(), getOperatorID().toHexString());
     restoredLanes = new ArrayList<>();
+    isRestored = context.isRestored();
     KeyedStateBackend<String> backend = getKeyedStateBackend();
     isBatch = FlinkInternals.holdsOneKeyOnly(backend);
     if (isBatch) {
@@ -311,6 +313,9 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
         .epoch(epoch)
         .config(settings.configJson())
         .hasCheckpoints(hasCheckpoints())
+        // Of a job that was never restored, the first attempt is the only one that nothing was
+        // before.
+        .isRestart(isRestored || task.getAttemptNumber() > 0)
         .accepts(settings.allowPickle() ? List.of(ContentType.PICKLE) : List.of())
         .pinnedPlan(ByteString.copyFrom(settings.pinnedPlanDigest()))
         .build();

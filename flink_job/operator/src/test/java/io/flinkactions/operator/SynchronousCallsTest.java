@@ -27,6 +27,7 @@ import org.apache.flink.util.ExceptionUtils;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledIfSystemProperty;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
@@ -35,6 +36,9 @@ import org.junit.jupiter.api.io.TempDir;
  */
 class SynchronousCallsTest {
 
+  // What is no matter of Flink's is tested on one version of it.
+  private static final String FLINK_VERSION = "flinkactions.test.flink-version";
+  private static final String OLDEST = "2\\.0\\..*";
   private static final Duration LIMIT = Duration.ofSeconds(40);
 
   @TempDir Path folder;
@@ -295,6 +299,7 @@ class SynchronousCallsTest {
   }
 
   @Test
+  @EnabledIfSystemProperty(named = FLINK_VERSION, matches = OLDEST)
   void a_job_that_is_submitted_anew_without_any_state_goes_on_and_may_ignore_what_there_is()
       throws Exception {
     String agent = paying("synchronous", 0.1);
@@ -339,7 +344,7 @@ class SynchronousCallsTest {
         ledger = os.open("ledger", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
         async def charge(k):
-            os.write(ledger, f"begin {k}\n".encode())
+            os.write(ledger, f"begin {k}\\n".encode())
             await asyncio.sleep(30)
 
         class Charging(Agent):
@@ -348,7 +353,7 @@ class SynchronousCallsTest {
                 k = event.input["k"]
 
                 async def find():
-                    os.write(ledger, f"asked {k}\n".encode())
+                    os.write(ledger, f"asked {k}\\n".encode())
                     return "charged"
 
                 charged = await ctx.durable_execute_async(charge, k, reconciler=find)
@@ -369,6 +374,69 @@ class SynchronousCallsTest {
       assertThat(job.awaitFinished()).hasSize(20).allMatch(text -> text.contains("charged\":\"c"));
       assertThat(count(ledger(server), "begin").values()).containsOnly(1);
       assertThat(count(ledger(server), "asked")).hasSize(20);
+    }
+  }
+
+  @Test
+  @EnabledIfSystemProperty(named = FLINK_VERSION, matches = OLDEST)
+  void a_call_that_ended_its_attempt_is_made_again_and_its_record_is_ended() throws Exception {
+    String agent =
+        """
+        from flink_actions import Agent, OutputEvent, RetryableError, action
+
+        calls = {"fine": 0, "limited": 0}
+
+        async def fine(k):
+            calls["fine"] += 1
+            return k
+
+        async def limited(k):
+            calls["limited"] += 1
+            if calls["limited"] < 3:
+                raise RetryableError("429", after=0.05)
+            return k
+
+        class Limited(Agent):
+            @action("_input_event", durability="synchronous", max_attempts=5, backoff=0.01)
+            async def work(self, event, ctx):
+                await ctx.durable_execute_async(fine, 1)
+                await ctx.durable_execute_async(limited, 1)
+                ctx.send_event(OutputEvent(output={"k": 0, "i": 0, **calls}))
+
+        agent = Limited()
+        """;
+    try (ActionServerProcess server = ActionServerProcess.serving(agent)) {
+      List<String> outputs =
+          TestJob.at(server, "limited")
+              .inputs(1, 1)
+              .settings(settings -> settings.store(store()))
+              .start()
+              .awaitFinished();
+      assertThat(OrderTest.number(outputs.get(0), "\"fine\":")).isEqualTo(1);
+      assertThat(OrderTest.number(outputs.get(0), "\"limited\":")).isEqualTo(3);
+      // Without checkpoints nothing is over: the two calls, and a fence in each partition.
+      assertThat(liveEntries()).isEqualTo(2 + 8);
+      long ended = broker.records(topic).stream().filter(record -> record.value() == null).count();
+      assertThat(ended).isEqualTo(2);
+    }
+  }
+
+  @Test
+  @EnabledIfSystemProperty(named = FLINK_VERSION, matches = OLDEST)
+  void a_store_that_has_no_room_holds_workers_back_and_loses_nothing() throws Exception {
+    String agent = paying("synchronous", 0);
+    try (ActionServerProcess server = ActionServerProcess.serving(agent)) {
+      List<String> outputs =
+          TestJob.at(server, "no-room")
+              .inputs(1_000, 500)
+              .checkpoints(folder, 200, true)
+              .settings(settings -> settings.store(store().withLimits(2_000, 1 << 20)))
+              .start()
+              .awaitFinished();
+      assertThat(outputs).hasSize(2_000);
+      assertComplete(outputs, 1_000);
+      assertThat(count(ledger(server), "begin")).hasSize(3_000);
+      assertThat(count(ledger(server), "begin").values()).containsOnly(1);
     }
   }
 
@@ -403,6 +471,7 @@ class SynchronousCallsTest {
   }
 
   @Test
+  @EnabledIfSystemProperty(named = FLINK_VERSION, matches = OLDEST)
   void a_broker_that_stays_away_fails_the_job_by_name_and_a_short_while_does_not()
       throws Exception {
     String agent = paying("synchronous", 0.02);

@@ -8,6 +8,7 @@ import io.flinkactions.operator.memory.KeyMemory;
 import io.flinkactions.operator.plan.AgentPlan;
 import io.flinkactions.operator.plan.PlannedAction;
 import io.flinkactions.operator.plan.Plans;
+import io.flinkactions.operator.session.ArchiveRoute;
 import io.flinkactions.operator.session.SessionException;
 import io.flinkactions.operator.session.Sessions;
 import io.flinkactions.operator.session.WorkerSession;
@@ -51,6 +52,9 @@ public final class Invokes {
     /** It has killed its worker so often that no other is to meet it. */
     void onPoison(Lane lane, ActionFailure failure) throws Exception;
 
+    /** Its run was begun to ask for what was kept of it, and there is nothing. */
+    void onNotKept(Lane lane) throws Exception;
+
     /** The invocation has its id, and is about to be sent for the first time by this start. */
     void onIdentified(Lane lane, Invocation invocation);
 
@@ -64,6 +68,7 @@ public final class Invokes {
   private final Handles handles;
   private final KeyMemory memory;
   private final Identities identities;
+  private final boolean looksForKeptWork;
   private final boolean memoryExpires;
   private final long runLimitMillis;
   private final Listener failures;
@@ -98,6 +103,7 @@ public final class Invokes {
     this.handles = handles;
     this.memory = memory;
     this.identities = identities;
+    this.looksForKeptWork = sessions.looksForKeptWork();
     this.memoryExpires = memoryExpires;
     this.runLimitMillis = runLimitMillis;
     this.failures = failures;
@@ -119,7 +125,25 @@ public final class Invokes {
 
   /** Sends the lane's current invocation, now or as soon as a worker has room for it. */
   public void send(Lane lane) throws Exception {
-    send(lane, sessions.route(lane.key(), lane.run().generation()));
+    WorkerSession session = route(lane);
+    if (lane.run().isTentative() && (session == null || !sessions.isArchive(session))) {
+      failures.onNotKept(lane);
+    } else {
+      send(lane, session);
+    }
+  }
+
+  /** Where the lane's next invocation goes; null if there is no way now. */
+  WorkerSession route(Lane lane) {
+    Run run = lane.run();
+    ByteString generation = run == null ? ByteString.EMPTY : run.generation();
+    if (looksForKeptWork && !lane.isPastArchives()) {
+      ArchiveRoute archive = sessions.archive(lane.key(), generation, lane.askedArchive());
+      if (archive.session() != null || archive.mustWait()) {
+        return archive.session();
+      }
+    }
+    return sessions.route(lane.key(), generation);
   }
 
   /** The same, where the way is known: the lane's route, null if there is none. */
@@ -416,6 +440,9 @@ public final class Invokes {
     Lane lane = take(session, bounce.getHandle());
     if (lane == null) {
       return false;
+    }
+    if (sessions.isArchive(session)) {
+      lane.onNotKept(session.generation());
     }
     send(lane);
     return true;

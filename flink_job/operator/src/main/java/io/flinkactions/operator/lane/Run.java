@@ -23,6 +23,8 @@ public final class Run {
   private Invocation first;
   private Invocation last;
   private Map<String, ByteString> sensory = Map.of();
+  // By the plan of a generation that is asked for what it has kept, and runs nothing any more.
+  private boolean isTentative;
 
   /**
    * A run of this input.
@@ -69,6 +71,16 @@ public final class Run {
     generation = newGeneration;
   }
 
+  /** It begins in a generation that runs nothing any more: only if that has kept it. */
+  void beginTentatively() {
+    isTentative = true;
+  }
+
+  /** Whether it has begun only to ask for what was kept of it, and nothing was found yet. */
+  boolean isTentative() {
+    return isTentative && !first.hasCalls();
+  }
+
   /** How long its attempts have been at workers, those that are over. */
   public long usedMillis() {
     return usedMillis;
@@ -107,6 +119,7 @@ public final class Run {
 
   /** The current one is over. */
   public void removeCurrent() {
+    isTentative = false;
     first = first.next;
     if (first == null) {
       last = null;

@@ -165,22 +165,31 @@ public final class Runs {
    */
   private boolean begin(Lane lane) throws Exception {
     Run restored = lane.run();
-    ByteString generation = restored == null ? ByteString.EMPTY : restored.generation();
-    WorkerSession session = sessions.route(lane.key(), generation);
+    WorkerSession session = invokes.route(lane);
     if (session == null && restored == null) {
       return false;
+    }
+    boolean isArchive = session != null && sessions.isArchive(session);
+    PlannedAction[] triggered =
+        restored == null ? plans.read(session.plan()).triggeredBy(EventTypes.INPUT) : null;
+    if (triggered != null && triggered.length == 0 && isArchive) {
+      // Then it has kept nothing either.
+      lane.onNotKept(session.generation());
+      return begin(lane);
     }
     startable.poll();
     Input input = lane.firstInput();
     waiting.onBegun(input);
-    if (restored == null) {
-      PlannedAction[] triggered = plans.read(session.plan()).triggeredBy(EventTypes.INPUT);
+    if (triggered != null) {
       if (triggered.length == 0) {
         metrics.onUnmatched();
         finishInput(lane);
         return true;
       }
       lane.begin(newRun(lane, input, session, triggered));
+      if (isArchive) {
+        lane.run().beginTentatively();
+      }
       lanes.markDirty(lane);
     }
     begun++;
@@ -236,6 +245,9 @@ public final class Runs {
     }
     long latencyNanos = System.nanoTime() - invocation.sentNanos();
     invokes.takeAnswered(session, result.handle());
+    if (!lane.isPastArchives() && !sessions.isArchive(session)) {
+      lane.passArchives();
+    }
     if (result.changesMemory()) {
       applyMemory(lane, session, result);
     }
@@ -421,6 +433,16 @@ public final class Runs {
     public void onPoison(Lane lane, ActionFailure failure) throws Exception {
       LOG.error("Dead-lettered, whatever its policy, for it would kill every worker: {}", failure);
       giveUp(lane, failure);
+    }
+
+    @Override
+    public void onNotKept(Lane lane) throws Exception {
+      lane.unbegin();
+      lanes.markDirty(lane);
+      waiting.onWaitsAgain(lane.firstInput());
+      begun--;
+      startable.addFirst(lane);
+      begin();
     }
 
     @Override

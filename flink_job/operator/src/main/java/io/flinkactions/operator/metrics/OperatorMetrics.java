@@ -114,6 +114,9 @@ public final class OperatorMetrics {
     gauge(sessions, "freeCredit", counters::freeCredit);
     gauge(sessions, "roundTripMicros", counters::roundTripMicros);
     gauge(sessions, "loopLagMicros", counters::loopLagMicros);
+    gauge(sessions, "keptBytes", counters::keptBytes);
+    gauge(sessions, "keptDropped", counters::keptDropped);
+    gauge(sessions, "keptMissed", counters::keptMissed);
   }
 
   private <T> void gauge(String name, Gauge<T> gauge) {

@@ -92,7 +92,22 @@ final class Counters implements SessionCounters {
 
   @Override
   public long loopLagMicros() {
-    return open.stream().mapToLong(WorkerSession::loopLagMicros).max().orElse(0);
+    return open.stream().mapToLong(session -> session.lastPong().getLoopLagUs()).max().orElse(0);
+  }
+
+  @Override
+  public long keptBytes() {
+    return overOpen(session -> session.lastPong().getKeptBytes());
+  }
+
+  @Override
+  public long keptDropped() {
+    return overOpen(session -> session.lastPong().getKeptDropped());
+  }
+
+  @Override
+  public long keptMissed() {
+    return overOpen(session -> session.lastPong().getKeptMissed());
   }
 
   @Override

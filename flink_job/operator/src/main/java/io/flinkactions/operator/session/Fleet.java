@@ -63,7 +63,7 @@ final class Fleet {
   private final Map<ByteString, Link> links = new LinkedHashMap<>();
   // Streams that run or end; all of them are to be closed in the end.
   private final Set<WorkerStream> streams = new HashSet<>();
-  private final Roster roster = new Roster();
+  private final Roster roster;
   private String lastError = "nothing was tried yet";
   private Throwable lastCause;
   private long namespaceInUseSince;
@@ -82,6 +82,7 @@ final class Fleet {
     this.settings = settings;
     this.identity = identity;
     this.inbox = inbox;
+    this.roster = new Roster(identity);
     this.executor = new ScheduledThreadPoolExecutor(1, this::newThread);
     this.executor.setRemoveOnCancelPolicy(true);
     this.executor.setExecuteExistingDelayedTasksAfterShutdownPolicy(false);
@@ -295,6 +296,7 @@ final class Fleet {
       case SERVING -> true;
       // For a reload it takes what began in its generation: a run that was restored may have.
       case DRAINING -> !link.isQuarantine() && roster.isDraining(link.entry.getGeneration());
+      case ARCHIVE -> roster.isArchiveForUs(link.entry);
       default -> false;
     };
   }

@@ -13,7 +13,12 @@ import java.util.Set;
 
 /** What the directory said last, read for the fleet. On the fleet's thread. */
 final class Roster {
+  private final StartIdentity identity;
   private DirectoryState state = DirectoryState.getDefaultInstance();
+
+  Roster(StartIdentity identity) {
+    this.identity = identity;
+  }
 
   void read(DirectoryState latest) {
     state = latest;
@@ -28,6 +33,17 @@ final class Roster {
   boolean isDraining(ByteString generation) {
     return state.getGenerationsList().stream()
         .anyMatch(known -> known.getIsDraining() && known.getId().equals(generation));
+  }
+
+  /** Whether this worker keeps work that this start may ask for. */
+  boolean isArchiveForUs(WorkerEntry entry) {
+    return identity.isRestart()
+        && entry.getState() == WorkerEntry.State.ARCHIVE
+        && entry.getKeptList().stream()
+            .anyMatch(
+                kept ->
+                    kept.getNamespace().equals(identity.namespace())
+                        && kept.getOperatorUid().equals(identity.operatorUid()));
   }
 
   /** Whether there is a quarantine worker that takes suspects, or will in a moment. */
@@ -61,17 +77,23 @@ final class Roster {
     Map<ByteString, WorkerEntry.State> states = new HashMap<>();
     Set<ByteString> reachableSoon = new HashSet<>();
     Map<ByteString, Set<ByteString>> firstSessions = new HashMap<>();
+    Map<ByteString, Set<ByteString>> archives = new HashMap<>();
     for (Link link : links) {
       if (link.isQuarantine()) {
         continue;
       }
+      ByteString generation = link.entry.getGeneration();
+      if (link.entry.getState() == WorkerEntry.State.ARCHIVE) {
+        if (link.isOpenOrFirstTried() && isArchiveForUs(link.entry)) {
+          archives.computeIfAbsent(generation, id -> new HashSet<>()).add(link.incarnation);
+        }
+        continue;
+      }
       if (link.isOpenOrFirstTried()) {
-        firstSessions
-            .computeIfAbsent(link.entry.getGeneration(), id -> new HashSet<>())
-            .add(link.incarnation);
+        firstSessions.computeIfAbsent(generation, id -> new HashSet<>()).add(link.incarnation);
       }
       if (link.isReachableSoon()) {
-        reachableSoon.add(link.entry.getGeneration());
+        reachableSoon.add(generation);
       }
     }
     for (WorkerEntry entry : state.getWorkersList()) {
@@ -85,7 +107,8 @@ final class Roster {
         state.getGenerationsList().stream().map(Generation::getId).toList(),
         states,
         reachableSoon,
-        firstSessions);
+        firstSessions,
+        archives);
   }
 
   /** For people. */

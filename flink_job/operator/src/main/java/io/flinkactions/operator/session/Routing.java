@@ -52,6 +52,47 @@ final class Routing {
     }
   }
 
+  boolean isArchive(WorkerSession session) {
+    return directory.states().get(session.incarnation()) == WorkerEntry.State.ARCHIVE;
+  }
+
+  ArchiveRoute archive(String key, ByteString generation, ByteString asked, DirectoryView latest) {
+    follow(latest);
+    if (directory.archives().isEmpty()) {
+      return isUnread() ? ArchiveRoute.NOT_YET : ArchiveRoute.NONE;
+    }
+    List<ByteString> generations = directory.generations();
+    // One that is gone is before all others.
+    for (int i = generations.indexOf(asked) + 1; i < generations.size(); i++) {
+      ByteString candidate = generations.get(i);
+      Set<ByteString> expected = directory.archives().get(candidate);
+      if (expected == null || !generation.isEmpty() && !generation.equals(candidate)) {
+        continue;
+      }
+      List<WorkerSession> sessions =
+          open.stream().filter(session -> expected.contains(session.incarnation())).toList();
+      return sessions.size() < expected.size()
+          ? ArchiveRoute.NOT_YET
+          : new ArchiveRoute(Rendezvous.choose(key, sessions), false);
+    }
+    return ArchiveRoute.NONE;
+  }
+
+  /**
+   * A worker may have welcomed this start before what the directory said of all of them has come
+   * here: it is not the only one for that.
+   */
+  private boolean isUnread() {
+    return directory == DirectoryView.EMPTY;
+  }
+
+  private void follow(DirectoryView latest) {
+    if (latest != directory) {
+      directory = latest;
+      rebuild();
+    }
+  }
+
   WorkerSession quarantine() {
     for (WorkerSession session : open) {
       if (session.isQuarantine() && !drainReasons.containsKey(session)) {
@@ -66,9 +107,9 @@ final class Routing {
   }
 
   WorkerSession route(String key, ByteString generation, DirectoryView latest) {
-    if (latest != directory) {
-      directory = latest;
-      rebuild();
+    follow(latest);
+    if (isUnread()) {
+      return null;
     }
     if (generation.isEmpty() || generation.equals(currentGeneration)) {
       return Rendezvous.choose(key, current);

@@ -49,6 +49,18 @@ public interface SessionCounters {
    */
   long loopLagMicros();
 
+  /**
+   * Bytes of finished work that the workers keep for this operator, all its subtasks together,
+   * until a checkpoint covers it.
+   */
+  long keptBytes();
+
+  /** Results and calls that they have dropped before that. */
+  long keptDropped();
+
+  /** Results that they could not hand back, because the key's memory was another one by then. */
+  long keptMissed();
+
   /** "connected", "connecting" or "failed". */
   String state();
 }

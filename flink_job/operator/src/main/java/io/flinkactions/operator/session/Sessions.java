@@ -70,6 +70,29 @@ public final class Sessions implements AutoCloseable {
   }
 
   /**
+   * The session in which to ask for kept work of a key, before it is done anew (CORRECTNESS.md 13):
+   * the oldest generation that {@link #route} leads to no more, and whose worker stays for what it
+   * keeps. It answers what it has kept and gives back all else.
+   *
+   * @param generation the generation in which the key's run began, or empty: where it is known no
+   *     other is asked
+   * @param asked the last generation that had nothing for this key, or empty
+   */
+  public ArchiveRoute archive(String key, ByteString generation, ByteString asked) {
+    return routing.archive(key, generation, asked, fleet.view());
+  }
+
+  /** Whether its worker answers from what it has kept and runs nothing. */
+  public boolean isArchive(WorkerSession session) {
+    return routing.isArchive(session);
+  }
+
+  /** Whether this start may find work of an earlier one at workers. */
+  public boolean looksForKeptWork() {
+    return fleet.identity().isRestart();
+  }
+
+  /**
    * There are suspects, or none any more. While there are, the quarantine worker of the server is
    * asked for and connected to: a {@link SessionEvent.Welcomed} follows when it is there, or a
    * {@link SessionEvent.NoQuarantine}.

@@ -27,6 +27,7 @@ public final class StartIdentity {
   private final ByteString startId;
   private final String configJson;
   private final boolean hasCheckpoints;
+  private final boolean isRestart;
   private final List<ContentType> acceptedContentTypes;
   private final ByteString pinnedPlanDigest;
 
@@ -47,6 +48,7 @@ public final class StartIdentity {
     this.keyGroupLast = from.keyGroupLast;
     this.configJson = from.configJson;
     this.hasCheckpoints = from.hasCheckpoints;
+    this.isRestart = from.isRestart;
     this.acceptedContentTypes = List.copyOf(from.acceptedContentTypes);
     this.pinnedPlanDigest = from.pinnedPlanDigest;
     this.epoch = from.epoch;
@@ -145,6 +147,11 @@ public final class StartIdentity {
     return hasCheckpoints;
   }
 
+  /** Whether another start may have left work behind that workers have kept for this one. */
+  public boolean isRestart() {
+    return isRestart;
+  }
+
   public List<ContentType> acceptedContentTypes() {
     return acceptedContentTypes;
   }
@@ -198,6 +205,7 @@ public final class StartIdentity {
     private boolean hasCheckpoints;
     private List<ContentType> acceptedContentTypes = List.of();
     private ByteString pinnedPlanDigest = ByteString.EMPTY;
+    private boolean isRestart;
     private long epoch = System.currentTimeMillis();
 
     private Builder(String namespace, String operatorUid, String agent) {
@@ -239,6 +247,12 @@ public final class StartIdentity {
 
     public Builder hasCheckpoints(boolean value) {
       this.hasCheckpoints = value;
+      return this;
+    }
+
+    /** Another start was before this one, or may have been. */
+    public Builder isRestart(boolean value) {
+      this.isRestart = value;
       return this;
     }
 

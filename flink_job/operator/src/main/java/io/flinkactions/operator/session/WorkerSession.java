@@ -7,6 +7,7 @@ import io.flinkactions.wire.v1.CallsRecorded;
 import io.flinkactions.wire.v1.Cancel;
 import io.flinkactions.wire.v1.Invoke;
 import io.flinkactions.wire.v1.Plan;
+import io.flinkactions.wire.v1.Pong;
 import io.flinkactions.wire.v1.WorkerFrame;
 import java.util.Collection;
 import java.util.List;
@@ -222,7 +223,7 @@ public final class WorkerSession {
     return welcomed.lingerMillis();
   }
 
-  long loopLagMicros() {
-    return stream.loopLagMicros();
+  Pong lastPong() {
+    return stream.lastPong();
   }
 }

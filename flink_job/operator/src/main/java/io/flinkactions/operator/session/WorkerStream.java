@@ -5,6 +5,7 @@ import io.flinkactions.wire.v1.Bye;
 import io.flinkactions.wire.v1.Hello;
 import io.flinkactions.wire.v1.OperatorFrame;
 import io.flinkactions.wire.v1.Plan;
+import io.flinkactions.wire.v1.Pong;
 import io.flinkactions.wire.v1.Reject;
 import io.flinkactions.wire.v1.Welcome;
 import io.flinkactions.wire.v1.WorkerFrame;
@@ -66,7 +67,7 @@ final class WorkerStream {
   private volatile Reject reject;
   private volatile Bye bye;
   private volatile String violation;
-  private volatile long loopLagMicros;
+  private volatile Pong lastPong = Pong.getDefaultInstance();
 
   private final AtomicInteger pumping = new AtomicInteger();
   private volatile boolean isOver;
@@ -393,7 +394,7 @@ final class WorkerStream {
   }
 
   private void onPong(WorkerFrame frame) {
-    loopLagMicros = frame.getPong().getLoopLagUs();
+    lastPong = frame.getPong();
     if (frame.getPong().getId() == pingId) {
       isPongDue = false;
       counters.roundTripMicros = (System.nanoTime() - pingSentAt) / 1000;
@@ -459,7 +460,7 @@ final class WorkerStream {
     return violation;
   }
 
-  long loopLagMicros() {
-    return loopLagMicros;
+  Pong lastPong() {
+    return lastPong;
   }
 }

@@ -222,17 +222,26 @@ class FramesTest {
   }
 
   @Test
-  void a_quiet_session_is_pinged_and_its_lag_is_known() throws Exception {
+  void a_quiet_session_is_pinged_and_what_its_worker_says_of_itself_is_known() throws Exception {
     connect();
     Peer peer = worker.peer();
     OperatorFrame frame = peer.anyFrame();
     assertThat(frame.hasPing()).isTrue();
     peer.send(
         WorkerFrame.newBuilder()
-            .setPong(Pong.newBuilder().setId(frame.getPing().getId()).setLoopLagUs(4321)));
+            .setPong(
+                Pong.newBuilder()
+                    .setId(frame.getPing().getId())
+                    .setLoopLagUs(4321)
+                    .setKeptBytes(5)
+                    .setKeptDropped(6)
+                    .setKeptMissed(7)));
     OperatorFrame next = peer.anyFrame();
     assertThat(next.getPing().getId()).isEqualTo(frame.getPing().getId() + 1);
     assertThat(subtask.sessions.counters().loopLagMicros()).isEqualTo(4321);
+    assertThat(subtask.sessions.counters().keptBytes()).isEqualTo(5);
+    assertThat(subtask.sessions.counters().keptDropped()).isEqualTo(6);
+    assertThat(subtask.sessions.counters().keptMissed()).isEqualTo(7);
     assertThat(subtask.sessions.counters().roundTripMicros()).isPositive();
   }
 

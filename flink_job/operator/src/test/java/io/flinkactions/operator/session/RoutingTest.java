@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.google.protobuf.ByteString;
 import io.flinkactions.wire.v1.Credit;
+import io.flinkactions.wire.v1.WorkerEntry;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -29,7 +30,8 @@ class RoutingTest {
   }
 
   private static final DirectoryView ONE_GENERATION =
-      new DirectoryView(List.of(GENERATION), Map.of(), Set.of(), Map.of(GENERATION, Set.of()));
+      new DirectoryView(
+          List.of(GENERATION), Map.of(), Set.of(), Map.of(GENERATION, Set.of()), Map.of());
 
   private static Map<String, String> assignment(Routing routing, int keys) {
     Map<String, String> workers = new HashMap<>();
@@ -83,10 +85,15 @@ class RoutingTest {
     ByteString old = ByteString.copyFromUtf8("old");
     DirectoryView mayComeBack =
         new DirectoryView(
-            List.of(old, GENERATION), Map.of(), Set.of(old), Map.of(GENERATION, Set.of()));
+            List.of(old, GENERATION),
+            Map.of(),
+            Set.of(old),
+            Map.of(GENERATION, Set.of()),
+            Map.of());
     assertThat(routing.route("\"k\"", old, mayComeBack)).isNull();
     DirectoryView gone =
-        new DirectoryView(List.of(GENERATION), Map.of(), Set.of(), Map.of(GENERATION, Set.of()));
+        new DirectoryView(
+            List.of(GENERATION), Map.of(), Set.of(), Map.of(GENERATION, Set.of()), Map.of());
     assertThat(routing.route("\"k\"", old, gone)).isSameAs(current);
   }
 
@@ -96,7 +103,38 @@ class RoutingTest {
       expected.add(ByteString.copyFromUtf8(incarnation));
     }
     return new DirectoryView(
-        List.of(GENERATION), Map.of(), Set.of(GENERATION), Map.of(GENERATION, expected));
+        List.of(GENERATION), Map.of(), Set.of(GENERATION), Map.of(GENERATION, expected), Map.of());
+  }
+
+  @Test
+  void kept_work_is_asked_for_in_the_oldest_archive_first_and_never_in_one_that_had_nothing() {
+    ByteString older = ByteString.copyFromUtf8("older");
+    ByteString old = ByteString.copyFromUtf8("old");
+    Routing routing = new Routing();
+    WorkerSession serving = session("w0", "a");
+    WorkerSession oldest = session("w0", "o");
+    routing.opened(serving);
+    routing.opened(oldest);
+    DirectoryView view =
+        new DirectoryView(
+            List.of(older, old, GENERATION),
+            Map.of(oldest.incarnation(), WorkerEntry.State.ARCHIVE),
+            Set.of(GENERATION),
+            Map.of(GENERATION, Set.of(serving.incarnation())),
+            Map.of(
+                older,
+                Set.of(oldest.incarnation()),
+                old,
+                Set.of(ByteString.copyFromUtf8("not welcomed yet"))));
+    assertThat(routing.archive("k", ByteString.EMPTY, ByteString.EMPTY, view).session())
+        .isSameAs(oldest);
+    assertThat(routing.isArchive(oldest)).isTrue();
+    assertThat(routing.archive("k", ByteString.EMPTY, older, view).mustWait()).isTrue();
+    assertThat(routing.archive("k", ByteString.EMPTY, old, view)).isEqualTo(ArchiveRoute.NONE);
+    // A run that began elsewhere has nothing there.
+    assertThat(routing.archive("k", GENERATION, ByteString.EMPTY, view))
+        .isEqualTo(ArchiveRoute.NONE);
+    assertThat(routing.route("k", ByteString.EMPTY, view)).isSameAs(serving);
   }
 
   @Test

@@ -25,8 +25,10 @@ import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledIfSystemProperty;
 
-/** The store against a real broker. */
+/** The store against a real broker. Nothing of Flink's is in it: one version of it is enough. */
+@EnabledIfSystemProperty(named = "flinkactions.test.flink-version", matches = "2\\.0\\..*")
 class ActionStateStoreTest {
 
   private static final int KEY_GROUP = 5;

@@ -1,0 +1,223 @@
+package io.flinkactions.operator.session;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.google.protobuf.ByteString;
+import io.flinkactions.operator.lane.Input;
+import io.flinkactions.operator.lane.Lane;
+import io.flinkactions.operator.lane.LaneStore;
+import io.flinkactions.operator.lane.Lanes;
+import io.flinkactions.operator.lane.RunIdentity;
+import io.flinkactions.operator.lane.Runs;
+import io.flinkactions.operator.lane.WaitingInputs;
+import io.flinkactions.operator.memory.LaneMemory;
+import io.flinkactions.operator.metrics.OperatorMetrics;
+import io.flinkactions.operator.plan.Plans;
+import io.flinkactions.operator.session.ScriptedWorker.Peer;
+import io.flinkactions.operator.time.Deadlines;
+import io.flinkactions.operator.time.SegmentedWatermarks;
+import io.flinkactions.wire.v1.Action;
+import io.flinkactions.wire.v1.Bounce;
+import io.flinkactions.wire.v1.ContentType;
+import io.flinkactions.wire.v1.Generation;
+import io.flinkactions.wire.v1.Invoke;
+import io.flinkactions.wire.v1.KeptWork;
+import io.flinkactions.wire.v1.Plan;
+import io.flinkactions.wire.v1.Trigger;
+import io.flinkactions.wire.v1.Welcome;
+import io.flinkactions.wire.v1.WorkerEntry;
+import org.apache.flink.metrics.groups.UnregisteredMetricsGroup;
+import org.apache.flink.runtime.metrics.DescriptiveStatisticsHistogram;
+import org.apache.flink.streaming.runtime.tasks.TestProcessingTimeService;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/**
+ * A restarted operator asks for kept work where it is, and does what is not kept by the new code.
+ */
+@Timeout(60)
+class ArchivedRunsTest {
+  private static final ByteString OLD = ByteString.copyFromUtf8("generation-0....");
+
+  private final RunIdentity runIdentity = new RunIdentity("namespace-1", "operator-1");
+  private final SegmentedWatermarks watermarks =
+      new SegmentedWatermarks(
+          new SegmentedWatermarks.Downstream() {
+            @Override
+            public void emitWatermark(long timestamp) {}
+
+            @Override
+            public void emitStatus(boolean isIdle) {}
+          });
+  private final Lanes lanes =
+      new Lanes(
+          new LaneStore() {
+            @Override
+            public Lane load(String key) {
+              return new Lane(key, 0, ByteString.EMPTY);
+            }
+
+            @Override
+            public void write(Lane lane) {}
+
+            @Override
+            public void onDropped(Lane lane) {}
+          },
+          100,
+          false);
+
+  private ScriptedServer server;
+  private ScriptedWorker serving;
+  private ScriptedWorker archive;
+
+  private static Plan.Builder plan(String digest, String... actions) {
+    Plan.Builder plan = Plan.newBuilder().setDigest(ByteString.copyFromUtf8(digest));
+    for (String action : actions) {
+      plan.addActions(
+          Action.newBuilder()
+              .setName(action)
+              .addTriggers(Trigger.newBuilder().setEventType("_input_event")));
+    }
+    return plan;
+  }
+
+  private static Welcome.Builder offering(Plan.Builder plan) {
+    return Welcome.newBuilder().setPlan(plan).setPlanDigest(plan.getDigest());
+  }
+
+  @BeforeEach
+  void start() throws Exception {
+    server = new ScriptedServer();
+    server.generations(
+        Generation.newBuilder().setId(OLD).setIsDraining(true).build(),
+        Generation.newBuilder().setId(ScriptedServer.GENERATION).build());
+    serving = server.worker("w0", "serving");
+    serving.welcomesWith(offering(plan("new", "unasked", "answer")));
+    archive = new ScriptedWorker("w0", "archive", OLD);
+    archive.welcomesWith(offering(plan("old", "forgotten")));
+  }
+
+  @AfterEach
+  void stop() {
+    archive.close();
+    server.close();
+  }
+
+  private void announceArchive(String namespace) {
+    server.announce(
+        archive
+            .entry()
+            .setState(WorkerEntry.State.ARCHIVE)
+            .addKept(KeptWork.newBuilder().setNamespace(namespace).setOperatorUid("operator-1"))
+            .build());
+  }
+
+  private Runs runsOf(Subtask subtask) {
+    return new Runs(
+        subtask.sessions,
+        new Plans(10, false),
+        lanes,
+        new WaitingInputs(1 << 20, 1 << 20),
+        new LaneMemory(),
+        false,
+        0,
+        watermarks,
+        new Deadlines(new TestProcessingTimeService()),
+        runIdentity,
+        null,
+        new OperatorMetrics(
+            new UnregisteredMetricsGroup(), () -> new DescriptiveStatisticsHistogram(10)),
+        null,
+        100);
+  }
+
+  /** An input comes, and goes as soon as it is known where to. */
+  private Lane comes(Subtask subtask, Runs runs) throws Exception {
+    Lane lane = lanes.take("\"a\"");
+    runs.onInput(
+        lane,
+        new Input(
+            lane.takeRunNumber(),
+            ByteString.copyFromUtf8("\"input\""),
+            ContentType.JSON,
+            false,
+            0,
+            watermarks.onArrived()));
+    while (runs.begunCount() == 0) {
+      assertThat(subtask.nextWithin(SessionEvent.CapacityAvailable.class, 5_000)).isNotNull();
+      runs.invokes().onCapacity();
+      runs.begin();
+    }
+    subtask.sessions.flush();
+    return lane;
+  }
+
+  private static Subtask subtask(ScriptedServer server, boolean isRestart) {
+    return new Subtask(
+        Subtask.settings(server.endpoint()), Subtask.identity().isRestart(isRestart).build());
+  }
+
+  @Test
+  void what_an_archive_has_not_kept_begins_anew_by_the_plan_of_those_that_serve() throws Exception {
+    announceArchive("namespace-1");
+    try (Subtask subtask = subtask(server, true)) {
+      Runs runs = runsOf(subtask);
+      WorkerSession one = subtask.welcomed();
+      WorkerSession other = subtask.welcomed();
+      WorkerSession archived = one.generation().equals(OLD) ? one : other;
+      Lane lane = comes(subtask, runs);
+      assertThat(lane.run().generation()).isEqualTo(OLD);
+      Peer archivePeer = archive.peer();
+      Invoke asked = archivePeer.frame().getInvokes(0);
+      assertThat(lane.run().current().action()).isEqualTo("forgotten");
+
+      Bounce bounce = Bounce.newBuilder().setHandle(asked.getHandle()).build();
+      assertThat(runs.invokes().onBounce(archived, bounce)).isTrue();
+      subtask.sessions.flush();
+      Invoke anew = serving.peer().frame().getInvokes(0);
+      assertThat(anew.getKey()).isEqualTo(asked.getKey());
+      assertThat(anew.getRunNumber()).isEqualTo(asked.getRunNumber());
+      assertThat(anew.getInvocationId()).isNotEqualTo(asked.getInvocationId());
+      assertThat(lane.run().generation()).isEqualTo(ScriptedServer.GENERATION);
+      assertThat(lane.run().current().action()).isEqualTo("unasked");
+      assertThat(runs.begunCount()).isOne();
+      assertThat(archivePeer.frameWithin(200)).isNull();
+    }
+  }
+
+  @Test
+  void an_archive_that_leaves_while_it_is_asked_holds_nobody_up() throws Exception {
+    announceArchive("namespace-1");
+    try (Subtask subtask = subtask(server, true)) {
+      Runs runs = runsOf(subtask);
+      WorkerSession one = subtask.welcomed();
+      WorkerSession other = subtask.welcomed();
+      WorkerSession archived = one.generation().equals(OLD) ? one : other;
+      comes(subtask, runs);
+      archive.peer().frame();
+      server.drop(archive);
+      archive.close();
+      assertThat(subtask.next(SessionEvent.Ended.class).session()).isSameAs(archived);
+      runs.invokes().onGivenUp(archived, true, null);
+      subtask.sessions.flush();
+      assertThat(serving.peer().frame().getInvokesList()).hasSize(1);
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({"false, namespace-1", "true, namespace-2"})
+  void no_archive_is_asked_by_a_job_that_never_failed_or_for_the_work_of_another(
+      boolean isRestart, String namespace) throws Exception {
+    announceArchive(namespace);
+    try (Subtask subtask = subtask(server, isRestart)) {
+      Runs runs = runsOf(subtask);
+      assertThat(subtask.welcomed().generation()).isEqualTo(ScriptedServer.GENERATION);
+      comes(subtask, runs);
+      assertThat(serving.peer().frame().getInvokesList()).hasSize(1);
+    }
+  }
+}
