@@ -37,6 +37,8 @@ _log = logging.getLogger(__name__)
 
 # Longest wait for a peer that does not read what is still to be said when a session ends.
 _LAST_WORDS_SECONDS = 5.0
+# Outcomes may be larger than the Invokes that the byte credit counts: so much of them is remembered in any case.
+_LEAST_UNDELIVERED_BYTES = 1 << 20
 # Call records that wait for the rest of their invocation's, of one session; the operator's own limit is far below.
 _MOST_CALL_BYTES = 256 << 20
 # What one of them takes in this process beside its text, about: many small ones are much, too.
@@ -120,7 +122,7 @@ class Session:
             self._credit,
             self._window,
             max_frame_bytes=limits.max_sent_bytes,
-            undelivered_bytes=limits.grant.bytes,
+            undelivered_bytes=max(limits.grant.bytes, _LEAST_UNDELIVERED_BYTES),
             on_sent=self._on_sent,
             is_blocked=lambda: lag.is_blocked,
         )
