@@ -228,7 +228,7 @@ class Dispatcher:
         """Cancel all that is open in a scope and answer no more: fenced, said Bye, or lingered long enough."""
         if scope.is_ended:
             return
-        scope.end()
+        scope.end(is_drained=reason is CancelReason.DRAINED)
         if not scope.open:
             self._scopes.remove(scope)
         self.cancel(scope, list(scope.open), reason)
