@@ -18,7 +18,7 @@ PINNED = $$(grep -E '^($(1))==' constraints.txt)
 STEP = @printf '\033[1m== %s\033[0m\n' "$(1)"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-python simulate test-java test-java-newest test-jobs chaos check bench proto proto-check jar wheel docker-check format clean
+.PHONY: help run test test-python simulate mutants test-java test-java-newest test-jobs chaos check bench proto proto-check jar wheel docker-check format clean
 
 help: ## this list
 	@printf 'Flink Action Server: Python actions of Flink jobs, in a process of their own.\n\n'
@@ -41,6 +41,9 @@ test-python: $(SERVER_VENV)/.ready ## unit, contract, simulation and integration
 
 simulate: $(SERVER_VENV)/.ready ## seeded worlds in which all goes wrong; SEEDS=N, from FROM=M on, PROCESSES=P
 	@$(SERVER_VENV)/bin/python -m tests.simulation --seeds $(or $(SEEDS),200) --from $(or $(FROM),0) --processes $(or $(PROCESSES),$(shell nproc))
+
+mutants: $(SERVER_VENV)/.ready ## one-line bugs that tests have to find, each made in a copy (some minutes); RULE=N
+	@$(SERVER_VENV)/bin/python -m tests.mutants $(if $(RULE),--rule $(RULE))
 
 test-java: $(SERVER_VENV)/.ready ## the operator and its jar, on the Flink version it is compiled against
 	$(call STEP,Java: the operator on Flink 2.0)

@@ -1,0 +1,141 @@
+"""One-line bugs of the rules that the simulation cannot break, and the tests that have to find them.
+
+The simulation's own bugs are in `tests/simulation/bugs.py`. These are of the operator, which is Java, or of the
+processes around a worker; numbers are those of the rules in `tests/simulation/README.md`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_JAVA = "flink_job/operator/src/main/java/io/flinkactions/operator"
+_SERVER = "python_server/flink_actions/server"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A bug.
+
+    Attributes:
+        rule: Which one it breaks.
+        name: What it does wrong.
+        file: Path of the file, from the repository's root.
+        old: Part of one of its lines, which occurs there once.
+        new: What stands there instead; it still compiles.
+        test: What has to fail then: pytest's `path::function`, or JUnit's `Class#method`, which may end in `*` or have
+            no method.
+    """
+
+    rule: int
+    name: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+    @property
+    def is_java(self) -> bool:
+        """Whether Maven runs the test, not pytest."""
+        return ".py::" not in self.test
+
+
+MUTANTS = (
+    Mutant(
+        5,
+        "keeps memory in keyed state in BATCH",
+        f"{_JAVA}/ActionOperator.java",
+        "isBatch = FlinkInternals.holdsOneKeyOnly(backend);",
+        "isBatch = false;",
+        "BatchTest#batch_gives_what_streaming_gives_with_memory_and_two_steps_on_400_keys",
+    ),
+    Mutant(
+        10,
+        "accuses all in flight though the culprit is named",
+        f"{_JAVA}/lane/Invokes.java",
+        "if (isDead && (suspects == null || suspects.contains(invocation.idBytes()))) {",
+        "if (isDead) {",
+        "PoisonTest#of_a_thousand_only_the_one_that_kills_its_worker_is_dead_lettered*",
+    ),
+    Mutant(
+        10,
+        "names suspects though the event loop may have run another",
+        f"{_SERVER}/black_box.py",
+        "return _known(shown) if shown[0] != NOTHING else Suspects()",
+        "return _known(shown)",
+        "tests/unit/server/test_black_box.py::test_suspects_are_named_only_where_the_culprit_must_be_among_them",
+    ),
+    Mutant(
+        13,
+        "asks no archive after a restore",
+        f"{_JAVA}/lane/Invokes.java",
+        "if (looksForKeptWork && !lane.isPastArchives()) {",
+        "if (looksForKeptWork && lane.isPastArchives()) {",
+        "ArchivedRunsTest",
+    ),
+    Mutant(
+        13,
+        "leaves after a reload before a checkpoint covers what it keeps",
+        f"{_SERVER}/worker.py",
+        "await _unless(reading, sessions.until_covered(order.archive_seconds))",
+        "pass",
+        "tests/integration/test_archive.py"
+        "::test_after_a_reload_finished_work_is_handed_back_to_a_restarted_job_and_nothing_else_is_done",
+    ),
+    Mutant(
+        14,
+        "sets the marker behind a call that is in no lane",
+        f"{_JAVA}/store/RebuiltCalls.java",
+        "return entries.peek().offset;",
+        "return entries.peek().offset + 1;",
+        "RebuildTest",
+    ),
+    Mutant(
+        14,
+        "goes by entries that were written behind a later start's fence",
+        f"{_JAVA}/store/Rebuild.java",
+        "if (fences(partition).isFencedOff(keyGroup, named.epoch(), offset)) {",
+        "if (fences(partition).isFencedOff(keyGroup, named.epoch(), 0)) {",
+        "RebuildTest",
+    ),
+    Mutant(
+        16,
+        "never opens the valve",
+        f"{_JAVA}/CheckpointValve.java",
+        "waiting.setValveOpen(announced > over);",
+        "waiting.setValveOpen(false);",
+        "CheckpointValveTest",
+    ),
+    Mutant(
+        22,
+        "lets itself be chained behind a source",
+        f"{_JAVA}/ActionOperatorFactory.java",
+        "this.chainingStrategy = ChainingStrategy.HEAD;",
+        "this.chainingStrategy = ChainingStrategy.ALWAYS;",
+        "ChainingTest",
+    ),
+    Mutant(
+        22,
+        "opens behind another operator",
+        f"{_JAVA}/ActionOperator.java",
+        "if (!FlinkInternals.isHeadOfChain(getOperatorConfig())) {",
+        "if (getOperatorConfig() == null) {",
+        "ChainingTest",
+    ),
+    Mutant(
+        23,
+        "does not mark what is handed back, so that it counts twice",
+        "python_server/flink_actions/wire/outcomes.py",
+        "self.handed_back.append(outcome.handle)",
+        "pass",
+        "tests/integration/test_archive.py"
+        "::test_after_a_reload_finished_work_is_handed_back_to_a_restarted_job_and_nothing_else_is_done",
+    ),
+    Mutant(
+        24,
+        "stays when its supervisor is gone and its event loop is blocked",
+        f"{_SERVER}/worker.py",
+        "os._exit(1)",
+        "return",
+        "tests/unit/server/test_worker.py::test_a_blocked_worker_ends_soon_after_its_supervisor_and_not_before",
+    ),
+)
