@@ -7,6 +7,7 @@ the processes around a worker. Each bug is one line; tests/mutants/mutants.py li
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import shutil
@@ -47,7 +48,7 @@ all is done.
 
 @dataclass(frozen=True)
 class Ran:
-    """How a run of tests ended: passed, failed, or neither."""
+    """How a run of tests ended ("passed", "failed", "no end", "did not run"), and what was printed."""
 
     words: str
     output: str
@@ -78,7 +79,7 @@ class Copy:
         path = self.root / mutant.file
         text = path.read_text()
         if text.count(mutant.old) != 1:
-            return Ran("not one place", f"{mutant.old!r} occurs {text.count(mutant.old)} times in {mutant.file}")
+            return Ran("did not run", f"{mutant.old!r} occurs {text.count(mutant.old)} times in {mutant.file}")
         path.write_text(text.replace(mutant.old, mutant.new))
         try:
             return self.run([mutant])
@@ -94,28 +95,28 @@ class Copy:
             command += [f"-Dflinkactions.server={_SERVER}", "-Dspotless.check.skip=true", f"-Dtest={','.join(tests)}"]
         else:
             command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
-        # A group of its own: a test's servers and clusters go with it.
-        process = subprocess.Popen(
-            command,
-            cwd=self.root,
-            env=self._environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        try:
-            output, _ = process.communicate(timeout=_DEADLINE_SECONDS)
-        except BaseException as error:
-            os.killpg(process.pid, signal.SIGKILL)
-            output, _ = process.communicate()
-            if not isinstance(error, subprocess.TimeoutExpired):
-                raise
+        # Into a file: a pipe would stay open as long as anything that a test has left behind.
+        with tempfile.TemporaryFile("w+") as log:
+            process = subprocess.Popen(
+                command, cwd=self.root, env=self._environment, stdout=log, stderr=log, start_new_session=True
+            )
+            try:
+                code = process.wait(_DEADLINE_SECONDS)
+            except subprocess.TimeoutExpired:
+                code = None
+            finally:
+                # The whole group, which is its own: a test's servers and clusters go with it.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            log.seek(0)
+            output = log.read()
+        if code is None:
             return Ran("no end", f"{output}\nno end within {_DEADLINE_SECONDS:g} s")
-        if process.returncode == 0:
+        if code == 0:
             return Ran("passed", output)
         # pytest: 1 is that tests failed, all else that they did not run.
-        has_failed = _TESTS_FAILED.search(output) if is_java else process.returncode == 1
+        has_failed = _TESTS_FAILED.search(output) if is_java else code == 1
         return Ran("failed" if has_failed else "did not run", output)
 
 
@@ -137,7 +138,7 @@ def main() -> int:
         for mutant in mutants:
             print(f"rule {mutant.rule:2}  {mutant.name}\n         {mutant.file}\n         {mutant.test}")
         return 0
-    with tempfile.TemporaryDirectory(prefix="flink-actions-mutants-") as folder:
+    with tempfile.TemporaryDirectory(prefix="flink-actions-mutants-", ignore_cleanup_errors=True) as folder:
         return _find(Copy(Path(folder).resolve()), mutants)
 
 
