@@ -170,7 +170,10 @@ public final class Invokes {
   /** There may be more credit, or the directory says something else of who may serve what. */
   public void onCapacity() throws Exception {
     for (WorkerSession session : resends.sessions()) {
-      resend(session);
+      // What waits for an interrupted one goes when that is resumed.
+      if (session.isOpen()) {
+        resend(session);
+      }
     }
     for (WorkerSession session : ready.sessions()) {
       Lane lane;
@@ -226,6 +229,7 @@ public final class Invokes {
       return;
     }
     identified(lane);
+    invocation.beginAttempt();
     invocation.onSent(session, handles.open(lane), System.nanoTime());
     queue(lane, action);
   }
@@ -604,6 +608,7 @@ public final class Invokes {
       session.cancel(List.of(invocation.handle()), Cancel.Reason.TIMEOUT);
       closed(session, invocation.handle());
     } else {
+      resends.remove(session, invocation.handle());
       endedUnheard.computeIfAbsent(session, worker -> new ArrayList<>()).add(invocation.handle());
     }
     giveBack(lane);
