@@ -50,7 +50,7 @@ class SuspectsTest extends ScriptedRuns {
     assertThat(runs.invokes().sentCount()).isEqualTo(1);
     assertThat(runs.invokes().suspectCount()).isEqualTo(3);
     Peer peer = q0.peer();
-    assertThat(keysOf(peer)).hasSize(1);
+    assertThat(keysOf(peer, 1)).hasSize(1);
 
     peer.send(
         WorkerFrame.newBuilder()
@@ -59,7 +59,7 @@ class SuspectsTest extends ScriptedRuns {
       assertThat(subtask.nextWithin(SessionEvent.CapacityAvailable.class, 5_000)).isNotNull();
       runs.invokes().onCapacity();
     }
-    assertThat(keysOf(peer)).hasSize(2);
+    assertThat(keysOf(peer, 2)).hasSize(2);
   }
 
   @Test
@@ -73,7 +73,7 @@ class SuspectsTest extends ScriptedRuns {
     runs.begin();
     WorkerSession session = subtask.welcomed();
     runs.invokes().onRoutesChanged();
-    assertThat(keysOf(q0.peer())).containsExactly("\"c\"");
+    assertThat(keysOf(q0.peer(), 1)).containsExactly("\"c\"");
     announce(q0, WorkerEntry.State.DEAD);
     SessionEvent.Ended ended = subtask.next(SessionEvent.Ended.class);
     assertThat(ended.session()).isSameAs(session);
@@ -86,7 +86,7 @@ class SuspectsTest extends ScriptedRuns {
     WorkerSession again = subtask.welcomed();
     runs.invokes().onRoutesChanged();
     Peer peer = next.peer();
-    assertThat(keysOf(peer)).as("who was there when it died, alone").containsExactly("\"c\"");
+    assertThat(keysOf(peer, 1)).as("who was there when it died, alone").containsExactly("\"c\"");
     runs.invokes().onGivenUp(again, false, null);
     assertThat(runs.invokes().suspectCount()).isEqualTo(3);
   }
@@ -109,7 +109,7 @@ class SuspectsTest extends ScriptedRuns {
     runs.begin();
     assertThat(subtask.welcomed().isQuarantine()).isTrue();
     runs.invokes().onRoutesChanged();
-    assertThat(keysOf(old.peer())).containsExactly("\"a\"");
+    assertThat(keysOf(old.peer(), 1)).containsExactly("\"a\"");
     assertThat(runs.invokes().suspectCount()).isZero();
   }
 
