@@ -4,31 +4,15 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import multiprocessing
 import sys
 import time
-from collections.abc import Iterator
 
-from tests.simulation.world import Broken, Seen, simulate
+from tests.simulation.campaign import outcomes
+from tests.simulation.world import Seen
 
 _TELL_EVERY_SECONDS = 10.0
 # Beyond this many there is one cause, or more than anybody reads.
 _MOST_BROKEN = 10
-
-
-def _outcome(seed: int) -> tuple[int, Seen | str]:
-    try:
-        return seed, simulate(seed)
-    except Broken as error:
-        return seed, str(error)
-
-
-def _outcomes(seeds: range, processes: int) -> Iterator[tuple[int, Seen | str]]:
-    if processes == 1:
-        yield from map(_outcome, seeds)
-        return
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        yield from pool.imap_unordered(_outcome, seeds, chunksize=4)
 
 
 def main() -> int:
@@ -41,7 +25,7 @@ def main() -> int:
     began = told = time.monotonic()
     held, broken = 0, []
     seeds = range(arguments.first, arguments.first + arguments.seeds)
-    for seed, outcome in _outcomes(seeds, min(arguments.processes, arguments.seeds)):
+    for seed, outcome in outcomes(seeds, min(arguments.processes, arguments.seeds)):
         if isinstance(outcome, str):
             broken.append(seed)
             print(f"BROKEN  {outcome}\nagain:  make simulate SEEDS=1 FROM={seed}", flush=True)

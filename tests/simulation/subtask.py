@@ -556,7 +556,8 @@ class Subtask:
             raise Broken("memory was asked for where there is none")
         self.world.checks.on_need_memory(sent.lane, talk is self._claims.get(sent.lane.key, (None,))[0])
         self._claims.pop(sent.lane.key, None)
-        sent.is_queued = True
+        # It has not begun, and waits for credit like a new one.
+        sent.is_queued, sent.sent_at = True, None
 
     @property
     def is_done(self) -> bool:

@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 
 from tests.simulation.bugs import BUGS, Patch
+from tests.simulation.campaign import outcomes
 from tests.simulation.world import Broken, Seen, simulate
 
 # In which each seeded bug has to show. About 0.4 s each.
@@ -20,6 +21,10 @@ def test_the_promises_hold(seed: int) -> None:
 
 def test_a_seed_always_makes_the_same_world() -> None:
     assert simulate(7) == simulate(7)
+
+
+def test_a_campaign_runs_in_several_processes() -> None:
+    assert dict(outcomes(range(2), 2)) == {seed: simulate(seed) for seed in range(2)}
 
 
 def test_worlds_are_hard_enough() -> None:

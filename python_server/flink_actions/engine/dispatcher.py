@@ -137,6 +137,7 @@ class Dispatcher:
         self._mirrors: dict[tuple[str, str], Mirrors] = {}
         self._kept: dict[tuple[str, str], KeptWork] = {}
         self._numbering = TaskNumbering.of(self._loop)
+        self._is_closed = False
         self._actions: dict[int, tuple[Plan, list[ActionState]]] = {}
         self._registries: list[ResourceRegistry] = []
         self._scopes: list[Scope] = []
@@ -227,7 +228,7 @@ class Dispatcher:
         """Cancel all that is open in a scope and answer no more: fenced, said Bye, or lingered long enough."""
         if scope.is_ended:
             return
-        scope.end()
+        scope.end(is_drained=reason is CancelReason.DRAINED)
         if not scope.open:
             self._scopes.remove(scope)
         self.cancel(scope, list(scope.open), reason)
@@ -277,7 +278,10 @@ class Dispatcher:
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=_CLOSE_LIMIT_SECONDS)
         self._threads.close()
-        self._numbering.release(self._loop)
+        if not self._is_closed:
+            # Once, for other dispatchers of this loop may still count on it.
+            self._is_closed = True
+            self._numbering.release(self._loop)
         for registry in reversed(self._registries):
             await registry.close()
 

@@ -317,10 +317,14 @@ class Scope:
         if not self.open:
             self._on_empty(self)
 
-    def end(self) -> None:
-        """Nobody will ask for outcomes any more, save the next start for what was computed."""
+    def end(self, *, is_drained: bool = False) -> None:
+        """Nobody will ask for outcomes any more, save the next start for what was computed.
+
+        Args:
+            is_drained: The session goes on until it has said what is in the outbox, and its worker ends with it.
+        """
         self.is_ended = True
-        if self.kept is not None:
+        if self.kept is not None and not is_drained:
             unsent = [] if self._outbox is None else self._outbox.drain()
             self.kept.end_start(self, unsent)
         self._outbox = None

@@ -37,8 +37,12 @@ _log = logging.getLogger(__name__)
 
 # Longest wait for a peer that does not read what is still to be said when a session ends.
 _LAST_WORDS_SECONDS = 5.0
+# Outcomes may be larger than the Invokes that the byte credit counts: so much of them is remembered in any case.
+_LEAST_UNDELIVERED_BYTES = 1 << 20
 # Call records that wait for the rest of their invocation's, of one session; the operator's own limit is far below.
 _MOST_CALL_BYTES = 256 << 20
+# What one of them takes in this process beside its text, about: many small ones are much, too.
+_CALL_BYTES = 400
 
 _CANCEL_REASONS = {
     session_pb2.Cancel.REASON_UNSPECIFIED: CancelReason.SUPERSEDED,
@@ -118,7 +122,7 @@ class Session:
             self._credit,
             self._window,
             max_frame_bytes=limits.max_sent_bytes,
-            undelivered_bytes=limits.grant.bytes,
+            undelivered_bytes=max(limits.grant.bytes, _LEAST_UNDELIVERED_BYTES),
             on_sent=self._on_sent,
             is_blocked=lambda: lag.is_blocked,
         )
@@ -234,25 +238,40 @@ class Session:
         """Keep back the invocations whose records follow; give back the others."""
         for invocation in batch:
             if invocation.handle in incomplete:
+                # One that comes again brings its records again.
+                self._drop_incomplete(invocation.handle)
                 self._incomplete[invocation.handle] = _Incomplete(invocation)
         return [invocation for invocation in batch if invocation.handle not in incomplete]
+
+    def _drop_incomplete(self, handle: int) -> bool:
+        """Forget one that was set aside; false if it was not."""
+        waiting = self._incomplete.pop(handle, None)
+        if waiting is not None:
+            self._incomplete_bytes -= waiting.size
+        return waiting is not None
+
+    def _take_incomplete(self) -> list[Invocation]:
+        """All that were set aside: what still comes of their records is dropped from now on."""
+        waiting, self._incomplete, self._incomplete_bytes = self._incomplete, {}, 0
+        return [one.invocation for one in waiting.values()]
 
     def _take_calls(self, messages: Iterable[session_pb2.CallRecord]) -> None:
         """Records of invocations that were set aside."""
         for message in messages:
             waiting = self._incomplete.get(message.handle)
             if waiting is None:
-                continue  # cancelled meanwhile
+                continue  # cancelled or given back meanwhile
             waiting.calls.append(decode_call(message))
-            waiting.size += message.ByteSize()
-            self._incomplete_bytes += message.ByteSize()
+            size = _CALL_BYTES + message.ByteSize()
+            waiting.size += size
+            self._incomplete_bytes += size
             if self._incomplete_bytes > _MOST_CALL_BYTES:
                 raise ProtocolError(
                     f"call records that wait for others of their invocation exceed {_MOST_CALL_BYTES >> 20} MiB: an "
                     "action makes too many calls, or their values are too large"
                 )
             if message.is_last:
-                self._incomplete_bytes -= self._incomplete.pop(message.handle).size
+                self._drop_incomplete(message.handle)
                 invocation = waiting.invocation
                 assert isinstance(invocation, WireInvocation)
                 invocation.add_calls(waiting.calls)
@@ -272,9 +291,7 @@ class Session:
         for cancel in frame.cancels:
             reason = _CANCEL_REASONS.get(cancel.reason, CancelReason.SUPERSEDED)
             for handle in cancel.handles:
-                waiting = self._incomplete.pop(handle, None)
-                if waiting is not None:
-                    self._incomplete_bytes -= waiting.size
+                if self._drop_incomplete(handle):
                     self.give_back([handle])
             self._credit.abandon(cancel.handles)
             self._dispatcher.cancel(self.start.scope, cancel.handles, reason)
@@ -312,6 +329,8 @@ class Session:
     def drain(self, limit_seconds: float) -> None:
         """Take no Invoke any more and tell the job so; what runs goes on."""
         self._is_draining = True
+        # What waits for its records has not begun.
+        self.give_back([invocation.handle for invocation in self._take_incomplete()])
         self._outgoing.drain(session_pb2.Drain.SHUTDOWN, limit_seconds)
 
     def retire(self, own_generation: bytes, limit_seconds: float) -> None:
@@ -322,6 +341,8 @@ class Session:
     def archive(self) -> None:
         """Answer from kept work alone; give back what is not there, with what is known of its calls."""
         self._is_archive = True
+        rest = self.start.scope.answer_from_kept(self._take_incomplete())
+        self.give_back([invocation.handle for invocation in rest])
 
     def has_got_work(self) -> bool:
         """Whether an Invoke has come since this was asked last."""

@@ -7,9 +7,11 @@ import io.flinkactions.wire.v1.CallRecord;
 import io.flinkactions.wire.v1.CallStarted;
 import java.util.Collection;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /**
  * The durable calls that attempts of one invocation have made, by their places, oldest first: what
@@ -24,6 +26,10 @@ public final class CallRecords {
   // Of those that are in the action state store, the epoch under which it has them.
   private Map<CallPlace, Long> storedEpochs = Map.of();
   private long bytes;
+  // Failures that this attempt was sent with and an attempt before it has met, as far as no answer
+  // to it has said that they ended it.
+  private Set<CallPlace> oldFailures = Set.of();
+  private boolean isReplayed;
 
   /** Records as they were in state. */
   static CallRecords restore(List<ByteString> serialized, List<Long> epochs)
@@ -71,6 +77,35 @@ public final class CallRecords {
       // The handle is a session's matter.
       put(completed.toBuilder().clearHandle().clearIsLast().build());
     }
+  }
+
+  /** Another attempt is about to get them. */
+  void onAttempt() {
+    if (isReplayed) {
+      isReplayed = false;
+      return;
+    }
+    oldFailures = Set.of();
+    for (CallRecord record : byPlace.values()) {
+      if (record.hasFailure()) {
+        if (oldFailures.isEmpty()) {
+          oldFailures = new HashSet<>();
+        }
+        oldFailures.add(record.getPlace());
+      }
+    }
+  }
+
+  /**
+   * Whether an attempt that ended by the failures at these places has ended by an old one: it has
+   * only met again what ended an attempt before it, of which this side has not heard to the end
+   * (its worker died, or state was written in between). The attempt says nothing of how the call
+   * fares now, so another one follows, uncounted. Each such round takes at least one place away
+   * from the old ones, and what is recorded meanwhile does not count as old: it comes to an end.
+   */
+  boolean endedByReplay(Collection<CallPlace> places) {
+    isReplayed = !oldFailures.isEmpty() && oldFailures.removeAll(places);
+    return isReplayed;
   }
 
   /** What is known of the call at this place, or null. */

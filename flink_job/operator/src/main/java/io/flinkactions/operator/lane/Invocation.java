@@ -191,6 +191,13 @@ public final class Invocation {
     attempt++;
   }
 
+  /** Its records are about to be sent with another attempt. */
+  void beginAttempt() {
+    if (calls != null) {
+      calls.onAttempt();
+    }
+  }
+
   void countFailure() {
     failures++;
   }

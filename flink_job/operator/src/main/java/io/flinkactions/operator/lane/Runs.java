@@ -380,10 +380,19 @@ public final class Runs {
       return;
     }
     Invocation invocation = lane.run().current();
+    boolean isReplay =
+        invocation.hasCalls() && invocation.calls().endedByReplay(failure.getDropCallsList());
     if (stored != null) {
       stored.drop(lane, failure.getDropCallsList());
     } else {
       failure.getDropCallsList().forEach(place -> invocation.calls().drop(place));
+    }
+    if (isReplay) {
+      // Under the policy `fail` a restored record would fail the job for ever: what is dropped here
+      // is still in the checkpoint.
+      lanes.markDirty(lane);
+      invokes.send(lane);
+      return;
     }
     onFailed(
         lane,
