@@ -259,7 +259,13 @@ class DurableCalls:
         if call_forms.is_coroutine_function(function):
             return await function(*arguments, **keywords)
         context = copy_context()
-        value = await self._scope.run_in_pool(lambda: context.run(function, *arguments, **keywords))
+
+        def make() -> Any:
+            # In the thread: the action may have ended without its tasks while this was queued.
+            self._refuse_if_ended(request)
+            return context.run(function, *arguments, **keywords)
+
+        value = await self._scope.run_in_pool(make)
         return await value if inspect.isawaitable(value) else value
 
     def _call_in_thread(self, call: _Open) -> Any:

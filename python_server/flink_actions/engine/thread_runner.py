@@ -108,10 +108,13 @@ class ThreadRunner:
         self._collect(job)
 
     async def call(self, function: Callable[[], Any]) -> Any:
-        """Call a function in one of the threads. Cancelled, the thread goes on and nobody hears of it."""
+        """Call a function in one of the threads. Cancelled before a thread has taken it, it is never called; cancelled
+        later, the thread goes on and nobody hears of it."""
         done: asyncio.Future[Any] = self._loop.create_future()
 
         def work() -> None:
+            if done.cancelled():
+                return
             value, error = None, None
             slot = self._slots.of_thread()
             show(slot, 0, SOMETHING)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import collections.abc
+import contextlib
 import dataclasses
 import datetime
 import decimal
 import enum
-import functools
 import sys
 import threading
 import types
@@ -32,9 +32,47 @@ def is_pydantic_model(cls: Any) -> bool:
     return pydantic is not None and isinstance(cls, type) and issubclass(cls, pydantic.BaseModel)
 
 
-@functools.lru_cache(maxsize=4096)
+# Types that are made while a process runs must not fill it; all that is forgotten is made again.
+_MOST_FINISHED = 4096
+# Converters that work whole. Read by all threads.
+_finished: dict[Any, Converter | None] = {}
+
+
+class _Build(threading.local):
+    """What this thread is making: the dataclasses in it, and their converters once there are any.
+
+    A dataclass that refers to itself, at whatever distance, meets its own. What was made of it before it is whole is
+    seen by nobody else, and forgotten if a part cannot be made.
+    """
+
+    dataclasses: dict[Any, list[Converter]] | None = None
+
+
+_build = _Build()
+
+
 def converter_to(declared: Any) -> Converter | None:
     """What turns a plain JSON value into the declared type; None if the plain value is what was declared."""
+    try:
+        return _finished[declared]
+    except (KeyError, TypeError):  # the metadata of an Annotated may have no hash
+        pass
+    if _build.dataclasses is not None:
+        return _new_converter(declared)
+    parts = _build.dataclasses = {}
+    try:
+        converter = _new_converter(declared)
+    finally:
+        _build.dataclasses = None
+    if len(_finished) >= _MOST_FINISHED:
+        _finished.clear()
+    _finished.update((cls, made[0]) for cls, made in parts.items())
+    with contextlib.suppress(TypeError):
+        _finished[declared] = converter
+    return converter
+
+
+def _new_converter(declared: Any) -> Converter | None:
     if declared in (Any, object) or isinstance(declared, typing.TypeVar):
         return None
     if declared is None or declared is type(None):
@@ -238,22 +276,15 @@ def _model_converter(model: Any) -> Converter:
     return convert
 
 
-# Dataclasses whose converters this thread is making, with what is to become of them: one that refers to itself, at
-# whatever distance, meets its own.
-_under_way = threading.local()
-
-
 def _dataclass_converter(cls: Any) -> Converter:
-    made: dict[Any, list[Converter]] = _under_way.__dict__.setdefault("made", {})
-    if cls in made:
-        later = made[cls]
-        return lambda value, where: later[0](value, where)
-    made[cls] = []
-    try:
-        made[cls].append(_fields_converter(cls))
-        return made[cls][0]
-    finally:
-        del made[cls]
+    parts = _build.dataclasses
+    assert parts is not None
+    if cls in parts:
+        made = parts[cls]
+        return lambda value, where: made[0](value, where)
+    parts[cls] = []
+    parts[cls].append(_fields_converter(cls))
+    return parts[cls][0]
 
 
 def _fields_converter(cls: Any) -> Converter:

@@ -545,6 +545,54 @@ async def test_a_def_is_called_in_a_thread_and_knows_its_call() -> None:
     assert threads != [threading.get_ident()]
 
 
+@pytest.mark.parametrize("how", ["cancelled", "given up", "failed"])
+async def test_a_call_that_waits_for_a_thread_when_it_is_over_is_never_made(how: str) -> None:
+    gate, begun, asked = threading.Event(), threading.Event(), asyncio.Event()
+    paid: list[int] = []
+
+    def hold_the_thread() -> None:
+        begun.set()
+        gate.wait(LIMIT_SECONDS)
+
+    async def act(event: Any, ctx: Any) -> None:
+        # The step that sets it goes on until the call waits.
+        asked.set()
+        if how == "cancelled":
+            await ctx.durable_execute_async(paid.append, 1)
+            return
+        if how == "given up":
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(ctx.durable_execute_async(paid.append, 1), 0.01)
+            # The attempt goes on while the call's turn comes.
+            gate.set()
+            await worker.scope.run_in_pool(lambda: None)
+            return
+        # Gathered calls go on when another one fails: what they would do then is of an attempt that is over.
+        await asyncio.gather(*(ctx.durable_execute_async(paid.append, number) for number in range(2)), refuse())
+
+    async def refuse() -> None:
+        await asyncio.sleep(0)
+        raise Refused("no", code=1)
+
+    async with Worker(agent_of(act), threads=1) as worker:
+        before = asyncio.ensure_future(worker.scope.run_in_pool(hold_the_thread))
+        async with asyncio.timeout(LIMIT_SECONDS):
+            while not begun.is_set():  # noqa: ASYNC110 (threads tell nobody)
+                await asyncio.sleep(0.002)
+        invocation = worker.invocation("act")
+        worker.submit(invocation)
+        if how == "cancelled":
+            await asyncio.wait_for(asked.wait(), LIMIT_SECONDS)
+            worker.dispatcher.cancel(worker.scope, [invocation.handle], CancelReason.SUPERSEDED)
+        (outcome,) = await worker.outcomes(1)
+        assert isinstance(outcome, Succeeded if how == "given up" else Failed), outcome
+        gate.set()
+        await before
+        # The pool takes jobs in their order: this one comes after the calls.
+        await worker.scope.run_in_pool(lambda: None)
+        assert paid == []
+
+
 async def test_blocking_and_nested_calls_are_refused_with_the_way_out() -> None:
     errors: list[str] = []
 

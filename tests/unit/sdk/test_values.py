@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import datetime
 import decimal
 import enum
 import math
+import threading
+import typing
 import uuid
 from typing import Annotated, Any, Literal, NewType, Optional
 
+import orjson
 import pydantic
 import pytest
 from flink_actions import NotDecodableError, NotEncodableError
+from flink_actions.sdk import declared as declared_types
 from flink_actions.sdk import values
 
 
@@ -220,6 +225,78 @@ def test_a_dataclass_may_refer_to_itself() -> None:
     assert tree == Tree("a", [Tree("b")], Tree("c"), {7: Tree("d")})
     with pytest.raises(NotDecodableError, match=r"tree\.children\[0\]\.name: expected text, found 5"):
         values.decode(b'{"name":"a","children":[{"name":5}]}', Tree, "tree")
+
+
+@dataclasses.dataclass
+class Branch:
+    """Refers to itself before it refers to what takes long to look at."""
+
+    above: Branch | None = None
+    leaf: Leaf | None = None
+
+
+@dataclasses.dataclass
+class Leaf:
+    number: int = 0
+
+
+def test_a_dataclass_that_refers_to_itself_is_whole_for_every_thread_that_decodes_it_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original = typing.get_type_hints
+    begun, may_end = threading.Event(), threading.Event()
+
+    def held_up(cls: Any) -> dict[str, Any]:
+        if cls is Leaf and not begun.is_set():
+            begun.set()
+            assert may_end.wait(10)
+        return original(cls)
+
+    monkeypatch.setattr(typing, "get_type_hints", held_up)
+    encoded = b'{"above":{"leaf":{"number":1}}}'
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        first = pool.submit(values.decode, encoded, Branch, "branch")
+        assert begun.wait(10)
+        # It has to wait for the first, or to do without it.
+        second = pool.submit(values.decode, encoded, Branch, "branch")
+        concurrent.futures.wait([second], timeout=0.2)
+        may_end.set()
+        assert first.result(10) == second.result(10) == Branch(Branch(None, Leaf(1)))
+
+
+@dataclasses.dataclass
+class Broken:
+    above: Broken | None = None
+    part: BrokenPart | None = None
+
+
+@dataclasses.dataclass
+class BrokenPart:
+    unknown: Unknown  # type: ignore[name-defined]  # noqa: F821
+
+
+def test_a_type_that_cannot_be_resolved_is_named_each_time() -> None:
+    for declared in (Broken, Broken, list[Broken], BrokenPart, Broken):
+        with pytest.raises(NameError, match="Unknown"):
+            values.decode(b'{"above":{}}', declared, "broken")
+
+
+@pytest.mark.parametrize("declared", [Annotated[int, {"least": 1}], list[Annotated[int, {"least": 1}]]])
+def test_metadata_of_a_type_needs_no_hash(declared: Any) -> None:
+    value = 1 if typing.get_origin(declared) is Annotated else [1]
+    for _ in range(2):
+        assert values.decode(orjson.dumps(value), declared, "value") == value
+        with pytest.raises(NotDecodableError, match="expected an integer, found 'a'"):
+            values.decode(orjson.dumps("a" if value == 1 else ["a"]), declared, "value")
+
+
+def test_types_without_end_do_not_fill_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(declared_types, "_finished", {})
+    monkeypatch.setattr(declared_types, "_MOST_FINISHED", 10)
+    for number in range(30):
+        made = dataclasses.make_dataclass(f"Made{number}", [("number", int)])
+        assert values.decode(b'{"number":1}', made, "made") == made(1)
+        assert 0 < len(declared_types._finished) <= 10
 
 
 def test_what_is_nested_too_deep_is_a_typed_error() -> None:
