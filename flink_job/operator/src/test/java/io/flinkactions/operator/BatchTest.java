@@ -60,7 +60,9 @@ class BatchTest {
 
   @Test
   void batch_gives_what_streaming_gives_with_memory_and_two_steps_on_400_keys() throws Exception {
-    try (ActionServerProcess server = ActionServerProcess.serving(TWO_STEPS)) {
+    // Without mirrors: a worker would know what the operator had forgotten.
+    try (ActionServerProcess server =
+        ActionServerProcess.serving(TWO_STEPS, "--memory-mirror-bytes", "0")) {
       List<String> streaming =
           job(server, "as-streaming").start().awaitFinished().stream().sorted().toList();
       List<String> batch = job(server, "as-batch").batch().start().awaitFinished();
