@@ -259,11 +259,14 @@ class World:
             time.sleep(0.1)
 
     def answered(self) -> int:
-        """Inputs whose last output is committed."""
-        return sum(1 for output in self._outputs.read() if output["kind"] == "answer")
+        """Inputs whose last output is committed, at least once."""
+        return len({output["name"] for output in self._outputs.read() if output["kind"] == "answer"})
 
     def settle(self, seconds: float = _SETTLE_SECONDS) -> None:
-        """Stop feeding and wait until all inputs are answered, or no answer has come for so long."""
+        """Stop feeding and wait until all inputs are answered, or no answer has come for so long.
+
+        Once all are answered, what is too much may still be under way: it is committed two checkpoints later.
+        """
         self._fed.set()
         self._feeder.join()
         answered, deadline = -1, 0.0
@@ -272,6 +275,10 @@ class World:
                 answered, deadline = now, time.monotonic() + seconds
             elif time.monotonic() > deadline:
                 return
+            time.sleep(0.2)
+        began, deadline = time.time(), time.monotonic() + seconds
+        while sum(one.triggered_at > began for one in self.job.checkpoints()) < 2:
+            assert time.monotonic() < deadline, f"no two checkpoints in {seconds:g} s after all inputs were answered"
             time.sleep(0.2)
 
     def evidence(self) -> Evidence:
