@@ -262,7 +262,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
   }
 
   /** Reads what earlier starts recorded: before any worker may answer, and before any input. */
-  private ActionStateStore<PendingCall> openStore() throws InterruptedException {
+  private ActionStateStore<PendingCall> openStore() throws Exception {
     var task = getRuntimeContext().getTaskInfo();
     int maxParallelism = task.getMaxNumberOfParallelSubtasks();
     KeyGroupRange keyGroups = keyGroups();
@@ -283,6 +283,9 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
     storedCalls =
         new StoredCalls(
             opened, lanes, actionMetrics, key -> FlinkInternals.keyGroup(key, maxParallelism));
+    if (isRestored) {
+      storedCalls.onRestored();
+    }
     actionMetrics.showStore(opened::bytesInFlight, opened::rebuiltCount);
     return opened;
   }

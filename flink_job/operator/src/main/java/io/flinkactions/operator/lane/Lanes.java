@@ -85,6 +85,15 @@ public final class Lanes {
     store.onDropped(lane);
   }
 
+  /** Number of the first run of this key that is not over; the lane is not kept for that. */
+  long firstOpenRun(String key) throws Exception {
+    Lane lane = byKey.get(key);
+    if (lane == null) {
+      lane = store.load(key);
+    }
+    return lane.isActive() ? lane.firstInput().runNumber() : lane.nextRunNumber();
+  }
+
   /** State does not say what the lane says. */
   public void markDirty(Lane lane) {
     if (lane.dirtyIndex < 0) {

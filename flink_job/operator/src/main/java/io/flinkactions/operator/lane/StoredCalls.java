@@ -270,6 +270,20 @@ public final class StoredCalls {
     store.onOver(keyGroups.applyAsInt(lane.key()), invocation.idBytes(), place, epoch);
   }
 
+  /**
+   * All restored lanes are there: of what earlier starts recorded, no run that is over in state
+   * will take anything. Most keys never have another run that would say so, and until then the
+   * marker would stay where it is.
+   */
+  public void onRestored() throws Exception {
+    for (ByteString laneKey : store.rebuiltLanes()) {
+      long firstOpen = lanes.firstOpenRun(laneKey.toStringUtf8());
+      if (firstOpen > 0) {
+        onRunOver(laneKey, firstOpen - 1);
+      }
+    }
+  }
+
   /** The run of this number is over, and all of the key before it. */
   void onRunOver(ByteString laneKey, long runNumber) {
     metrics.onCallsUnclaimed(store.onRunOver(laneKey, runNumber));

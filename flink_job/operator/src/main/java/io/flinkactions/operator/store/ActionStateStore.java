@@ -18,6 +18,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.locks.LockSupport;
 import org.apache.kafka.common.KafkaException;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -40,7 +41,9 @@ public final class ActionStateStore<T> implements AutoCloseable {
 
   private static final Logger LOG = LoggerFactory.getLogger(ActionStateStore.class);
   private static final Duration FLUSH = Duration.ofSeconds(5);
+  private static final long OUTCOME_WAIT_NANOS = Duration.ofMillis(1).toNanos();
   private static final int MOST_FENCES = 16;
+  private static final int FEW_ENDS = 32;
 
   /**
    * A call that another start has recorded.
@@ -349,6 +352,11 @@ public final class ActionStateStore<T> implements AutoCloseable {
     return rebuilt.isEmpty();
   }
 
+  /** Lanes of which earlier starts have recorded something that no invocation has taken. */
+  public Set<ByteString> rebuiltLanes() {
+    return rebuilt.laneKeys();
+  }
+
   /** What earlier starts recorded of this invocation, oldest first: to be put into its lane. */
   public List<RecordedCall> take(ByteString invocationId) {
     List<RecordedCall> calls = new ArrayList<>();
@@ -377,7 +385,7 @@ public final class ActionStateStore<T> implements AutoCloseable {
 
   private void onOver(Garbage over) {
     if (hasCheckpoints) {
-      pruning.add(over);
+      pruning.add(over, ending.size());
     }
   }
 
@@ -390,11 +398,40 @@ public final class ActionStateStore<T> implements AutoCloseable {
     writer.send(layout.of(keyGroup), key(ofEpoch, invocationId, place), null, null);
   }
 
-  /** As far as half of the room goes: calls of actions that wait come first. */
+  /**
+   * As far as half of the room goes: calls of actions that wait come first. A few each time if
+   * there is any room, or ends would wait for as long as calls fill the other half.
+   */
   private void sendEnds() {
-    while (!ending.isEmpty() && writer.bytesInFlight() < settings.bytesInFlight() / 2) {
-      Garbage end = ending.poll();
-      writer.send(end.partition(), end.key(), null, null);
+    for (int sent = 0; !ending.isEmpty(); sent++) {
+      long room = sent < FEW_ENDS ? settings.bytesInFlight() : settings.bytesInFlight() / 2;
+      if (writer.bytesInFlight() >= room) {
+        return;
+      }
+      sendEnd();
+    }
+  }
+
+  private void sendEnd() {
+    Garbage end = ending.poll();
+    writer.send(end.partition(), end.key(), null, null);
+  }
+
+  /** No checkpoint will ever end the rest. */
+  private void sendLastEnds() {
+    long deadline = System.nanoTime() + FLUSH.toNanos();
+    try {
+      while (!ending.isEmpty()
+          && System.nanoTime() < deadline
+          && !Thread.currentThread().isInterrupted()) {
+        if (hasRoom()) {
+          sendEnd();
+        } else if (writer.poll() == null) {
+          LockSupport.parkNanos(OUTCOME_WAIT_NANOS);
+        }
+      }
+    } catch (StoreException e) {
+      LOG.warn("The end of calls that nobody needs cannot be written", e);
     }
   }
 
@@ -445,10 +482,13 @@ public final class ActionStateStore<T> implements AutoCloseable {
 
   /** Says the last and releases everything. */
   public void closeFinished() {
-    if (pruning.forgotten() > 0) {
+    sendLastEnds();
+    long staying = pruning.forgotten() + ending.size();
+    if (staying > 0) {
       LOG.warn(
-          "{} entries of topic '{}' stay there for good: no checkpoint was completed for too long",
-          pruning.forgotten(),
+          "{} entries of topic '{}' stay there for good: no checkpoint was completed for too long,"
+              + " or the brokers were too slow to take their ends",
+          staying,
           settings.topic());
     }
     writer.close(FLUSH);

@@ -11,8 +11,8 @@ import java.util.TreeMap;
  */
 final class Pruning {
 
-  // Without a completed checkpoint for so long that there are more of them, the rest stays in the
-  // topic for good; a rebuild from a later checkpoint does not read it.
+  // Without a completed checkpoint for so long, or with brokers so slow, that there are more of
+  // them, the rest stays in the topic for good; a rebuild from a later checkpoint does not read it.
   private static final int LIMIT = 1_000_000;
 
   private final NavigableMap<Long, List<Garbage>> bySnapshot = new TreeMap<>();
@@ -20,8 +20,11 @@ final class Pruning {
   private int count;
   private long forgotten;
 
-  void add(Garbage over) {
-    if (count == LIMIT) {
+  /**
+   * @param ending entries that may end and did not yet: they count too
+   */
+  void add(Garbage over, int ending) {
+    if (count + ending >= LIMIT) {
       forgotten++;
       return;
     }

@@ -8,6 +8,7 @@ import java.util.Deque;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 
 /**
@@ -128,6 +129,11 @@ final class RebuiltCalls {
     runs.headMap(runNumber, true).values().forEach(over::addAll);
     over.forEach(this::remove);
     return over;
+  }
+
+  /** Keys of the lanes that have any here. */
+  Set<ByteString> laneKeys() {
+    return Set.copyOf(byRun.keySet());
   }
 
   /** Offset of the first entry of the partition that is in no lane yet, or {@code otherwise}. */

@@ -47,7 +47,7 @@ class StoredCallsTest {
             .withPartitions(1, 1)
             .withLimits(LIMIT, 1 << 20);
     store = open(1);
-    Lanes lanes = new Lanes(null, 1, false);
+    Lanes lanes = new Lanes(new OneRunEach(), 1, false);
     calls =
         new StoredCalls(
             store,
@@ -60,6 +60,20 @@ class StoredCallsTest {
     run.add(invocation);
     lane.begin(run);
     invocation.onSent(session, HANDLE, 0);
+  }
+
+  /** State in which every key has had one run, and it is over. */
+  private static final class OneRunEach implements LaneStore {
+    @Override
+    public Lane load(String key) {
+      return new Lane(key, 1, ByteString.EMPTY);
+    }
+
+    @Override
+    public void write(Lane lane) {}
+
+    @Override
+    public void onDropped(Lane lane) {}
   }
 
   @AfterEach
@@ -167,5 +181,23 @@ class StoredCallsTest {
     assertThat(store.bytesInFlight()).isZero();
     write(started("another"));
     settle();
+  }
+
+  @Test
+  void what_was_recorded_of_runs_that_are_over_in_state_does_not_hold_the_marker()
+      throws Exception {
+    write(completed("of run 0"));
+    ByteString openRun = ByteString.copyFrom(new byte[] {9});
+    store.write(lane.keyBytes(), 5, 1, openRun, completed("of run 1"), null);
+    settle();
+    try (ActionStateStore<PendingCall> next = open(2)) {
+      Lanes lanes = new Lanes(new OneRunEach(), 1, false);
+      OperatorMetrics metrics = new OperatorMetrics(new UnregisteredMetricsGroup(), () -> null);
+      long before = next.onSnapshot(1).getMarkers(0).getOffset();
+      new StoredCalls(next, lanes, metrics, key -> 5).onRestored();
+      assertThat(next.take(invocation.idBytes())).isEmpty();
+      assertThat(next.onSnapshot(2).getMarkers(0).getOffset()).isGreaterThan(before);
+      assertThat(next.take(openRun)).hasSize(1);
+    }
   }
 }

@@ -329,6 +329,32 @@ class ActionStateStoreTest {
   }
 
   @Test
+  void ends_leave_though_calls_take_more_than_half_of_the_room() throws Exception {
+    Writer writer = new Writer(settings().withLimits(10_000, 1 << 20), owner("job", 1));
+    writer.recorded(1, 0, "a");
+    writer.store.onOver(KEY_GROUP, id(1), CallPlace.newBuilder().setIndex(0).build(), 1);
+    writer.store.onSnapshot(7);
+    writer.write(2, 0, "x".repeat(7_000));
+    long calls = writer.store.bytesInFlight();
+    writer.store.onCompleted(7);
+    assertThat(writer.store.bytesInFlight()).isGreaterThan(calls);
+  }
+
+  @Test
+  void ends_that_found_no_room_leave_when_the_job_is_finished() throws Exception {
+    Writer writer = new Writer(settings().withLimits(10_000, 1 << 20), owner("job", 1));
+    writer.recorded(1, 0, "a");
+    writer.store.onOver(KEY_GROUP, id(1), CallPlace.newBuilder().setIndex(0).build(), 1);
+    writer.store.onSnapshot(7);
+    writer.write(2, 0, "x".repeat(12_000));
+    long calls = writer.store.bytesInFlight();
+    writer.store.onCompleted(7);
+    assertThat(writer.store.bytesInFlight()).isEqualTo(calls);
+    writer.store.closeFinished();
+    assertThat(liveCalls()).hasSize(1);
+  }
+
+  @Test
   void jobs_in_one_topic_know_nothing_of_each_other_whatever_their_names() throws Exception {
     List<String> namespaces = List.of("a", "a/b", "b\" \n\0", "日本");
     for (String namespace : namespaces) {

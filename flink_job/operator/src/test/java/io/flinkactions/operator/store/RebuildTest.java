@@ -232,9 +232,9 @@ class RebuildTest {
     Pruning pruning = new Pruning();
     Garbage one = new Garbage(new byte[] {1}, 0);
     Garbage two = new Garbage(new byte[] {2}, 0);
-    pruning.add(one);
+    pruning.add(one, 0);
     pruning.onSnapshot(10);
-    pruning.add(two);
+    pruning.add(two, 0);
     assertThat(pruning.onCompleted(9)).isEmpty();
     pruning.onSnapshot(11);
     assertThat(pruning.onCompleted(10)).containsExactly(one);
@@ -242,5 +242,13 @@ class RebuildTest {
     // Of 11 nothing was heard: what it knew, 12 knows.
     pruning.onSnapshot(12);
     assertThat(pruning.onCompleted(12)).containsExactly(two);
+  }
+
+  @Test
+  void entries_that_may_end_and_did_not_yet_count_into_the_limit() {
+    Pruning pruning = new Pruning();
+    pruning.add(new Garbage(new byte[] {1}, 0), 999_999);
+    pruning.add(new Garbage(new byte[] {2}, 0), 999_999);
+    assertThat(pruning.forgotten()).isEqualTo(1);
   }
 }
