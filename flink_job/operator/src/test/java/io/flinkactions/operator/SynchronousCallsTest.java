@@ -465,8 +465,9 @@ class SynchronousCallsTest {
       // Once by each job: the worker lives and keeps what the store does not have.
       assertThat(count(ledger, "begin")).hasSize(300);
       assertThat(count(ledger, "begin").values()).allMatch(times -> times >= 2 && times <= 4);
-      assertThat(count(ledger, "begin").values().stream().filter(times -> times == 2).count())
-          .isGreaterThan(150);
+      // Each of the 200 runs again its last call at most.
+      assertThat(count(ledger, "begin").values().stream().mapToInt(times -> times).sum())
+          .isBetween(600, 800);
     }
   }
 
