@@ -60,7 +60,8 @@ def test_a_neighbour_on_the_same_task_manager_never_notices_that_workers_die(tmp
         until("the neighbour has caught up", lambda: len(lines.read()) > left_lines(world) / 2, seconds=60.0)
         began = time.time()
         for hurt in [world.abort_worker, lambda: world.kill_worker(world.worker_pids()[0])] * 3:
-            until("two workers live", lambda: len(world.worker_pids()) == 2)
+            # Beside them a quarantine worker may stand by for a while: an abort names a suspect.
+            until("two workers live", lambda: len(world.worker_pids()) >= 2)
             before = len(world.deaths)
             hurt()
             until("the death is noticed", partial(world.has_lost_more_workers_than, before))
@@ -77,5 +78,5 @@ def test_a_neighbour_on_the_same_task_manager_never_notices_that_workers_die(tmp
     # Its checkpoints are a second apart, each with lines to commit: the feeder never pauses.
     assert longest < 4.0
     assert verdict.broken == []
-    assert verdict.counts["worker deaths"] == 6
+    assert verdict.counts["worker deaths"] >= 6
     assert verdict.counts["job restarts"] == 0
