@@ -32,7 +32,7 @@ run: $(SERVER_VENV)/.ready $(JOB_VENV)/.ready $(JAR) ## the quickstart: a server
 
 # ---- tests: what they need first, the quick ones first ----
 
-test: test-python test-java test-java-newest test-jobs ## all tests (some 15 minutes on two cores)
+test: test-python test-java test-java-newest test-jobs ## all tests (some 25 minutes on two cores)
 	$(call STEP,all tests passed)
 
 test-python: $(SERVER_VENV)/.ready ## unit, contract, simulation and integration tests of the Python side
