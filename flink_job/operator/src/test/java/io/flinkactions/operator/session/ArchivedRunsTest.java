@@ -3,22 +3,11 @@ package io.flinkactions.operator.session;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import com.google.protobuf.ByteString;
-import io.flinkactions.operator.lane.Input;
 import io.flinkactions.operator.lane.Lane;
-import io.flinkactions.operator.lane.LaneStore;
-import io.flinkactions.operator.lane.Lanes;
-import io.flinkactions.operator.lane.RunIdentity;
 import io.flinkactions.operator.lane.Runs;
-import io.flinkactions.operator.lane.WaitingInputs;
-import io.flinkactions.operator.memory.LaneMemory;
-import io.flinkactions.operator.metrics.OperatorMetrics;
-import io.flinkactions.operator.plan.Plans;
 import io.flinkactions.operator.session.ScriptedWorker.Peer;
-import io.flinkactions.operator.time.Deadlines;
-import io.flinkactions.operator.time.SegmentedWatermarks;
 import io.flinkactions.wire.v1.Action;
 import io.flinkactions.wire.v1.Bounce;
-import io.flinkactions.wire.v1.ContentType;
 import io.flinkactions.wire.v1.Generation;
 import io.flinkactions.wire.v1.Invoke;
 import io.flinkactions.wire.v1.KeptWork;
@@ -26,51 +15,18 @@ import io.flinkactions.wire.v1.Plan;
 import io.flinkactions.wire.v1.Trigger;
 import io.flinkactions.wire.v1.Welcome;
 import io.flinkactions.wire.v1.WorkerEntry;
-import org.apache.flink.metrics.groups.UnregisteredMetricsGroup;
-import org.apache.flink.runtime.metrics.DescriptiveStatisticsHistogram;
-import org.apache.flink.streaming.runtime.tasks.TestProcessingTimeService;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 /**
  * A restarted operator asks for kept work where it is, and does what is not kept by the new code.
  */
-@Timeout(60)
-class ArchivedRunsTest {
+class ArchivedRunsTest extends ScriptedRuns {
   private static final ByteString OLD = ByteString.copyFromUtf8("generation-0....");
 
-  private final RunIdentity runIdentity = new RunIdentity("namespace-1", "operator-1");
-  private final SegmentedWatermarks watermarks =
-      new SegmentedWatermarks(
-          new SegmentedWatermarks.Downstream() {
-            @Override
-            public void emitWatermark(long timestamp) {}
-
-            @Override
-            public void emitStatus(boolean isIdle) {}
-          });
-  private final Lanes lanes =
-      new Lanes(
-          new LaneStore() {
-            @Override
-            public Lane load(String key) {
-              return new Lane(key, 0, ByteString.EMPTY);
-            }
-
-            @Override
-            public void write(Lane lane) {}
-
-            @Override
-            public void onDropped(Lane lane) {}
-          },
-          100,
-          false);
-
-  private ScriptedServer server;
   private ScriptedWorker serving;
   private ScriptedWorker archive;
 
@@ -90,6 +46,7 @@ class ArchivedRunsTest {
   }
 
   @BeforeEach
+  @Override
   void start() throws Exception {
     server = new ScriptedServer();
     server.generations(
@@ -102,6 +59,7 @@ class ArchivedRunsTest {
   }
 
   @AfterEach
+  @Override
   void stop() {
     archive.close();
     server.close();
@@ -116,37 +74,10 @@ class ArchivedRunsTest {
             .build());
   }
 
-  private Runs runsOf(Subtask subtask) {
-    return new Runs(
-        subtask.sessions,
-        new Plans(10, false),
-        lanes,
-        new WaitingInputs(1 << 20, 1 << 20),
-        new LaneMemory(),
-        false,
-        0,
-        watermarks,
-        new Deadlines(new TestProcessingTimeService()),
-        runIdentity,
-        null,
-        new OperatorMetrics(
-            new UnregisteredMetricsGroup(), () -> new DescriptiveStatisticsHistogram(10)),
-        null,
-        100);
-  }
-
   /** An input comes, and goes as soon as it is known where to. */
   private Lane comes(Subtask subtask, Runs runs) throws Exception {
     Lane lane = lanes.take("\"a\"");
-    runs.onInput(
-        lane,
-        new Input(
-            lane.takeRunNumber(),
-            ByteString.copyFromUtf8("\"input\""),
-            ContentType.JSON,
-            false,
-            0,
-            watermarks.onArrived()));
+    runs.onInput(lane, input(lane));
     while (runs.begunCount() == 0) {
       assertThat(subtask.nextWithin(SessionEvent.CapacityAvailable.class, 5_000)).isNotNull();
       runs.invokes().onCapacity();

@@ -88,34 +88,37 @@ abstract class ScriptedRuns {
   }
 
   @BeforeEach
-  final void start() throws Exception {
+  void start() throws Exception {
     server = new ScriptedServer();
     worker = server.worker("w0");
     worker.welcomesWith(Welcome.newBuilder().setPlan(PLAN));
     subtask = Subtask.of(server.endpoint());
-    runs =
-        new Runs(
-            subtask.sessions,
-            new Plans(10, false),
-            lanes,
-            new WaitingInputs(1 << 20, 1 << 20),
-            new LaneMemory(),
-            false,
-            0,
-            watermarks,
-            new Deadlines(clock),
-            runIdentity,
-            null,
-            new OperatorMetrics(
-                new UnregisteredMetricsGroup(), () -> new DescriptiveStatisticsHistogram(10)),
-            null,
-            100);
+    runs = runsOf(subtask);
   }
 
   @AfterEach
-  final void stop() {
+  void stop() {
     subtask.close();
     server.close();
+  }
+
+  final Runs runsOf(Subtask of) {
+    return new Runs(
+        of.sessions,
+        new Plans(10, false),
+        lanes,
+        new WaitingInputs(1 << 20, 1 << 20),
+        new LaneMemory(),
+        false,
+        0,
+        watermarks,
+        new Deadlines(clock),
+        runIdentity,
+        null,
+        new OperatorMetrics(
+            new UnregisteredMetricsGroup(), () -> new DescriptiveStatisticsHistogram(10)),
+        null,
+        100);
   }
 
   Input input(Lane lane) {
