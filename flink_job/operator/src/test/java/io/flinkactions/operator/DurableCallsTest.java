@@ -1,8 +1,9 @@
 package io.flinkactions.operator;
 
+import static io.flinkactions.operator.Ledger.count;
+import static io.flinkactions.operator.Ledger.ledger;
 import static org.assertj.core.api.Assertions.assertThat;
 
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -59,21 +60,6 @@ class DurableCallsTest {
         .formatted(options);
   }
 
-  private static List<String> ledger(ActionServerProcess server) throws Exception {
-    Path file = server.folder().resolve("ledger");
-    return Files.exists(file) ? Files.readAllLines(file) : List.of();
-  }
-
-  private static Map<String, Integer> count(List<String> ledger, String word) {
-    Map<String, Integer> counts = new HashMap<>();
-    for (String line : ledger) {
-      if (line.startsWith(word + " ")) {
-        counts.merge(line.substring(word.length() + 1), 1, Integer::sum);
-      }
-    }
-    return counts;
-  }
-
   /** Calls that have begun more than once, by the invocation that made them. */
   private static Map<String, List<String>> repeated(List<String> ledger) {
     Map<String, List<String>> byInvocation = new HashMap<>();
@@ -119,11 +105,7 @@ class DurableCallsTest {
   }
 
   private static long ledgerLines(ActionServerProcess server, String pattern) {
-    try {
-      return ledger(server).stream().filter(line -> line.matches(pattern)).count();
-    } catch (Exception e) {
-      throw new IllegalStateException(e);
-    }
+    return ledger(server).stream().filter(line -> line.matches(pattern)).count();
   }
 
   private static final AtomicInteger PASSED = new AtomicInteger();

@@ -1,5 +1,7 @@
 package io.flinkactions.operator;
 
+import static io.flinkactions.operator.Ledger.count;
+import static io.flinkactions.operator.Ledger.ledger;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.flinkactions.operator.store.KafkaBroker;
@@ -91,25 +93,6 @@ class SynchronousCallsTest {
     agent = Paying()
     """
         .formatted(seconds, durability);
-  }
-
-  private static List<String> ledger(ActionServerProcess server) {
-    try {
-      Path file = server.folder().resolve("ledger");
-      return Files.exists(file) ? Files.readAllLines(file) : List.of();
-    } catch (IOException e) {
-      throw new java.io.UncheckedIOException(e);
-    }
-  }
-
-  private static Map<String, Integer> count(List<String> ledger, String word) {
-    Map<String, Integer> counts = new HashMap<>();
-    for (String line : ledger) {
-      if (line.startsWith(word + " ")) {
-        counts.merge(line.substring(word.length() + 1), 1, Integer::sum);
-      }
-    }
-    return counts;
   }
 
   private static long recorded(ActionServerProcess server, String step) {
