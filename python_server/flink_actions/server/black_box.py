@@ -49,8 +49,12 @@ class BlackBox:
 
     def __init__(self, threads: int) -> None:
         self._slots = _nameless_file()
-        self._slots.truncate(slots_bytes(threads))
-        self._report = _nameless_file()
+        try:
+            self._slots.truncate(slots_bytes(threads))
+            self._report = _nameless_file()
+        except OSError:
+            self._slots.close()
+            raise
 
     @property
     def fds(self) -> tuple[int, int]:

@@ -126,7 +126,12 @@ _SETTING_HELP = (
     ("listen", "ADDRESS", "host:port or unix:/path that jobs connect to"),
     ("health_listen", "ADDRESS", "a second address, for health checks only; it may be public"),
     ("workers", "N", "processes that run actions; one keeps about one core busy"),
-    ("spares", "N", "processes that wait with the code loaded to take the place of a worker that dies"),
+    (
+        "spares",
+        "N",
+        "processes that wait with the code loaded to take the place of a worker that dies; after a change to a data "
+        "file that is read at import, send SIGHUP",
+    ),
     ("socket_mode", "OCTAL", "permissions of Unix sockets"),
     ("drain_seconds", "S", "how long running actions may go on after SIGTERM"),
     ("linger_seconds", "S", "how long actions run on after their job's connection was lost"),

@@ -24,6 +24,7 @@ __all__ = [
     "LoadFailed",
     "Loaded",
     "Message",
+    "Prepared",
     "Serving",
     "Start",
     "decode",
@@ -49,6 +50,13 @@ class Load:
     settings: str
     slots_fd: int = -1
     report_fd: int = -1
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """From the process: the user's code is there. What has not said this may hang in that code for good."""
+
+    source_files: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -133,11 +141,13 @@ class Archived:
     kept: tuple[KeptFor, ...]
 
 
-Message: TypeAlias = Load | Start | Loaded | LoadFailed | Admitted | Serving | Heartbeat | DrainOrder | Archived
+Message: TypeAlias = (
+    Load | Prepared | Start | Loaded | LoadFailed | Admitted | Serving | Heartbeat | DrainOrder | Archived
+)
 
 _KINDS: dict[str, type[Any]] = {
     kind.__name__: kind
-    for kind in (Load, Start, Loaded, LoadFailed, Admitted, Serving, Heartbeat, DrainOrder, Archived)
+    for kind in (Load, Prepared, Start, Loaded, LoadFailed, Admitted, Serving, Heartbeat, DrainOrder, Archived)
 }
 
 
@@ -153,6 +163,7 @@ def decode(line: bytes) -> Message:
     kind = _KINDS[fields.pop("kind")]
     if kind is Loaded:
         fields["agents"] = tuple(AgentOffer(**agent) for agent in fields["agents"])
+    if "source_files" in fields:
         fields["source_files"] = tuple(fields["source_files"])
     if "kept" in fields:
         fields["kept"] = tuple(KeptFor(*one) for one in fields["kept"])

@@ -6,7 +6,9 @@ A crew is loading, then serves, then leaves; it never goes back. Rules:
 - A worker serves only after it was admitted to a generation.
 - Until every slot has served once, the failure of any worker fails the crew: what cannot start is not retried.
 - From then on a worker that dies is replaced: at once, and by a spare that has the code loaded if there is one; after a
-  pause that grows if those before it in the slot died young as well; in a crew that leaves, never.
+  pause that grows if those before it in the slot died young as well; in a crew that leaves, never. If it cannot be
+  started, because the machine has no process or file to give, that is tried again; if it hangs before it serves, it is
+  killed.
 - Beside the slots there may be a quarantine worker, which comes when a job asks for it and goes when nobody uses it. It
   is there to die: what it dies of is a job's to judge, and nobody replaces it unasked.
 """
@@ -22,12 +24,12 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from flink_actions.server import control
+from flink_actions.server import control, spawn
 from flink_actions.server.config import ServerSettings
 from flink_actions.server.directory import Generation, WorkerStatus
 from flink_actions.server.errors import StartError
 from flink_actions.server.spares import Spares
-from flink_actions.server.spawn import SpawnedWorker, spawn_process
+from flink_actions.server.spawn import SpawnedWorker, spawn_worker
 from flink_actions.server.worker_process import WorkerProcess
 from flink_actions.wire.v1 import directory_pb2
 
@@ -164,27 +166,64 @@ class Crew:
             worker = WorkerProcess(spawned, self._on_message)
             self.alive[worker.name] = worker
             await self._owner.on_change()
-            try:
-                await worker.run(self._on_exit)
-                self._explain_death(worker)
-            except Exception:  # a defect in one slot must not end the others
-                _log.exception("a defect at worker %s: it is replaced", worker.name)
-                worker.kill()
-                self.alive.pop(worker.name, None)
+            await self._attend(worker)
             young_deaths = young_deaths + 1 if worker.served_seconds < _STABLE_SECONDS else 0
             if self._has_failed or await self._is_leaving_within(_backoff_seconds(young_deaths)):
                 return
-            spawned = self._spawn(worker.name)
+            replacement = await self._replace(worker.name)
+            if replacement is None:
+                return
+            spawned = replacement
+
+    async def _replace(self, name: str) -> SpawnedWorker | None:
+        """Start another process for a slot, however often that fails; none if the crew leaves meanwhile."""
+        failures = 0
+        while True:
+            try:
+                return self._spawn(name)
+            except OSError as error:
+                failures += 1
+                pause = _backoff_seconds(1 + failures)
+                _log.error("worker %s cannot be started, trying again in %g s: %s", name, pause, error)
+            if await self._is_leaving_within(pause):
+                return None
 
     def _spawn(self, name: str, *, is_quarantine: bool = False) -> SpawnedWorker:
         spare = self._spares.take(self.source_files)
         if spare is not None:
             # It may have died just now.
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(OSError):
                 return spare.become(name, self._settings, is_quarantine=is_quarantine)
             spare.end()
-        process = spawn_process(f"worker {name}", self._settings)
-        return process.become(name, self._settings, is_quarantine=is_quarantine)
+        return spawn_worker(name, self._settings, is_quarantine=is_quarantine)
+
+    async def _attend(self, worker: WorkerProcess) -> None:
+        """Stay with a process until it has ended."""
+        limit = None
+        if self.is_ready:
+            # Whoever starts a crew sees to how long that takes; this one nobody else waits for.
+            loop = asyncio.get_running_loop()
+            limit = loop.call_later(spawn.LOAD_LIMIT_SECONDS, self._kill_unless_served, worker)
+        try:
+            await worker.run(self._on_exit)
+            self._explain_death(worker)
+        except Exception:  # a defect at one worker must not end the others
+            _log.exception("a defect at worker %s", worker.name)
+            worker.kill()
+            self.alive.pop(worker.name, None)
+        finally:
+            if limit is not None:
+                limit.cancel()
+
+    def _kill_unless_served(self, worker: WorkerProcess) -> None:
+        if not worker.has_served:
+            _log.error(
+                "worker %s (pid %d) does not serve after %g s: killed",
+                worker.name,
+                worker.pid,
+                spawn.LOAD_LIMIT_SECONDS,
+            )
+            worker.kill()
 
     @property
     def _owned(self) -> list[asyncio.Task[None]]:
@@ -205,16 +244,15 @@ class Crew:
         """One process, from start to exit."""
         if await self._is_leaving_within(_QUARANTINE_PAUSE_SECONDS):
             return
-        worker = WorkerProcess(self._spawn(_QUARANTINE, is_quarantine=True), self._on_message, is_quarantine=True)
+        try:
+            spawned = self._spawn(_QUARANTINE, is_quarantine=True)
+        except OSError as error:
+            _log.error("worker %s cannot be started until a job asks for it again: %s", _QUARANTINE, error)
+            return
+        worker = WorkerProcess(spawned, self._on_message, is_quarantine=True)
         self.alive[worker.name] = worker
         await self._owner.on_change()
-        try:
-            await worker.run(self._on_exit)
-            self._explain_death(worker)
-        except Exception:  # a defect here must not end the workers that serve
-            _log.exception("a defect at worker %s", worker.name)
-            worker.kill()
-            self.alive.pop(worker.name, None)
+        await self._attend(worker)
 
     async def _let_go_if_idle(self, worker: WorkerProcess, sessions: int) -> None:
         if sessions or worker.is_told_to_leave or not worker.has_served:
@@ -243,6 +281,8 @@ class Crew:
 
     async def _on_message(self, worker: WorkerProcess, message: control.Message) -> None:
         match message:
+            case control.Prepared():
+                pass  # of interest as long as it is nobody
             case control.Loaded():
                 generation = self._generation_of(message)
                 worker.status = replace(worker.status, generation=generation.id, address=message.address)

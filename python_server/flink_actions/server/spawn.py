@@ -9,6 +9,7 @@ same time.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -18,9 +19,16 @@ from dataclasses import dataclass
 from flink_actions.server import control
 from flink_actions.server.black_box import BlackBox
 from flink_actions.server.config import ServerSettings
+from flink_actions.server.errors import StartError
 
-__all__ = ["SpawnedProcess", "SpawnedWorker", "spawn_crew", "spawn_process", "spawn_worker"]
+__all__ = ["LOAD_LIMIT_SECONDS", "SpawnedProcess", "SpawnedWorker", "spawn_crew", "spawn_process", "spawn_worker"]
 
+LOAD_LIMIT_SECONDS = 120.0
+"""A process that loads the user's code for longer than this hangs. Only the first start may take as long as it takes:
+it is watched."""
+
+# For a process that was killed; one that hangs in the kernel, at a file system that is gone, may take for ever.
+_END_SECONDS = 1.0
 _ENTRY = "import sys; from flink_actions.server.worker import main; main(int(sys.argv[1]))"
 
 
@@ -33,7 +41,10 @@ class SpawnedProcess:
     black_box: BlackBox
 
     def become(self, worker: str, settings: ServerSettings, *, is_quarantine: bool = False) -> SpawnedWorker:
-        """Tell it that it is the worker `worker` ("w0", "w1", ...) from now on."""
+        """Tell it that it is the worker `worker` ("w0", "w1", ...) from now on.
+
+        Raises `OSError` if it has ended, or cannot be told; then it is the caller's to `end`.
+        """
         incarnation = os.urandom(16)
         start = control.Start(
             worker=worker,
@@ -42,50 +53,73 @@ class SpawnedProcess:
             is_quarantine=is_quarantine,
         )
         self.control_socket.sendall(control.encode(start))
-        return SpawnedWorker(worker, incarnation, self.process, self.control_socket, self.black_box)
+        return SpawnedWorker(self.process, self.control_socket, self.black_box, worker, incarnation)
 
     def end(self) -> None:
         """Kill it, and free what it had."""
         self.process.kill()
-        self.process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(_END_SECONDS)
         self.control_socket.close()
         self.black_box.close()
 
 
 @dataclass(frozen=True)
-class SpawnedWorker:
-    """A process that has been started and told what to do; nothing has been heard from it yet."""
+class SpawnedWorker(SpawnedProcess):
+    """A process that has been told which worker it is; nothing has been heard from it since."""
 
     worker: str
     incarnation: bytes
-    process: subprocess.Popen[bytes]
-    control_socket: socket.socket
-    black_box: BlackBox
 
 
 def spawn_crew(settings: ServerSettings) -> list[SpawnedWorker]:
-    """Start one process for each slot."""
-    return [spawn_worker(f"w{number}", settings) for number in range(settings.workers)]
+    """Start one process for each slot; raise `StartError`, and leave none behind, if one of them cannot be started."""
+    with contextlib.ExitStack() as undo:
+        workers = []
+        for number in range(settings.workers):
+            try:
+                workers.append(spawn_worker(f"w{number}", settings))
+            except OSError as error:
+                raise StartError(f"the process of worker w{number} cannot be started: {error}") from error
+            undo.callback(workers[-1].end)
+        undo.pop_all()
+    return workers
 
 
-def spawn_worker(worker: str, settings: ServerSettings) -> SpawnedWorker:
-    """Start the process for the slot `worker` ("w0", "w1", ...)."""
-    return spawn_process(f"worker {worker}", settings).become(worker, settings)
+def spawn_worker(worker: str, settings: ServerSettings, *, is_quarantine: bool = False) -> SpawnedWorker:
+    """Start the process for the slot `worker` ("w0", "w1", ...); raise `OSError` if it cannot be started."""
+    process = spawn_process(f"worker {worker}", settings)
+    try:
+        return process.become(worker, settings, is_quarantine=is_quarantine)
+    except OSError:
+        process.end()
+        raise
 
 
 def spawn_process(name: str, settings: ServerSettings) -> SpawnedProcess:
-    """Start a process that loads the code; `name` is what it calls itself in the log meanwhile."""
-    black_box = BlackBox(settings.threads)
-    slots_fd, report_fd = black_box.fds
-    load = control.Load(name=name, settings=settings.to_json(), slots_fd=slots_fd, report_fd=report_fd)
-    ours, theirs = socket.socketpair()
-    with theirs:
-        process = subprocess.Popen(
-            [sys.executable, "-c", _ENTRY, str(theirs.fileno())],
-            pass_fds=(theirs.fileno(), slots_fd, report_fd),
-            stdin=subprocess.DEVNULL,
-            # Ctrl-C in a terminal goes to the supervisor alone, which drains; a worker that dies of it could not.
-            start_new_session=True,
-        )
-    ours.sendall(control.encode(load))
-    return SpawnedProcess(process, ours, black_box)
+    """Start a process that loads the code; raise `OSError`, and keep nothing open, if it cannot be started.
+
+    Args:
+        name: What it calls itself in the log until it is a worker.
+        settings: What it is told.
+    """
+    with contextlib.ExitStack() as undo:
+        black_box = BlackBox(settings.threads)
+        undo.callback(black_box.close)
+        slots_fd, report_fd = black_box.fds
+        load = control.Load(name=name, settings=settings.to_json(), slots_fd=slots_fd, report_fd=report_fd)
+        ours, theirs = socket.socketpair()
+        undo.callback(ours.close)
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-c", _ENTRY, str(theirs.fileno())],
+                pass_fds=(theirs.fileno(), slots_fd, report_fd),
+                stdin=subprocess.DEVNULL,
+                # Ctrl-C in a terminal goes to the supervisor alone, which drains; a worker that dies of it could not.
+                start_new_session=True,
+            )
+        spawned = SpawnedProcess(process, ours, black_box)
+        undo.callback(spawned.end)
+        ours.sendall(control.encode(load))
+        undo.pop_all()
+    return spawned

@@ -20,6 +20,7 @@ from typing import Any
 
 import grpc.aio
 
+from flink_actions.server import spawn
 from flink_actions.server.address import Address, UnixAddress, make_way_for_socket, parse_address
 from flink_actions.server.config import ServerSettings
 from flink_actions.server.crew import Crew
@@ -43,8 +44,6 @@ _CRASH_LOOP_SECONDS = 60.0
 # Dead incarnations that stay listed, for jobs that were not watching when it happened.
 _LISTED_DEATHS = 32
 _HEALTH_INTERVAL_SECONDS = 1.0
-# The first start may take as long as it takes; it is watched. A reload that hangs would keep all later ones away.
-_RELOAD_LIMIT_SECONDS = 120.0
 # Jobs need a moment to connect to the new workers; until then the old ones take their inputs.
 _CONNECT_SECONDS = 1.0
 # Crews that may drain at the same time; each takes the memory of its workers.
@@ -209,10 +208,10 @@ class Supervisor:
         crew = Crew(spawn_crew(self._settings), self._settings, self)
         is_wanted = False
         try:
-            await asyncio.wait_for(crew.until_ready(), _RELOAD_LIMIT_SECONDS)
+            await asyncio.wait_for(crew.until_ready(), spawn.LOAD_LIMIT_SECONDS)
             is_wanted = True
         except asyncio.TimeoutError:
-            raise StartError(f"the code did not load within {_RELOAD_LIMIT_SECONDS:g} s") from None
+            raise StartError(f"the code did not load within {spawn.LOAD_LIMIT_SECONDS:g} s") from None
         finally:
             if not is_wanted:
                 crew.kill()

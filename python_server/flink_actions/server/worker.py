@@ -69,18 +69,31 @@ def main(control_fd: int) -> None:
     set_up_logging(settings, load.name)
     report_crashes_to(load.report_fd)
     slots = map_slots(load.slots_fd)
+    is_worker = threading.Event()
+    # The author's code may hang as well, while it is loaded.
+    _exit_when_abandoned(supervisor.dup(), settings.drain_seconds + _LEAVE_GRACE_SECONDS, is_worker)
     try:
         loaded = load_agents(settings.targets)
     except AgentLoadError as error:
         _give_up(supervisor, str(error))
     _tune_garbage_collector()
-    _run(_become_worker(supervisor, settings, loaded, slots))
+    # To a supervisor that has just gone; that is noticed next.
+    with contextlib.suppress(ConnectionError):
+        supervisor.sendall(control.encode(control.Prepared(tuple(map(str, loaded.source_files)))))
+    _run(_become_worker(supervisor, settings, loaded, slots, is_worker))
 
 
-def _exit_when_abandoned(supervisor: socket.socket, limit_seconds: float) -> threading.Thread:
-    """End the process that long after its supervisor has gone, whatever the event loop does: it may be blocked.
+def _exit_when_abandoned(
+    supervisor: socket.socket, limit_seconds: float, is_worker: threading.Event
+) -> threading.Thread:
+    """End the process when its supervisor has gone, whatever the main thread does: it may be blocked.
 
     A supervisor that lives sees to that itself.
+
+    Args:
+        supervisor: Only looked at.
+        limit_seconds: How long a worker has to drain before.
+        is_worker: Set when the process is a worker; until then it has nothing to drain.
     """
 
     def watch() -> None:
@@ -88,8 +101,9 @@ def _exit_when_abandoned(supervisor: socket.socket, limit_seconds: float) -> thr
         poll = select.poll()
         poll.register(supervisor.fileno(), 0)
         poll.poll()
-        time.sleep(limit_seconds)
-        _log.error("the supervisor went %g s ago, and this worker could not leave: exiting", limit_seconds)
+        if is_worker.is_set():
+            time.sleep(limit_seconds)
+            _log.error("the supervisor went %g s ago, and this worker could not leave: exiting", limit_seconds)
         os._exit(1)
 
     thread = threading.Thread(target=watch, name="supervisor's end", daemon=True)
@@ -98,7 +112,11 @@ def _exit_when_abandoned(supervisor: socket.socket, limit_seconds: float) -> thr
 
 
 async def _become_worker(
-    supervisor: socket.socket, settings: ServerSettings, loaded: LoadedAgents, slots: memoryview
+    supervisor: socket.socket,
+    settings: ServerSettings,
+    loaded: LoadedAgents,
+    slots: memoryview,
+    is_worker: threading.Event,
 ) -> None:
     """Wait to be told which worker this is, serve, and end the process."""
     reader, writer = await asyncio.open_connection(sock=supervisor, limit=control.LONGEST_LINE)
@@ -108,7 +126,7 @@ async def _become_worker(
     start = await _next_message(reader)
     if isinstance(start, control.Start):
         rename_in_log(f"worker {start.worker}")
-        _exit_when_abandoned(supervisor.dup(), settings.drain_seconds + _LEAVE_GRACE_SECONDS)
+        is_worker.set()
         await _serve(start, settings, loaded, offers, server, reader, writer, slots)
     # Not by returning: the end of an event loop, and of Python, waits for threads, and one that an action has left
     # behind may never end.

@@ -8,6 +8,7 @@ from flink_actions.server import control
     "message",
     [
         control.Load("worker w0", "{}", 3, 4),
+        control.Prepared(("a.py", "b.py")),
         control.Start("w0", b"\x00\xff" * 8, "unix:/s"),
         control.Loaded(":1", b"\x01", (control.AgentOffer("a", b"\x02", b"\x03\xff", 2),)),
         control.LoadFailed('line 1\nline "2"'),

@@ -8,9 +8,11 @@ import sys
 import time
 
 _BLOCKED = """
-import socket, sys, time
+import socket, sys, threading, time
 from flink_actions.server.worker import _exit_when_abandoned
-_exit_when_abandoned(socket.socket(fileno=int(sys.argv[1])), 0.2)
+is_worker = threading.Event()
+is_worker.set()
+_exit_when_abandoned(socket.socket(fileno=int(sys.argv[1])), 0.2, is_worker)
 print("watching", flush=True)
 time.sleep(60)
 """
