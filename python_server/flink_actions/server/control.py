@@ -114,11 +114,15 @@ class Serving:
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """From the worker's event loop, every second: it moves. What is blocked says nothing."""
+    """From the worker's event loop, every second: it moves. What is blocked says nothing.
+
+    Of its threads those are lost that run `def` actions whose attempts are over.
+    """
 
     loop_lag_us: int
     sessions: int
     kept: tuple[KeptFor, ...] = ()
+    lost_threads: int = 0
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ A crew is loading, then serves, then leaves; it never goes back. Rules:
   pause that grows if those before it in the slot died young as well; in a crew that leaves, never. If it cannot be
   started, because the machine has no process or file to give, that is tried again; if it hangs before it serves, it is
   killed.
+- A worker that has lost half of its threads, to `def` actions that do not return, drains and is replaced; one of a crew
+  at a time, so that the others can take its sessions.
 - Beside the slots there may be a quarantine worker, which comes when a job asks for it and goes when nobody uses it. It
   is there to die: what it dies of is a job's to judge, and nobody replaces it unasked.
 """
@@ -225,6 +227,31 @@ class Crew:
             )
             worker.kill()
 
+    async def _retire_if_worn_out(self, worker: WorkerProcess, lost_threads: int) -> None:
+        """A thread cannot be stopped: what an action has taken for good comes back with a new process only."""
+        if lost_threads * 2 < self._settings.threads or not all(
+            name in self.alive and self.alive[name].is_serving for name in self._names
+        ):
+            return
+        limit = self._settings.drain_seconds
+        _log.warning(
+            "worker %s (pid %d) has lost %d threads of %d to def actions that go on after their time limit or "
+            "cancellation: it drains within %g s and is replaced",
+            worker.name,
+            worker.pid,
+            lost_threads,
+            self._settings.threads,
+            limit,
+        )
+        worker.leave(limit)
+        asyncio.get_running_loop().call_later(limit + _EXIT_GRACE_SECONDS, self._kill_late, worker)
+        await self._owner.on_change()
+
+    def _kill_late(self, worker: WorkerProcess) -> None:
+        if worker.exit_code is None:
+            _log.warning("worker %s (pid %d) did not leave in time: killed", worker.name, worker.pid)
+            worker.kill()
+
     @property
     def _owned(self) -> list[asyncio.Task[None]]:
         """Tasks that each own a process."""
@@ -298,6 +325,8 @@ class Crew:
                     await self._owner.on_change()
                 if worker.status.is_quarantine:
                     await self._let_go_if_idle(worker, message.sessions)
+                else:
+                    await self._retire_if_worn_out(worker, message.lost_threads)
             case control.Archived():
                 _log.info("worker %s stays for what it keeps until a checkpoint covers that", worker.name)
                 worker.status = replace(worker.status, state=directory_pb2.WorkerEntry.ARCHIVE, kept=message.kept)

@@ -212,7 +212,7 @@ async def _serve(
     health = await _start(server, sessions)
     writer.write(control.encode(control.Serving()))
     chores = [
-        asyncio.create_task(_send_heartbeats(writer, lag, sessions)),
+        asyncio.create_task(_send_heartbeats(writer, lag, sessions, dispatcher)),
         asyncio.create_task(sessions.check_silence()),
     ]
     await _drain_when_told(reader, writer, sessions, health, settings)
@@ -294,7 +294,10 @@ async def _start(server: grpc.aio.Server, sessions: Sessions) -> Health:
     return health
 
 
-async def _send_heartbeats(writer: asyncio.StreamWriter, lag: LoopLag, sessions: Sessions) -> None:
+async def _send_heartbeats(
+    writer: asyncio.StreamWriter, lag: LoopLag, sessions: Sessions, dispatcher: Dispatcher
+) -> None:
     while not writer.is_closing():
-        writer.write(control.encode(control.Heartbeat(lag.microseconds, len(sessions), sessions.kept_for)))
+        beat = control.Heartbeat(lag.microseconds, len(sessions), sessions.kept_for, dispatcher.overrun_threads)
+        writer.write(control.encode(beat))
         await asyncio.sleep(_HEARTBEAT_SECONDS)

@@ -80,6 +80,11 @@ class Behaviours(Agent):
         ctx.send_event(OutputEvent(output="blocked"))
 
     @action(ON_INPUT)
+    def say_so_and_hang_in_thread(self, event: InputEvent[str], ctx: RunnerContext) -> None:
+        Path(event.input).touch()
+        time.sleep(600)
+
+    @action(ON_INPUT)
     async def exit_quietly(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
         os._exit(0)
 

@@ -14,7 +14,7 @@ from flink_actions.server import control
         control.LoadFailed('line 1\nline "2"'),
         control.Admitted(b"\xfe" * 16),
         control.Serving(),
-        control.Heartbeat(12, 3, (control.KeptFor("n", "o"),)),
+        control.Heartbeat(12, 3, (control.KeptFor("n", "o"),), lost_threads=2),
         control.Archived((control.KeptFor("n", "o"),)),
         control.DrainOrder(1.5),
     ],

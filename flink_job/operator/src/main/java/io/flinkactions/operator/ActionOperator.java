@@ -557,8 +557,16 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
     } else if (event instanceof SessionEvent.Draining draining) {
       LOG.info("Worker {} drains: {}", draining.session().worker(), draining.reason());
       onRoutesChanged();
-    } else if (event instanceof SessionEvent.NoQuarantine) {
-      LOG.warn("The action server has no quarantine worker: suspects run beside others");
+    } else if (event instanceof SessionEvent.AwaitingQuarantine awaiting) {
+      LOG.warn(
+          "No quarantine worker for {} s ({}); {} suspects wait for it",
+          awaiting.since().toSeconds(),
+          awaiting.detail(),
+          runs.invokes().suspectCount());
+    } else if (event instanceof SessionEvent.NoQuarantine none) {
+      LOG.warn(
+          "The action server has no quarantine worker ({}): suspects run beside others",
+          none.cause());
       runs.invokes().onNoQuarantine();
     } else if (event instanceof SessionEvent.NoServer noServer) {
       LOG.warn(

@@ -187,7 +187,7 @@ public final class Invokes {
     for (Lane lane : ready.takeWithoutWorker()) {
       send(lane);
     }
-    quarantine.next(this::dispatch);
+    quarantine.next(this::tryApart);
   }
 
   /** A session came, went, or drains: what waits may have another way now. */
@@ -195,16 +195,34 @@ public final class Invokes {
     for (Lane lane : ready.takeAll()) {
       send(lane);
     }
-    quarantine.next(this::dispatch);
+    quarantine.next(this::tryApart);
   }
 
-  /** The server has no quarantine worker and never will: suspects go where all go. */
+  /** The server has no quarantine worker: suspects go where all go. */
   public void onNoQuarantine() throws Exception {
     isQuarantineMissing = true;
     for (Lane lane : quarantine.dissolve()) {
       lane.run().current().clear();
       send(lane);
     }
+  }
+
+  /** Sends a suspect to the quarantine worker; false if that has no room for it now. */
+  private boolean tryApart(Lane lane, WorkerSession session) throws Exception {
+    isQuarantineMissing = false;
+    Run run = lane.run();
+    if (!run.generation().equals(session.generation()) && sessions.isAlive(run.generation())) {
+      // Other code runs there, and the run stays with its own while that lives (CORRECTNESS.md
+      // 18). Nothing starts workers of that one again, so not many are left to be killed.
+      run.current().clear();
+      send(lane);
+      return true;
+    }
+    if (resends.isWaitingFor(session) || !session.mayInvoke(estimateBytes(run))) {
+      return false;
+    }
+    dispatch(lane, session);
+    return true;
   }
 
   private void dispatch(Lane lane, WorkerSession session) throws Exception {

@@ -22,7 +22,8 @@ final class Quarantine {
   /** Sends a lane's current invocation to this session. */
   @FunctionalInterface
   interface Sender {
-    void send(Lane lane, WorkerSession session) throws Exception;
+    /** False if the session has no room for it now: nothing has happened, and it calls again. */
+    boolean send(Lane lane, WorkerSession session) throws Exception;
   }
 
   private static final class Group {
@@ -41,8 +42,10 @@ final class Quarantine {
   private List<Lane> gathered = new ArrayList<>();
   private Group tried;
   private WorkerSession at;
-  // Of the group that is tried, those that are at the worker.
+  // Of the group that is tried, those that are at the worker, or wait for its credit.
   private final Set<Lane> atWorker = Collections.newSetFromMap(new IdentityHashMap<>());
+  // The latter. An Invoke may carry the whole memory of its key: it is made when it can go.
+  private final ArrayDeque<Lane> unsent = new ArrayDeque<>();
   private int waiting;
   private boolean isWanted;
 
@@ -75,6 +78,7 @@ final class Quarantine {
 
   /** Sends the next group if there is one, the last one is over, and the worker is there. */
   void next(Sender sender) throws Exception {
+    sendMore(sender);
     if (!atWorker.isEmpty()) {
       return;
     }
@@ -91,20 +95,22 @@ final class Quarantine {
     }
     WorkerSession session = sessions.quarantine();
     if (session != null) {
-      begin(groups.poll(), session, sender);
+      tried = groups.poll();
+      at = session;
+      waiting -= tried.lanes.size();
+      atWorker.addAll(tried.lanes);
+      unsent.addAll(tried.lanes);
+      sendMore(sender);
     }
   }
 
-  private void begin(Group group, WorkerSession session, Sender sender) throws Exception {
-    tried = group;
-    at = session;
-    waiting -= group.lanes.size();
-    atWorker.addAll(group.lanes);
-    for (Lane lane : group.lanes) {
-      sender.send(lane, session);
+  private void sendMore(Sender sender) throws Exception {
+    WorkerSession session = at;
+    while (!unsent.isEmpty() && session.isOpen() && sender.send(unsent.peek(), session)) {
+      Lane lane = unsent.poll();
       Run run = lane.run();
       if (run == null || run.current() == null || run.current().session() != session) {
-        // It cannot be sent, which was the end of it.
+        // It cannot be sent, which was the end of it; or it is no suspect here.
         onReturned(lane);
       }
     }
@@ -145,6 +151,11 @@ final class Quarantine {
    */
   void onDeath(List<Lane> accused) {
     tried = null;
+    List<Lane> untried = takeUnsent();
+    if (!untried.isEmpty()) {
+      waiting += untried.size();
+      groups.addFirst(new Group(untried));
+    }
     if (!accused.isEmpty()) {
       waiting += accused.size();
       pushFront(halves(accused));
@@ -155,13 +166,22 @@ final class Quarantine {
   }
 
   /** The quarantine worker has gone, and did not die: these are to be tried again. */
-  void onUndone(List<Lane> lanes) {
+  void onUndone(List<Lane> undone) {
     tried = null;
+    List<Lane> lanes = new ArrayList<>(undone);
+    lanes.addAll(takeUnsent());
     if (!lanes.isEmpty()) {
       waiting += lanes.size();
       groups.addFirst(new Group(lanes));
       want();
     }
+  }
+
+  private List<Lane> takeUnsent() {
+    List<Lane> lanes = new ArrayList<>(unsent);
+    unsent.clear();
+    lanes.forEach(atWorker::remove);
+    return lanes;
   }
 
   /** Whether a group is being tried in this session. */
@@ -180,10 +200,11 @@ final class Quarantine {
   List<Lane> dissolve() {
     List<Lane> all = new ArrayList<>(gathered);
     groups.forEach(group -> all.addAll(group.lanes));
+    all.addAll(takeUnsent());
     groups.clear();
     gathered = new ArrayList<>();
     waiting = 0;
-    isWanted = false;
+    release();
     return all;
   }
 

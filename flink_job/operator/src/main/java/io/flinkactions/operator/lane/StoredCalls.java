@@ -30,9 +30,10 @@ public final class StoredCalls {
   public static final class PendingCall {
     private final Lane lane;
     private final Invocation invocation;
-    private final WorkerSession session;
-    private final long handle;
     private final CallRecord record;
+    // Whom to tell: the attempt that sent it last.
+    private WorkerSession session;
+    private long handle;
     private boolean isDropped;
 
     private PendingCall(
@@ -46,6 +47,10 @@ public final class StoredCalls {
 
     private boolean isOfCurrentInvocation() {
       return lane.run() != null && lane.run().current() == invocation;
+    }
+
+    private boolean isAt(CallPlace place) {
+      return !isDropped && record.getPlace().equals(place);
     }
 
     private boolean isOfCurrentAttempt() {
@@ -78,13 +83,26 @@ public final class StoredCalls {
    *
    * @param handle of the attempt that made the call, which may be over
    * @param record complete, or of a call that is about to be made
-   * @return false if a later attempt has recorded that call: then there is nothing to wait for
+   * @return false if that call is recorded already: then there is nothing to wait for
    */
   boolean write(Lane lane, WorkerSession session, long handle, CallRecord record) {
     Invocation invocation = lane.run().current();
     PendingCall call = new PendingCall(lane, invocation, session, handle, record);
     if (!call.isOfCurrentAttempt() && isKnown(invocation, record.getPlace())) {
       return false;
+    }
+    if (record.getStartedOnly()) {
+      // A worker that has lost its session sends it again. Acknowledged twice, the second would
+      // pass for the acknowledgement of the call's end: places are all that a worker goes by.
+      if (isStored(invocation, record)) {
+        return false;
+      }
+      PendingCall first = pendingOf(invocation, record);
+      if (first != null) {
+        first.session = session;
+        first.handle = handle;
+        return true;
+      }
     }
     pending.computeIfAbsent(invocation, i -> new ArrayList<>(1)).add(call);
     store.write(
@@ -100,8 +118,28 @@ public final class StoredCalls {
   private boolean isKnown(Invocation invocation, CallPlace place) {
     CallRecord known = invocation.hasCalls() ? invocation.calls().at(place) : null;
     return (known != null && !known.getStartedOnly())
-        || pending.getOrDefault(invocation, List.of()).stream()
-            .anyMatch(call -> !call.isDropped && call.record.getPlace().equals(place));
+        || pending.getOrDefault(invocation, List.of()).stream().anyMatch(call -> call.isAt(place));
+  }
+
+  private static boolean isStored(Invocation invocation, CallRecord record) {
+    CallRecord known = invocation.hasCalls() ? invocation.calls().at(record.getPlace()) : null;
+    return known != null
+        && isSameCall(known, record)
+        && invocation.storedEpochs().containsKey(record.getPlace());
+  }
+
+  private PendingCall pendingOf(Invocation invocation, CallRecord record) {
+    for (PendingCall call : pending.getOrDefault(invocation, List.of())) {
+      if (call.isAt(record.getPlace()) && isSameCall(call.record, record)) {
+        return call;
+      }
+    }
+    return null;
+  }
+
+  private static boolean isSameCall(CallRecord one, CallRecord other) {
+    return one.getFunctionId().equals(other.getFunctionId())
+        && one.getArgumentsDigest().equals(other.getArgumentsDigest());
   }
 
   /** Whether records of workers may be taken. If not, a mail follows when they may. */
@@ -119,7 +157,6 @@ public final class StoredCalls {
     for (; call != null; call = store.poll()) {
       forget(call);
       if (call.isDropped) {
-        end(call.lane, call.invocation, call.record.getPlace(), store.epoch());
         continue;
       }
       if (!call.isOfCurrentInvocation()) {
@@ -194,18 +231,27 @@ public final class StoredCalls {
     }
   }
 
-  /** These calls of the lane's current invocation are to be made again. */
+  /**
+   * These calls of the lane's current invocation are to be made again. What is in the topic of them
+   * ends now, and what is on its way there as well: the next attempt's record of that place has the
+   * same key, and must come behind the end of this one.
+   */
   void drop(Lane lane, List<CallPlace> places) {
     Invocation invocation = lane.run().current();
     for (CallPlace place : places) {
+      boolean isOnItsWay = false;
       for (PendingCall call : pending.getOrDefault(invocation, List.of())) {
-        if (call.record.getPlace().equals(place)) {
+        if (call.isAt(place)) {
           call.isDropped = true;
+          isOnItsWay = true;
         }
       }
       long epoch = invocation.calls().drop(place);
       if (epoch != 0) {
         end(lane, invocation, place, epoch);
+      }
+      if (isOnItsWay && epoch != store.epoch()) {
+        end(lane, invocation, place, store.epoch());
       }
     }
   }

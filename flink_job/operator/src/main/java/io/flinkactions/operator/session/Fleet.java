@@ -48,8 +48,6 @@ final class Fleet {
   private static final long POLITE_RETRY = TimeUnit.MILLISECONDS.toNanos(200);
   // A job that has just been stopped and submitted again may find its former self still leaving.
   private static final long NAMESPACE_PATIENCE = TimeUnit.SECONDS.toNanos(5);
-  // A server that was asked for a quarantine worker is asked again, should it have forgotten.
-  private static final long QUARANTINE_PATIENCE = TimeUnit.SECONDS.toNanos(1);
   private static final long DIRECTORY_DOUBT = TimeUnit.SECONDS.toNanos(2);
 
   private final SessionSettings settings;
@@ -70,8 +68,7 @@ final class Fleet {
 
   private final Outage outage = new Outage();
 
-  private boolean wantsQuarantine;
-  private long quarantineAskedAt = System.nanoTime() - QUARANTINE_PATIENCE;
+  private final QuarantineWish quarantine = new QuarantineWish();
 
   private boolean isOver;
   private CountDownLatch closed;
@@ -135,7 +132,7 @@ final class Fleet {
   void wantQuarantine(boolean isWanted) {
     run(
         () -> {
-          wantsQuarantine = isWanted;
+          quarantine.set(isWanted);
           if (isWanted) {
             seeToQuarantine();
           } else {
@@ -289,7 +286,7 @@ final class Fleet {
   // ---- one worker ----
 
   private boolean isUsable(Link link) {
-    if (!link.isListed || link.isQuarantine() && !wantsQuarantine) {
+    if (!link.isListed || link.isQuarantine() && !quarantine.isOn()) {
       return false;
     }
     return switch (link.entry.getState()) {
@@ -476,7 +473,13 @@ final class Fleet {
     lastError = message;
     switch (reject.getReason()) {
       case DRAINING -> waitForOtherState(link);
-      case OVERLOADED -> tryAgainLater(link, POLITE_RETRY);
+      case OVERLOADED -> {
+        if (link.isQuarantine()) {
+          // It has another subtask's suspects, and will have time for ours.
+          quarantine.isNotInVain();
+        }
+        tryAgainLater(link, POLITE_RETRY);
+      }
       case STALE_EPOCH -> {
         if (identity.raiseEpochAbove(reject.getKnownEpoch())) {
           connect(link);
@@ -540,7 +543,7 @@ final class Fleet {
     link.death = death;
     if (link.isQuarantine()) {
       // Another one is needed at once.
-      quarantineAskedAt = System.nanoTime() - QUARANTINE_PATIENCE;
+      quarantine.askAtOnce();
     }
     if (link.phase == Link.Phase.OPEN) {
       WorkerStream stream = link.stream;
@@ -589,7 +592,7 @@ final class Fleet {
 
   /** While it is wanted: connect to the one there is, or ask for one. */
   private void seeToQuarantine() {
-    if (isOver || !wantsQuarantine) {
+    if (isOver || !quarantine.isOn()) {
       return;
     }
     for (Link link : List.copyOf(links.values())) {
@@ -597,11 +600,37 @@ final class Fleet {
         connectIfWanted(link);
       }
     }
-    long now = System.nanoTime();
-    if (!roster.hasQuarantine() && now - quarantineAskedAt >= QUARANTINE_PATIENCE) {
-      quarantineAskedAt = now;
+    if (!roster.hasQuarantine() && quarantine.isAskDue(System.nanoTime())) {
       watch.askForQuarantine();
     }
+  }
+
+  /** The one that is wanted may never come: its code does not load any more, say. */
+  private void tickQuarantine(long now) {
+    // Without any worker there is a limit already.
+    if (!quarantine.isOn() || outage.isOn() || hasQuarantineSession()) {
+      quarantine.isNotInVain();
+      return;
+    }
+    quarantine.isInVain(now);
+    Duration waited = quarantine.vainFor(now);
+    if (waited.compareTo(settings.reconnectTimeout()) >= 0) {
+      noQuarantine("none has come in " + waited.toSeconds() + " s: " + detail());
+      leaveQuarantine();
+    } else if (quarantine.isNoticeDue(now)) {
+      inbox.add(new SessionEvent.AwaitingQuarantine(waited, detail()));
+    }
+  }
+
+  private boolean hasQuarantineSession() {
+    return links.values().stream()
+        .anyMatch(link -> link.isQuarantine() && link.phase == Link.Phase.OPEN);
+  }
+
+  private void noQuarantine(String cause) {
+    quarantine.set(false);
+    quarantine.isNotInVain();
+    inbox.add(new SessionEvent.NoQuarantine(cause));
   }
 
   /** Others may wait for it. */
@@ -626,8 +655,7 @@ final class Fleet {
 
   /** For the watch: the server never has one. */
   void onNoQuarantine() {
-    wantsQuarantine = false;
-    inbox.add(new SessionEvent.NoQuarantine());
+    noQuarantine("it never has one");
   }
 
   // ---- time ----
@@ -646,6 +674,7 @@ final class Fleet {
     }
     seeToQuarantine();
     tickAlone(now);
+    tickQuarantine(now);
   }
 
   private void pingOrGiveUp(Link link, long now) {

@@ -121,6 +121,11 @@ final class Routing {
     return directory.reachableSoon().contains(generation) ? null : Rendezvous.choose(key, current);
   }
 
+  boolean isAlive(ByteString generation, DirectoryView latest) {
+    follow(latest);
+    return byGeneration.containsKey(generation) || directory.reachableSoon().contains(generation);
+  }
+
   private void rebuild() {
     byGeneration = new HashMap<>();
     for (WorkerSession session : open) {

@@ -74,8 +74,14 @@ public sealed interface SessionEvent {
   /** What found no session or no credit may try again. */
   record CapacityAvailable() implements SessionEvent {}
 
-  /** The server is one that never has a quarantine worker. */
-  record NoQuarantine() implements SessionEvent {}
+  /**
+   * There is no quarantine worker, and none is waited for any more: the server never has one, or
+   * reconnect-timeout is over. Whoever has suspects again may want one again.
+   */
+  record NoQuarantine(String cause) implements SessionEvent {}
+
+  /** A quarantine worker is wanted and does not come. Comes again every few seconds. */
+  record AwaitingQuarantine(Duration since, String detail) implements SessionEvent {}
 
   /**
    * There is no worker at all just now. Comes again every few seconds, for people to see; {@link

@@ -69,6 +69,11 @@ public final class Sessions implements AutoCloseable {
     return routing.route(key, generation, fleet.view());
   }
 
+  /** Whether a worker of this generation goes on with its runs now, or will in a moment. */
+  public boolean isAlive(ByteString generation) {
+    return routing.isAlive(generation, fleet.view());
+  }
+
   /**
    * The session in which to ask for kept work of a key, before it is done anew (CORRECTNESS.md 13):
    * the oldest generation that {@link #route} leads to no more, and whose worker stays for what it

@@ -127,13 +127,13 @@ public final class ActionStateStore<T> implements AutoCloseable {
       writer.awaitTopic();
       long epoch = owner.epoch();
       Map<Integer, Long> fenced = writer.fence(fenceEntries(owner, epoch, layout, partitions));
-      Map<Integer, Long> from = markers(topic, restored, rebuild, fenced);
+      Map<Integer, Long> from = markers(settings, topic, layout, restored, rebuild, fenced);
       long read;
       try (StoreReader reader = new StoreReader(settings, clients, rebuild, from)) {
         reader.readUpTo(fenced);
         // Another clock was ahead of ours, and no state has told us: a fence below another's is
-        // none.
-        for (int i = 0; rebuild.highestEpoch() > epoch; i++) {
+        // none. Nor is one beside another's of the same epoch: two starts from one checkpoint.
+        for (int i = 0; rebuild.highestEpoch() > epoch || rebuild.hasTwin(epoch, fenced); i++) {
           if (i == MOST_FENCES) {
             throw new IllegalStateException(
                 "other starts of subtask "
@@ -212,7 +212,12 @@ public final class ActionStateStore<T> implements AutoCloseable {
 
   /** Where to read each partition from; negative: from its beginning. */
   private static Map<Integer, Long> markers(
-      StoreTopic topic, List<StoreState> restored, Rebuild rebuild, Map<Integer, Long> fenced) {
+      StoreSettings settings,
+      StoreTopic topic,
+      KeyGroupPartitions layout,
+      List<StoreState> restored,
+      Rebuild rebuild,
+      Map<Integer, Long> fenced) {
     Map<Integer, Long> from = new HashMap<>();
     fenced.keySet().forEach(partition -> from.put(partition, -1L));
     for (StoreState state : restored) {
@@ -223,6 +228,12 @@ public final class ActionStateStore<T> implements AutoCloseable {
             state.getTopicId(),
             topic.id());
         continue;
+      }
+      // Fences say it too, but reading begins behind them.
+      KeyGroupPartitions then =
+          new KeyGroupPartitions(state.getMaxParallelism(), state.getPartitions());
+      if (then.partitions() != 0 && !then.equals(layout)) {
+        throw new StoreException.OtherLayout(settings.topic(), then.toString(), layout.toString());
       }
       for (PartitionMarker marker : state.getMarkersList()) {
         int partition = marker.getPartition();
@@ -257,7 +268,8 @@ public final class ActionStateStore<T> implements AutoCloseable {
     fenced.forEach(
         (partition, offset) -> {
           Fence own = fence(owner, epoch, layout, partition, offset);
-          for (Fence fence : rebuild.fences(partition).all()) {
+          // What is behind one that a snapshot has told of was not read: there may be more of it.
+          for (Fence fence : rebuild.fencesRead(partition)) {
             if (own.isStrongerThan(fence)) {
               ending.add(new Garbage(key(owner, fence), partition));
             }
@@ -369,10 +381,13 @@ public final class ActionStateStore<T> implements AutoCloseable {
     }
   }
 
-  /** This call is to be made again, whatever happens: its record ends now. */
+  /**
+   * This call is to be made again, whatever happens: its record ends now, behind all that was sent
+   * of it so far and before all that comes. It waits for no room, or the record of the call that is
+   * made again would be the one that it ends.
+   */
   public void onDropped(int keyGroup, ByteString invocationId, CallPlace place, long ofEpoch) {
-    ending.add(new Garbage(key(ofEpoch, invocationId, place), layout.of(keyGroup)));
-    sendEnds();
+    writer.send(layout.of(keyGroup), key(ofEpoch, invocationId, place), null, null);
   }
 
   /** As far as half of the room goes: calls of actions that wait come first. */
@@ -388,7 +403,11 @@ public final class ActionStateStore<T> implements AutoCloseable {
   /** The snapshot is being taken now, behind what lanes have written into it. */
   public StoreState onSnapshot(long checkpointId) {
     pruning.onSnapshot(checkpointId);
-    StoreState.Builder state = StoreState.newBuilder().setTopicId(topic.id());
+    StoreState.Builder state =
+        StoreState.newBuilder()
+            .setTopicId(topic.id())
+            .setMaxParallelism(layout.maxParallelism())
+            .setPartitions(layout.partitions());
     polledUpTo.forEach(
         (partition, polled) -> {
           long offset = rebuilt.firstOffset(partition, polled);

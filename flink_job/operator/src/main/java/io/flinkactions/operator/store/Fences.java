@@ -39,10 +39,6 @@ final class Fences {
     }
   }
 
-  List<Fence> all() {
-    return List.copyOf(fences);
-  }
-
   /** Whether the entry was written behind a fence of a later start. */
   boolean isFencedOff(int keyGroup, long epoch, long offset) {
     for (Fence fence : fences) {

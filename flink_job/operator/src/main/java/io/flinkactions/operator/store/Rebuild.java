@@ -28,6 +28,7 @@ final class Rebuild {
   private final long limitBytes;
   private final RebuiltCalls calls = new RebuiltCalls();
   private final Map<Integer, Fences> fences = new HashMap<>();
+  private final Map<Integer, List<Fence>> fencesRead = new HashMap<>();
   private final List<Garbage> fencedOff = new ArrayList<>();
 
   Rebuild(StoreOwner owner, String topic, KeyGroupPartitions layout, long limitBytes) {
@@ -39,6 +40,28 @@ final class Rebuild {
 
   Fences fences(int partition) {
     return fences.computeIfAbsent(partition, p -> new Fences());
+  }
+
+  /** Those that were met in the partition, and so all that is behind them. */
+  List<Fence> fencesRead(int partition) {
+    return fencesRead.getOrDefault(partition, List.of());
+  }
+
+  /**
+   * Whether another start of this epoch that owned any of these key groups was there first.
+   *
+   * @param own offset of our fence of this epoch, by partition
+   */
+  boolean hasTwin(long epoch, Map<Integer, Long> own) {
+    return own.entrySet().stream()
+        .anyMatch(
+            partition ->
+                fencesRead(partition.getKey()).stream()
+                    .anyMatch(
+                        fence ->
+                            fence.epoch() == epoch
+                                && fence.offset() < partition.getValue()
+                                && fence.overlaps(owner.firstKeyGroup(), owner.lastKeyGroup())));
   }
 
   RebuiltCalls calls() {
@@ -98,8 +121,9 @@ final class Rebuild {
     if (!then.equals(layout)) {
       throw new StoreException.OtherLayout(topic, then.toString(), layout.toString());
     }
-    fences(partition)
-        .add(new Fence(named.firstKeyGroup(), named.lastKeyGroup(), named.epoch(), offset));
+    Fence read = new Fence(named.firstKeyGroup(), named.lastKeyGroup(), named.epoch(), offset);
+    fences(partition).add(read);
+    fencesRead.computeIfAbsent(partition, p -> new ArrayList<>()).add(read);
   }
 
   private void onCall(int partition, long offset, byte[] key, EntryKey named, StoredCall stored)

@@ -36,14 +36,14 @@ class PinnedRunsTest extends ScriptedRuns {
     runs.onRestored(restored("\"a\"", ELSEWHERE));
     Lane other = lanes.take("\"b\"");
     runs.onInput(other, input(other));
-    assertThat(keysOf(peer)).containsExactly("\"b\"");
+    assertThat(keysOf(peer, 1)).containsExactly("\"b\"");
 
     server.announce(starting.toBuilder().setState(WorkerEntry.State.DEAD).build());
     while (subtask.sessions.route("\"a\"", ELSEWHERE) == null) {
       assertThat(subtask.nextWithin(SessionEvent.CapacityAvailable.class, 5_000)).isNotNull();
     }
     runs.invokes().onCapacity();
-    assertThat(keysOf(peer)).containsExactly("\"a\"");
+    assertThat(keysOf(peer, 1)).containsExactly("\"a\"");
   }
 
   @Test
@@ -51,7 +51,7 @@ class PinnedRunsTest extends ScriptedRuns {
     Lane lane = lanes.take("\"a\"");
     runs.onInput(lane, input(lane));
     lanes.writeDirty();
-    WorkerSession session = subtask.welcomed();
+    WorkerSession session = routed();
     runs.begin();
     lanes.writeDirty();
     runs.invokes().onGivenUp(session, true, null);
@@ -63,7 +63,7 @@ class PinnedRunsTest extends ScriptedRuns {
   void an_attempt_that_was_ended_while_its_worker_was_away_is_cancelled_when_that_is_back()
       throws Exception {
     worker.welcomesWith(Welcome.newBuilder().setLingerMs(60_000));
-    WorkerSession session = subtask.welcomed();
+    WorkerSession session = routed();
     Lane lane = lanes.take("\"a\"");
     runs.onInput(lane, input(lane));
     subtask.sessions.flush();
@@ -88,20 +88,20 @@ class PinnedRunsTest extends ScriptedRuns {
   void attempts_that_are_overdue_while_they_wait_to_be_resumed_are_over_like_all_others()
       throws Exception {
     worker.welcomesWith(Welcome.newBuilder().setLingerMs(60_000));
-    WorkerSession first = subtask.welcomed();
+    WorkerSession first = routed();
     for (String key : List.of("\"a\"", "\"b\"")) {
       Lane lane = lanes.take(key);
       runs.onInput(lane, input(lane));
     }
     Peer peer = worker.peer();
-    assertThat(keysOf(peer)).containsExactly("\"a\"", "\"b\"");
+    assertThat(keysOf(peer, 2)).containsExactly("\"a\"", "\"b\"");
     worker.welcomesWith(Welcome.newBuilder().setCredit(Credit.newBuilder().setInvocations(1)));
     peer.breakOff();
     subtask.next(SessionEvent.Interrupted.class);
     WorkerSession second = subtask.welcomed();
     runs.invokes().resume(first, second);
     peer = worker.peer();
-    assertThat(keysOf(peer)).containsExactly("\"a\"");
+    assertThat(keysOf(peer, 1)).containsExactly("\"a\"");
 
     worker.rejects(Reject.Reason.OVERLOADED, "not now");
     peer.breakOff();

@@ -46,7 +46,7 @@ class ReplayedFailuresTest extends ScriptedRuns {
 
   @Test
   void a_restored_exception_of_a_call_is_no_failure_and_the_call_is_made_again() throws Exception {
-    WorkerSession session = subtask.welcomed();
+    WorkerSession session = routed();
     Lane lane =
         restored(
             "\"a\"",
@@ -76,7 +76,7 @@ class ReplayedFailuresTest extends ScriptedRuns {
   @Test
   void an_exception_that_was_recorded_meanwhile_counts_when_the_next_attempt_ends_by_it()
       throws Exception {
-    WorkerSession session = subtask.welcomed();
+    WorkerSession session = routed();
     CallPlace other = CallPlace.newBuilder().setTask("0").build();
     runs.onRestored(
         restored(

@@ -154,11 +154,25 @@ abstract class ScriptedRuns {
     }
   }
 
-  List<String> keysOf(Peer peer) throws Exception {
+  /** The next session, and the directory has been read: there is a way. */
+  WorkerSession routed() throws Exception {
+    WorkerSession session = subtask.welcomed();
+    while (subtask.sessions.route("\"a\"", ByteString.EMPTY) == null) {
+      subtask.next(SessionEvent.CapacityAvailable.class);
+    }
+    return session;
+  }
+
+  /** Keys of the next Invokes, as many as are expected. */
+  List<String> keysOf(Peer peer, int count) throws Exception {
     subtask.sessions.flush();
-    return peer.frame().getInvokesList().stream()
-        .map(Invoke::getKey)
-        .map(ByteString::toStringUtf8)
-        .toList();
+    List<String> keys = new ArrayList<>();
+    while (keys.size() < count) {
+      peer.frame().getInvokesList().stream()
+          .map(Invoke::getKey)
+          .map(ByteString::toStringUtf8)
+          .forEach(keys::add);
+    }
+    return keys;
   }
 }

@@ -6,6 +6,8 @@ import io.flinkactions.wire.v1.DescribeResponse;
 import io.flinkactions.wire.v1.DirectoryGrpc;
 import io.flinkactions.wire.v1.DirectoryState;
 import io.flinkactions.wire.v1.Generation;
+import io.flinkactions.wire.v1.QuarantineRequest;
+import io.flinkactions.wire.v1.QuarantineResponse;
 import io.flinkactions.wire.v1.WatchRequest;
 import io.flinkactions.wire.v1.WorkerEntry;
 import io.grpc.Server;
@@ -53,9 +55,20 @@ final class ScriptedServer extends DirectoryGrpc.DirectoryImplBase implements Au
 
   /** Starts a worker, and says that it serves. */
   ScriptedWorker worker(String name, String incarnation) throws IOException {
-    ScriptedWorker worker = new ScriptedWorker(name, incarnation, GENERATION);
-    workers.add(worker);
+    return worker(name, incarnation, GENERATION);
+  }
+
+  ScriptedWorker worker(String name, String incarnation, ByteString generation) throws IOException {
+    ScriptedWorker worker = unannounced(name, incarnation, generation);
     announce(worker, WorkerEntry.State.SERVING);
+    return worker;
+  }
+
+  /** Starts a worker of which the directory says nothing yet. */
+  ScriptedWorker unannounced(String name, String incarnation, ByteString generation)
+      throws IOException {
+    ScriptedWorker worker = new ScriptedWorker(name, incarnation, generation);
+    workers.add(worker);
     return worker;
   }
 
@@ -124,6 +137,13 @@ final class ScriptedServer extends DirectoryGrpc.DirectoryImplBase implements Au
   public synchronized void watch(WatchRequest request, StreamObserver<DirectoryState> observer) {
     watchers.add(observer);
     observer.onNext(state());
+  }
+
+  /** It has heard it; whether a worker comes is the test's matter. */
+  @Override
+  public void quarantine(QuarantineRequest request, StreamObserver<QuarantineResponse> observer) {
+    observer.onNext(QuarantineResponse.getDefaultInstance());
+    observer.onCompleted();
   }
 
   @Override

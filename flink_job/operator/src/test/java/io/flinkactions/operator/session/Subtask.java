@@ -93,6 +93,7 @@ final class Subtask implements AutoCloseable {
 
   private static boolean isChatter(SessionEvent event) {
     return event instanceof SessionEvent.NoServer
+        || event instanceof SessionEvent.AwaitingQuarantine
         || event instanceof SessionEvent.CapacityAvailable;
   }
 

@@ -223,6 +223,40 @@ class ActionStateStoreTest {
   }
 
   @Test
+  void of_two_starts_with_one_epoch_the_later_one_is_above_and_fences_the_other_off()
+      throws Exception {
+    Writer first = new Writer(owner("job", 5));
+    first.recorded(1, 0, "before the fence");
+    Writer second = new Writer(owner("job", 5));
+    assertThat(second.store.epoch()).isEqualTo(6);
+    first.recorded(2, 0, "too late");
+    Writer next = new Writer(owner("job", 7));
+    assertThat(next.take(1)).containsExactly("0 before the fence");
+    assertThat(next.take(2)).isEmpty();
+  }
+
+  @Test
+  void a_fence_before_the_marker_stays_for_the_entries_behind_it_that_were_not_read()
+      throws Exception {
+    Writer zombie = new Writer(owner("job", 1));
+    Writer live = new Writer(owner("job", 2));
+    zombie.recorded(2, 0, "too late");
+    live.recorded(1, 0, "a");
+    Writer next = new Writer(owner("job", 3), live.store.onSnapshot(1));
+    next.settle();
+    int partition = new KeyGroupPartitions(128, 4).of(KEY_GROUP);
+    Map<Long, Boolean> fences = new HashMap<>();
+    for (ConsumerRecord<byte[], byte[]> record : broker.records(topic)) {
+      EntryKey key = EntryKey.parse(record.key());
+      if (key.isFence() && record.partition() == partition) {
+        fences.put(key.epoch(), record.value() != null);
+      }
+    }
+    assertThat(liveCalls()).hasSize(2);
+    assertThat(fences).containsEntry(2L, true);
+  }
+
+  @Test
   void a_snapshot_says_what_need_not_be_read_again() throws Exception {
     Writer first = new Writer(owner("job", 1));
     first.recorded(1, 0, "in the snapshot");
@@ -402,6 +436,21 @@ class ActionStateStoreTest {
         .isInstanceOf(StoreException.OtherLayout.class)
         .hasMessageContaining("max parallelism 128 and 4 partitions")
         .hasMessageContaining("max parallelism 256 and 4 partitions");
+  }
+
+  @Test
+  void partitions_that_were_added_since_the_checkpoint_are_an_error_that_says_so()
+      throws Exception {
+    Writer first = new Writer(owner("job", 1));
+    first.recorded(1, 0, "a");
+    StoreState state = first.store.onSnapshot(1);
+    // Behind all fences, where the next start begins to read.
+    first.store.close();
+    broker.addPartitions(topic, 8);
+    assertThatThrownBy(() -> new Writer(owner("job", 2), state))
+        .isInstanceOf(StoreException.OtherLayout.class)
+        .hasMessageContaining("max parallelism 128 and 4 partitions")
+        .hasMessageContaining("max parallelism 128 and 8 partitions");
   }
 
   @Test

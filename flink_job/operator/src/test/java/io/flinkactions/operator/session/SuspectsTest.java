@@ -1,0 +1,140 @@
+package io.flinkactions.operator.session;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.google.protobuf.ByteString;
+import io.flinkactions.operator.lane.Invocation;
+import io.flinkactions.operator.session.ScriptedWorker.Peer;
+import io.flinkactions.wire.v1.Credit;
+import io.flinkactions.wire.v1.Generation;
+import io.flinkactions.wire.v1.Welcome;
+import io.flinkactions.wire.v1.WorkerEntry;
+import io.flinkactions.wire.v1.WorkerFrame;
+import java.time.Duration;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Test;
+
+/** Suspects and the quarantine worker: when they go there, and when they do not. */
+class SuspectsTest extends ScriptedRuns {
+  private static final ByteString OLDER = ByteString.copyFromUtf8("generation-0....");
+
+  private ScriptedWorker quarantine() throws Exception {
+    ScriptedWorker q0 = server.unannounced("q0", "q0-incarnation-1", ScriptedServer.GENERATION);
+    q0.welcomesWith(
+        Welcome.newBuilder().setPlan(PLAN).setCredit(Credit.newBuilder().setInvocations(1)));
+    announce(q0, WorkerEntry.State.SERVING);
+    return q0;
+  }
+
+  private void announce(ScriptedWorker q0, WorkerEntry.State state) {
+    server.announce(q0.entry().setRole(WorkerEntry.Role.QUARANTINE).setState(state).build());
+  }
+
+  private void restoreSuspect(String key, ByteString generation) {
+    Invocation invocation = new Invocation("echo", 0, 0, null);
+    runs.onRestored(restored(key, generation, invocation.restoreCounts(2, 0, 2)));
+  }
+
+  @Test
+  void of_a_group_as_many_are_made_into_invokes_as_the_quarantine_worker_has_credit_for()
+      throws Exception {
+    WorkerSession regular = subtask.welcomed();
+    ScriptedWorker q0 = quarantine();
+    for (String key : List.of("\"a\"", "\"b\"", "\"c\"")) {
+      restoreSuspect(key, regular.generation());
+    }
+    runs.begin();
+    assertThat(subtask.welcomed().isQuarantine()).isTrue();
+    runs.invokes().onRoutesChanged();
+    assertThat(runs.invokes().sentCount()).isEqualTo(1);
+    assertThat(runs.invokes().suspectCount()).isEqualTo(3);
+    Peer peer = q0.peer();
+    assertThat(keysOf(peer, 1)).hasSize(1);
+
+    peer.send(
+        WorkerFrame.newBuilder()
+            .setCredit(Credit.newBuilder().setInvocations(3).setBytes(10 << 20)));
+    while (runs.invokes().sentCount() < 3) {
+      assertThat(subtask.nextWithin(SessionEvent.CapacityAvailable.class, 5_000)).isNotNull();
+      runs.invokes().onCapacity();
+    }
+    assertThat(keysOf(peer, 2)).hasSize(2);
+  }
+
+  @Test
+  void who_waited_for_credit_when_the_quarantine_worker_died_is_tried_by_the_next()
+      throws Exception {
+    WorkerSession regular = subtask.welcomed();
+    ScriptedWorker q0 = quarantine();
+    for (String key : List.of("\"a\"", "\"b\"", "\"c\"")) {
+      restoreSuspect(key, regular.generation());
+    }
+    runs.begin();
+    WorkerSession session = subtask.welcomed();
+    runs.invokes().onRoutesChanged();
+    assertThat(keysOf(q0.peer(), 1)).containsExactly("\"c\"");
+    announce(q0, WorkerEntry.State.DEAD);
+    SessionEvent.Ended ended = subtask.next(SessionEvent.Ended.class);
+    assertThat(ended.session()).isSameAs(session);
+    assertThat(runs.invokes().onGivenUp(session, true, null)).isEqualTo(1);
+    assertThat(runs.invokes().suspectCount()).isEqualTo(3);
+
+    ScriptedWorker next = server.unannounced("q0", "q0-incarnation-2", regular.generation());
+    next.welcomesWith(Welcome.newBuilder().setPlan(PLAN));
+    announce(next, WorkerEntry.State.SERVING);
+    WorkerSession again = subtask.welcomed();
+    runs.invokes().onRoutesChanged();
+    Peer peer = next.peer();
+    assertThat(keysOf(peer, 1)).as("who was there when it died, alone").containsExactly("\"c\"");
+    runs.invokes().onGivenUp(again, false, null);
+    assertThat(runs.invokes().suspectCount()).isEqualTo(3);
+  }
+
+  @Test
+  void a_suspect_stays_with_the_code_that_its_run_began_with_while_that_lives() throws Exception {
+    ScriptedWorker old = server.unannounced("w1", "w1-incarnation-1", OLDER);
+    old.welcomesWith(Welcome.newBuilder().setPlan(PLAN));
+    server.generations(
+        Generation.newBuilder().setId(OLDER).build(),
+        Generation.newBuilder().setId(ScriptedServer.GENERATION).build());
+    server.announce(old, WorkerEntry.State.SERVING);
+    subtask.welcomed();
+    subtask.welcomed();
+    while (subtask.sessions.route("\"a\"", OLDER) == null) {
+      assertThat(subtask.nextWithin(SessionEvent.CapacityAvailable.class, 5_000)).isNotNull();
+    }
+    quarantine();
+    restoreSuspect("\"a\"", OLDER);
+    runs.begin();
+    assertThat(subtask.welcomed().isQuarantine()).isTrue();
+    runs.invokes().onRoutesChanged();
+    assertThat(keysOf(old.peer(), 1)).containsExactly("\"a\"");
+    assertThat(runs.invokes().suspectCount()).isZero();
+  }
+
+  @Test
+  void suspects_go_where_all_go_when_no_quarantine_worker_comes_in_time() throws Exception {
+    SessionSettings settings =
+        Subtask.settings(server.endpoint()).withReconnectTimeout(Duration.ofSeconds(1));
+    try (Subtask other = new Subtask(settings, Subtask.identity().build())) {
+      other.welcomed();
+      other.sessions.wantQuarantine(true);
+      assertThat(other.next(SessionEvent.NoQuarantine.class).cause())
+          .contains("none has come in 1 s")
+          .contains("w0 SERVING");
+    }
+  }
+
+  @Test
+  void people_are_told_of_a_long_wait_and_of_no_other() {
+    QuarantineWish wish = new QuarantineWish();
+    wish.isInVain(0);
+    assertThat(wish.isNoticeDue(TimeUnit.SECONDS.toNanos(2))).isFalse();
+    assertThat(wish.isNoticeDue(TimeUnit.SECONDS.toNanos(8))).isTrue();
+    assertThat(wish.isNoticeDue(TimeUnit.SECONDS.toNanos(9))).isFalse();
+    wish.isNotInVain();
+    assertThat(wish.isNoticeDue(TimeUnit.SECONDS.toNanos(90))).isFalse();
+    assertThat(wish.vainFor(TimeUnit.SECONDS.toNanos(90))).isZero();
+  }
+}
