@@ -125,12 +125,32 @@ def test_a_record_with_a_stand_in_is_told_apart_from_one_that_was_forgotten() ->
     assert "recorded calls were made again: 1" in broken(replace(changed, worker_deaths=[(W1 + 1, 990.0)]))
 
 
+LOST = "org.apache.flink.runtime.jobmaster.JobMasterException: TaskManager with id tm1 is no longer reachable."
+
+
 def test_restarts_for_no_reason_and_dead_letters_show() -> None:
-    assert broken(replace(evidence(), losses=[5.0], job_failures=[6.0, 6.1])) == ""
-    assert "although no TaskManager was lost, at: 1: 50.0" in broken(
-        replace(evidence(), losses=[5.0], job_failures=[6.0, 50.0])
-    )
+    assert broken(replace(evidence(), losses=[5.0], job_failures=[(6.0, LOST), (6.1, LOST)])) == ""
+    late = replace(evidence(), losses=[5.0], job_failures=[(6.0, LOST), (50.0, LOST)])
+    assert "although no TaskManager was lost, at: 1: 50.0" in broken(late)
+    ours = replace(evidence(), losses=[5.0], job_failures=[(6.0, LOST), (6.5, "java.lang.NullPointerException")])
+    assert "although no TaskManager was lost, at: 1: 6.5 (java.lang.NullPointerException)" in broken(ours)
     assert "inputs were given up: 1" in broken(replace(evidence(), dead_letters=[{"input": "f-0"}]))
+
+
+def test_a_worker_that_left_in_good_order_is_no_reason_to_make_its_calls_again() -> None:
+    changed = again("answer", 0, at=1_005.0)
+    assert "although nothing died" in broken(replace(changed, worker_exits=[(W0, 1_004.0)]))
+    assert "although nothing died" in broken(replace(changed, orphan_exits=[(W0, 1_004.0)]))
+
+
+def test_records_go_with_an_orphan_but_not_with_a_worker_that_was_told_to_leave() -> None:
+    changed = replace(again("assess", 0, at=1_009.0), losses=[1_007.0])
+    assert "recorded calls were made again: 1" in broken(replace(changed, worker_exits=[(W0, 1_004.0)]))
+    verdict = judge(replace(changed, orphan_exits=[(W0, 1_004.0)]))
+    assert verdict.broken == []
+    assert verdict.counts["recorded calls made again, because worker and TaskManager died"] == 1
+    # Without the loss the job has what the orphan said.
+    assert "recorded calls were made again: 1" in broken(replace(changed, losses=[], orphan_exits=[(W0, 1_004.0)]))
 
 
 def test_one_idempotency_key_for_two_inputs_shows() -> None:
