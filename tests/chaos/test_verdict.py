@@ -57,6 +57,15 @@ def test_a_lost_and_a_doubled_output_are_told_apart() -> None:
     assert "inputs have more than one answer output: 1: f-5" in broken(doubled)
 
 
+def test_an_event_that_was_sent_by_two_attempts_comes_out_once() -> None:
+    changed = replace(again("assess", 1, at=1_001.8), worker_deaths=[(W0, 1_001.5)])
+    verdict = judge(changed)
+    assert verdict.broken == []
+    assert verdict.counts["events before an await that were sent again"] == 1
+    doubled = replace(changed, outputs=[*changed.outputs, changed.outputs[0]])
+    assert "inputs have more than one early output: 1: f-0" in broken(doubled)
+
+
 def test_an_answer_meant_for_another_input_shows() -> None:
     right = evidence()
     crossed = [{**right.outputs[1], "drawn": ["f-0", "f-4"]}, *right.outputs[:1], *right.outputs[2:]]
@@ -105,6 +114,14 @@ def test_a_recorded_call_is_lost_only_with_both_sides_and_before_a_checkpoint() 
     assert broken(early) == ""
     covering = replace(changed, checkpoints=[(1_005.0, 1_006.0)])
     assert "recorded calls were made again: 1" in broken(covering)
+
+
+def test_no_recorded_call_is_lost_with_a_store() -> None:
+    changed = replace(again("assess", 0, at=1_009.0), worker_deaths=[(W0, 1_004.0)], losses=[1_007.0], has_store=True)
+    assert "recorded calls were made again: 1" in broken(changed)
+    # What was not recorded may be made again with it too.
+    last = replace(again("answer", 0, at=1_005.0), worker_deaths=[(W0, 1_004.0)], has_store=True)
+    assert broken(last) == ""
 
 
 def test_a_record_that_was_lost_is_made_anew_by_a_call_that_may_be_the_last_one_of_another_death() -> None:

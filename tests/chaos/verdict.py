@@ -2,14 +2,16 @@
 
 Promises (CORRECTNESS.md, "Invariants for the simulation", 1, 2, 3, 5 and 9):
 
-- every input has exactly one early output and one answer in the committed files, and nothing else is there;
+- every input has exactly one early output and one answer in the committed files, and nothing else is there, though
+  the early one is sent before an await, and sent again by each attempt that gets there;
 - the memory of a key is one fold over its inputs, and lines of one file come in their order;
 - no input is answered with what was drawn for another;
 - a call is made again only when something died under it, and never once it was recorded. A task makes its next call
   when the one before is recorded, so the next call's beginning is the evidence. Records may be lost only when both
   who has them have died: the worker, and the TaskManager before a checkpoint covered them. They may be missed, which
   is counted apart, where a worker stood in for a dead one and a TaskManager is lost before a checkpoint has covered
-  that: the restored job asks the worker whose key it is, and that is the dead one's successor;
+  that: the restored job asks the worker whose key it is, and that is the dead one's successor. With a store they are
+  neither lost nor missed, whoever dies;
 - the job restarts only when a TaskManager is lost, for a failure that says so, and no input is given up.
 
 What a fault ended has died. A worker that left as it was told (a reload) excuses nothing: it stays until all that it
@@ -73,6 +75,8 @@ class Evidence:
     """When tasks ended because a TaskManager was killed, or was stopped for so long that it counts as lost."""
     checkpoints: Sequence[tuple[float, float]] = ()
     """Triggered, completed."""
+    has_store: bool = False
+    """Calls are recorded outside of all that dies."""
 
     @property
     def task_ends(self) -> list[float]:
@@ -193,7 +197,9 @@ def _judge_calls(evidence: Evidence, verdict: Verdict) -> None:
             recorded_at = next((at for at in recorded[_place(line)] if line["at"] < at < again["at"]), None)
             if recorded_at is not None:
                 ends = _uncovered_ends(evidence, line["at"], again["at"], recorded_at)
-                if ends and _is_gone(evidence.record_holders_gone, line, again):
+                if evidence.has_store:
+                    forgotten.append(_told(call, line, again))
+                elif ends and _is_gone(evidence.record_holders_gone, line, again):
                     excused += 1
                 elif any(_stood_in(evidence, end, line, again) for end in ends):
                     missed += 1
@@ -210,10 +216,16 @@ def _judge_calls(evidence: Evidence, verdict: Verdict) -> None:
     verdict.add("idempotency keys stand for two inputs", strangers)
     verdict.counts |= {
         "calls": len(begun),
+        "events before an await that were sent again": _sent_again(begun.values()),
         "last calls made again after a death": last,
         "recorded calls made again, because worker and TaskManager died": excused,
         "recorded calls made again, because a stand-in had the record": missed,
     }
+
+
+def _sent_again(calls: Iterable[Sequence[Mapping[str, Any]]]) -> int:
+    """At least so many: an attempt that makes the second call of `assess` has sent the early output before it."""
+    return sum(len(lines) - 1 for lines in calls if (lines[0]["action"], lines[0]["step"]) == ("assess", 1))
 
 
 Place = tuple[str, str, int]

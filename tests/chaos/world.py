@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+from tests.chaos.broker import KafkaBroker
 from tests.chaos.proxy import Proxy, free_port, listening_ports
 from tests.chaos.verdict import Evidence, Input
 from tests.e2e.running_job import RunningJob
@@ -77,6 +78,7 @@ class World:
         folder: Empty; ledger, inputs, outputs, checkpoints and logs lie in it afterwards.
         workers: Processes that run actions.
         task_managers: One has the job, the others are spare.
+        durability: Level of the agent's calls, "checkpoint" or "synchronous"; the latter's records are in a broker.
         seed: Of what the feeder writes.
         settings: Of Flink, over those that chaos wants.
     """
@@ -84,6 +86,7 @@ class World:
     folder: Path
     workers: int = 2
     task_managers: int = 2
+    durability: str = "checkpoint"
     seed: int = 0
     settings: Mapping[str, str] = field(default_factory=dict)
     inputs: list[Input] = field(default_factory=list)
@@ -122,13 +125,16 @@ class World:
         self.cluster = StandaloneCluster(
             JOB_PYTHON, self.folder / "cluster", settings, task_managers=self.task_managers
         )
+        store: list[str] = []
+        if self.durability == "synchronous":
+            store.append(stack.enter_context(KafkaBroker(self.folder / "broker")).address)
         self._port = free_port()
         stack.callback(self._end_server)
         self._start_server()
         self.proxy = stack.enter_context(Proxy(self._port, self.server_pids))
         stack.enter_context(self.cluster)
         folders = [str(self.folder / name) for name in (*_PARTITIONS, "outputs", "dead_letters")]
-        self.job: RunningJob = self.cluster.submit(HERE / "job.py", self.proxy.address, *folders)
+        self.job: RunningJob = self.cluster.submit(HERE / "job.py", self.proxy.address, *folders, *store)
         self.job.await_running()
         self._feeder = threading.Thread(target=self._feed, name="feeder")
         for thread in (self._feeder, threading.Thread(target=self._watch_workers, name="watch")):
@@ -143,7 +149,7 @@ class World:
         log = self.folder / "server" / f"life-{len(self._lives)}.log"
         flags = ["--workers", str(self.workers), "--spares", "1", "--linger-seconds", f"{LINGER_SECONDS:g}"]
         server = RunningServer(
-            f"{HERE / 'agent.py'}:agent", listen=f"127.0.0.1:{self._port}", flags=flags, cwd=self.folder
+            f"{HERE / 'agent.py'}:{self.durability}", listen=f"127.0.0.1:{self._port}", flags=flags, cwd=self.folder
         )
         self._lives.append(_Life(server, log))
 
@@ -307,6 +313,7 @@ class World:
             worker_exits=[one for one in gone if one[0] not in killed | orphaned],
             job_failures=[(failure.at, failure.message) for failure in self.job.failures()],
             losses=list(self.losses),
+            has_store=self.durability == "synchronous",
             checkpoints=[(one.triggered_at, one.completed_at) for one in self.job.checkpoints()],
         )
 
