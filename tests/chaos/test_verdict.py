@@ -142,14 +142,19 @@ def test_a_record_with_a_stand_in_is_told_apart_from_one_that_was_forgotten() ->
     assert "recorded calls were made again: 1" in broken(replace(changed, worker_deaths=[(W1 + 1, 990.0)]))
 
 
-LOST = "org.apache.flink.runtime.jobmaster.JobMasterException: TaskManager with id tm1 is no longer reachable."
+NOTICED = (
+    "org.apache.flink.util.FlinkException: An OperatorEvent from an OperatorCoordinator to a task was lost.\n\tat"
+)
+IN_A_TASK = "\tat org.apache.flink.runtime.taskmanager.Task.doRun(Task.java:775)"
+LOST = f"…RemoteTransportException: Connection unexpectedly closed by remote task manager 'tm1'.\n{IN_A_TASK}"
+OURS = f"java.lang.NullPointerException\n{IN_A_TASK}"
 
 
 def test_restarts_for_no_reason_and_dead_letters_show() -> None:
-    assert broken(replace(evidence(), losses=[5.0], job_failures=[(6.0, LOST), (6.1, LOST)])) == ""
+    assert broken(replace(evidence(), losses=[5.0], job_failures=[(6.0, LOST), (6.1, NOTICED)])) == ""
     late = replace(evidence(), losses=[5.0], job_failures=[(6.0, LOST), (50.0, LOST)])
     assert "although no TaskManager was lost, at: 1: 50.0" in broken(late)
-    ours = replace(evidence(), losses=[5.0], job_failures=[(6.0, LOST), (6.5, "java.lang.NullPointerException")])
+    ours = replace(evidence(), losses=[5.0], job_failures=[(6.0, NOTICED), (6.5, OURS)])
     assert "although no TaskManager was lost, at: 1: 6.5 (java.lang.NullPointerException)" in broken(ours)
     assert "inputs were given up: 1" in broken(replace(evidence(), dead_letters=[{"input": "f-0"}]))
 

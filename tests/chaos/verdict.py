@@ -37,7 +37,9 @@ _NOTICED_SECONDS = 15.0
 # Within this time after a death the successor has its sessions.
 _SUCCESSION_SECONDS = 2.0
 _SHOWN = 5
-# What Flink says of a TaskManager that is gone, or of an attempt to use one that is. Anything else is ours.
+# The JobManager has many words for a TaskManager that it cannot reach. What a task has thrown is of a loss only if it
+# says so; anything else is ours.
+_THROWN_IN_A_TASK = "org.apache.flink.runtime.taskmanager.Task."
 _NAMES_A_LOSS = re.compile(
     r"(?i)task ?manager.*(no longer reachable|timed out|lost|unexpectedly closed|disconnect|terminat|shut)"
     r"|(no longer reachable|unreachable|timed out|unexpectedly closed|connection).*task ?(manager|executor)"
@@ -70,7 +72,7 @@ class Evidence:
     worker_exits: Sequence[tuple[int, float]] = ()
     """All others: they left as they were told, which is no reason to make anything again."""
     job_failures: Sequence[tuple[float, str]] = ()
-    """When Flink failed the job over, and the first line of why."""
+    """When Flink failed the job over, and the stack trace of why."""
     losses: Sequence[float] = ()
     """When tasks ended because a TaskManager was killed, or was stopped for so long that it counts as lost."""
     checkpoints: Sequence[tuple[float, float]] = ()
@@ -113,9 +115,9 @@ def judge(evidence: Evidence) -> Verdict:
     verdict.add("inputs were given up", evidence.dead_letters)
     # Flink may fail a job over more than once for one loss: it deploys to the dead TaskManager again until it notices.
     needless = [
-        f"{at} ({message})"
-        for at, message in evidence.job_failures
-        if not _NAMES_A_LOSS.search(message) or not any(0 < at - loss < _NOTICED_SECONDS for loss in evidence.losses)
+        f"{at} ({stack.splitlines()[0]})"
+        for at, stack in evidence.job_failures
+        if not _is_of_a_loss(stack) or not any(0 < at - loss < _NOTICED_SECONDS for loss in evidence.losses)
     ]
     verdict.add("the job failed although no TaskManager was lost, at", needless)
     runs = defaultdict(set)
@@ -131,6 +133,10 @@ def judge(evidence: Evidence) -> Verdict:
         "inputs that came back as another run": sum(1 for numbers in runs.values() if len(numbers) > 1),
     }
     return verdict
+
+
+def _is_of_a_loss(stack: str) -> bool:
+    return _THROWN_IN_A_TASK not in stack or _NAMES_A_LOSS.search(stack.splitlines()[0]) is not None
 
 
 # ---- committed outputs ----

@@ -311,7 +311,7 @@ class World:
             worker_deaths=[one for one in gone if one[0] in killed],
             orphan_exits=[one for one in gone if one[0] in orphaned],
             worker_exits=[one for one in gone if one[0] not in killed | orphaned],
-            job_failures=[(failure.at, failure.message) for failure in self.job.failures()],
+            job_failures=[(failure.at, failure.stack) for failure in self.job.failures()],
             losses=list(self.losses),
             has_store=self.durability == "synchronous",
             checkpoints=[(one.triggered_at, one.completed_at) for one in self.job.checkpoints()],
