@@ -20,7 +20,7 @@ from flink_actions.server.fences import Claim, EpochFences, OperatorIdentity
 from flink_actions.server.handshake import Accepted, Refused, examine, read_first_frame
 from flink_actions.server.loop_lag import LoopLag
 from flink_actions.server.operator_start import OperatorStart
-from flink_actions.server.protocol import SERVER_VERSION
+from flink_actions.server.protocol import ALL_RESUMED, SERVER_VERSION
 from flink_actions.server.session import Ending, Session, SessionLimits
 from flink_actions.wire.v1 import plan_pb2, session_pb2
 
@@ -239,6 +239,7 @@ class Sessions:
             max_received_bytes=ours,
             max_sent_bytes=min(ours, theirs),
             allows_pickle=self._settings.allow_pickle and session_pb2.PICKLE in hello.accepted_content_types,
+            says_all_resumed=ALL_RESUMED in hello.capabilities,
         )
 
     def _welcome(self, accepted: Accepted, limits: SessionLimits) -> session_pb2.Welcome:

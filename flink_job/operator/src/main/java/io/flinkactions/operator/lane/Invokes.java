@@ -471,10 +471,16 @@ public final class Invokes {
   }
 
   /**
-   * The worker of an interrupted session is reached again: it gets the same attempts under the same
-   * handles.
+   * There is another session. If it resumes an interrupted one, its worker gets the same attempts
+   * under the same handles; else it had nothing that it should go on with.
+   *
+   * @param interrupted null if there is none
    */
   public int resume(WorkerSession interrupted, WorkerSession session) throws Exception {
+    if (interrupted == null) {
+      session.allResumed();
+      return 0;
+    }
     resends.drop(interrupted);
     List<Long> ended = endedUnheard.remove(interrupted);
     if (ended != null) {
@@ -502,12 +508,15 @@ public final class Invokes {
       resends.remove(session, handle);
       queue(lane, plan.action(lane.run().current().action()));
     }
+    session.allResumed();
   }
 
   /** An open invocation is over for the session; one that waits to be resent was never queued. */
   private void closed(WorkerSession session, long handle) {
     if (!resends.remove(session, handle)) {
       session.closed();
+    } else if (!resends.isWaitingFor(session)) {
+      session.allResumed();
     }
   }
 
