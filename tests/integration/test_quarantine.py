@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import grpc.aio
 import pytest
 from flink_actions.wire.v1 import directory_pb2, session_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.integration.conftest import BEHAVIOURS
+from tests.integration.test_lost_threads import lose_thread
 from tests.integration.test_worker_deaths import DEAD, action
 from tests.support.running_server import RunningServer
 from tests.support.session_client import (
@@ -78,6 +81,20 @@ async def test_who_is_alone_in_quarantine_is_alone_for_others_have_to_wait(serve
         await session.run([invoke(second, action(session, "echo"))])
         async with SessionClient(address, subtask(1)) as later:
             await later.run([invoke(later.start, action(later, "echo"))])
+
+
+async def test_a_quarantine_worker_that_has_lost_a_thread_is_replaced_for_who_comes_next_is_to_be_alone(
+    server: RunningServer, tmp_path: Path
+) -> None:
+    async with server.directory() as directory:
+        entry = await quarantine_worker(directory)
+        async with SessionClient(worker_target(server.address, entry), subtask(0)) as session:
+            await lose_thread(session, tmp_path / "begun")
+            await session.until_end()
+            assert session.drain is not None
+        await directory.until(lambda state: len(state.workers) == 1)
+        assert (await quarantine_worker(directory)).incarnation != entry.incarnation
+    server.until_logged(r"worker q0 \(pid \d+\) has lost 1 threads of 32")
 
 
 async def test_deaths_in_quarantine_are_told_and_make_no_server_unhealthy_and_no_worker_unasked(
