@@ -38,9 +38,7 @@ async def test_a_worker_that_has_lost_half_of_its_threads_finishes_what_runs_and
             assert session.bye is not None
             assert session.bye.reason == session_pb2.Bye.FINISHED
             worn_out = session.welcome.incarnation
-        server.until_logged(
-            r"worker w0 \(pid \d+\) has lost 2 threads of 4 to .*: it drains within 25 s"
-        )
+        server.until_logged(r"worker w0 \(pid \d+\) has lost 2 threads of 4 to .*: it drains within 25 s")
         async with server.directory() as directory:
             state = await directory.until(lambda state: any(one.state == SERVING for one in state.workers))
             assert all(one.incarnation != worn_out for one in state.workers), "it has left as it was told"

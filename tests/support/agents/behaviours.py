@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import threading
@@ -86,6 +87,12 @@ class Behaviours(Agent):
     @action(ON_INPUT)
     async def say_so_and_hang_in_durable_call(self, event: InputEvent[str], ctx: RunnerContext) -> None:
         await ctx.durable_execute_async(_say_so_and_hang, event.input)
+
+    @action(ON_INPUT)
+    async def swallow_cancellation(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(600)
 
     @action(ON_INPUT)
     async def exit_quietly(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
