@@ -60,7 +60,9 @@ class BlipTest {
     }
   }
 
-  /** Each has made a call when it begins to wait, whose record is the largest part of its Invoke. */
+  /**
+   * Each has made a call when it begins to wait, whose record is the largest part of its Invoke.
+   */
   private static final String PAYING =
       """
       import asyncio, os
