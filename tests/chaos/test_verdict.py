@@ -142,9 +142,7 @@ def test_a_record_with_a_stand_in_is_told_apart_from_one_that_was_forgotten() ->
     assert "recorded calls were made again: 1" in broken(replace(changed, worker_deaths=[(W1 + 1, 990.0)]))
 
 
-NOTICED = (
-    "org.apache.flink.util.FlinkException: An OperatorEvent from an OperatorCoordinator to a task was lost.\n\tat"
-)
+NOTICED = "org.apache.flink.util.FlinkException: An OperatorEvent from an OperatorCoordinator to a task was lost.\n\tat"
 IN_A_TASK = "\tat org.apache.flink.runtime.taskmanager.Task.doRun(Task.java:775)"
 LOST = f"…RemoteTransportException: Connection unexpectedly closed by remote task manager 'tm1'.\n{IN_A_TASK}"
 OURS = f"java.lang.NullPointerException\n{IN_A_TASK}"
