@@ -14,7 +14,7 @@ from flink_actions.engine import context, dispatcher, durable, identity, kept, m
 from flink_actions.server import credit, fences, handshake, held, operator_start, session, sessions
 from flink_actions.wire import invocations
 
-from tests.simulation import job, lanes, subtask, watermarks
+from tests.simulation import holders, job, lanes, subtask, watermarks
 
 __all__ = ["BUGS", "Patch"]
 
@@ -208,6 +208,36 @@ def does_not_wait_for_acknowledgements(patch: pytest.MonkeyPatch) -> None:
     async def at_once(self: Any, node: Any) -> None: ...
 
     patch.setattr(durable.DurableCalls, "_until_acknowledged", at_once)
+
+
+def tells_nothing_that_it_holds(patch: pytest.MonkeyPatch) -> None:
+    """Rule 13: a restored job is not told where its work is kept."""
+    patch.setattr(kept.KeptWork, "holdings", lambda self: [])
+
+
+def tells_of_results_only(patch: pytest.MonkeyPatch) -> None:
+    """Rule 13: of invocations that were not finished nobody says that there are records."""
+    original = kept.KeptWork.holdings
+
+    def holdings(self: Any) -> Any:
+        unfinished = {name for name in self._calls if not any(name == known for known, _ in self._results)}
+        return [one for one in original(self) if one[0] not in unfinished]
+
+    patch.setattr(kept.KeptWork, "holdings", holdings)
+
+
+def asks_the_first_holder(patch: pytest.MonkeyPatch) -> None:
+    """Rule 13, model: of several that hold an invocation not the last one to work on it is asked."""
+    patch.setattr(
+        holders.Holders,
+        "of",
+        lambda self, name: next((worker for worker, held in self._held.items() if name[:8] in held), None),
+    )
+
+
+def does_not_wait_for_holders(patch: pytest.MonkeyPatch) -> None:
+    """Rule 13, model: what is sent before all have told goes to whose key it is."""
+    patch.setattr(holders.Holders, "are_awaited", lambda self, now: False)
 
 
 def lets_two_jobs_share_a_namespace(patch: pytest.MonkeyPatch) -> None:

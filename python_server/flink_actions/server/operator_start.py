@@ -96,7 +96,7 @@ class OperatorStart:
         self._outgoing = None
         if self.scope.kept is not None:
             # Computed and never sent: the next start may ask for it.
-            self.scope.kept.end_start(self.scope, self.held.outcomes)
+            self.scope.kept.end_start(self.scope, self.held.outcomes, self.scope.epoch)
         self.held.end()
         if self._timer is not None:
             self._timer.cancel()
