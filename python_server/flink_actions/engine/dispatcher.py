@@ -262,7 +262,8 @@ class Dispatcher:
 
     @property
     def overrun_threads(self) -> int:
-        """Threads of the pool that run a `def` action whose attempt is over: they cannot be stopped."""
+        """Threads of the pool that run what nobody waits for any more, a `def` action or the function of a durable
+        call: they cannot be stopped."""
         return self._threads.overrun
 
     async def drain(self, limit_seconds: float) -> bool:
@@ -377,8 +378,8 @@ class Dispatcher:
         is_cancelling = cancelling_of(me)
         for invocation in batch.rest:
             handle = invocation.handle
-            if handle not in open_:
-                continue  # cancelled meanwhile
+            if open_.get(handle) is not invocation:
+                continue  # cancelled meanwhile; perhaps the job has used the handle again, which it must not
             index = invocation.action
             if index >= len(actions):
                 settle(_unknown_action(invocation, scope.plan))
