@@ -143,16 +143,10 @@ class Session:
         self._reader: asyncio.Task[None] | None = None
         self._closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-<<<<<<< HEAD
     async def run(self, welcome: session_pb2.Welcome, holdings: Iterable[session_pb2.Holdings] = ()) -> Ending:
         """Say Welcome and what the worker holds for this start, then read and write until either side ends it; the work
         lingers, unless the job said Bye."""
-        self.start.attach(self._outgoing)
-=======
-    async def run(self, welcome: session_pb2.Welcome) -> Ending:
-        """Say Welcome, then read and write until either side ends it; the work lingers, unless the job said Bye."""
         self.start.attach(self._outgoing, says_all_resumed=self._limits.says_all_resumed)
->>>>>>> main
         reader = self._reader = asyncio.create_task(self._read())
         writer = asyncio.create_task(self._write(welcome, holdings))
         try:

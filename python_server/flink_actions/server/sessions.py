@@ -22,11 +22,8 @@ from flink_actions.server.loop_lag import LoopLag
 from flink_actions.server.operator_start import OperatorStart
 from flink_actions.server.protocol import ALL_RESUMED, SERVER_VERSION
 from flink_actions.server.session import Ending, Session, SessionLimits
-<<<<<<< HEAD
-from flink_actions.wire.holdings import encode_holdings
-=======
 from flink_actions.server.turns import Turns, TurnStep
->>>>>>> main
+from flink_actions.wire.holdings import encode_holdings
 from flink_actions.wire.v1 import plan_pb2, session_pb2
 
 __all__ = ["Offer", "Sessions", "WorkerIdentity"]

@@ -127,7 +127,8 @@ class StandInTest {
             .isEqualTo(OrderTest.number(output, "\"i\":") + 1);
       }
       Map<String, Integer> times = new HashMap<>();
-      ledger(server).forEach(line -> times.merge(line.substring(line.indexOf(' ') + 1), 1, Integer::sum));
+      ledger(server)
+          .forEach(line -> times.merge(line.substring(line.indexOf(' ') + 1), 1, Integer::sum));
       assertThat(times).hasSize(3 * INPUTS);
       Map<String, Set<String>> payers = payers(server);
       long ofTheDead = payers.values().stream().filter(who -> who.contains(victim)).count();

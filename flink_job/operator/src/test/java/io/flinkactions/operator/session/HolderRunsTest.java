@@ -7,7 +7,6 @@ import io.flinkactions.operator.lane.Input;
 import io.flinkactions.operator.lane.Invocation;
 import io.flinkactions.operator.lane.Invokes;
 import io.flinkactions.operator.lane.Lane;
-import io.flinkactions.operator.lane.Runs;
 import io.flinkactions.operator.session.ScriptedWorker.Peer;
 import io.flinkactions.wire.v1.Bounce;
 import io.flinkactions.wire.v1.Holdings;
