@@ -226,15 +226,6 @@ def tells_of_results_only(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(kept.KeptWork, "holdings", holdings)
 
 
-def asks_the_first_holder(patch: pytest.MonkeyPatch) -> None:
-    """Rule 13, model: of several that hold an invocation not the last one to work on it is asked."""
-    patch.setattr(
-        holders.Holders,
-        "of",
-        lambda self, name: next((worker for worker, held in self._held.items() if name[:8] in held), None),
-    )
-
-
 def does_not_wait_for_holders(patch: pytest.MonkeyPatch) -> None:
     """Rule 13, model: what is sent before all have told goes to whose key it is."""
     patch.setattr(holders.Holders, "are_awaited", lambda self, now: False)
@@ -363,6 +354,9 @@ BUGS: dict[Patch, int] = {
     keeps_records_from_the_middle: 30,
     forgets_records_of_a_first_attempt: 34,
     does_not_wait_for_acknowledgements: 15,
+    tells_nothing_that_it_holds: 7,
+    tells_of_results_only: 7,
+    does_not_wait_for_holders: 10,
     lets_two_jobs_share_a_namespace: 1,
     applies_what_was_cancelled: 4,
     bounces_pinned_runs: 2,

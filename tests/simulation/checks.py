@@ -146,7 +146,9 @@ class Checks:
         last = ranks[max(ranks)] if ranks else None
         is_usable = not holder.sessions._is_draining and not holder.has_dropped_work
         if last is holder and is_usable and holder in self._unasked.get((start, invocation), ()):
-            self._break(f"5: {call} was made again by {worker.number}, and {holder.number}, which has its record, lives")
+            self._break(
+                f"5: {call} was made again by {worker.number}, and {holder.number}, which has its record, lives"
+            )
 
     def _count_repetition(self, start: str, key: str, call: _Call) -> None:
         """For one start, only what took an attempt from its worker repeats calls: the last one of each task."""
