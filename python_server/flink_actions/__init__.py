@@ -35,6 +35,7 @@ from flink_actions.sdk.resources import (
     tool,
     vector_store,
 )
+from flink_actions.sdk.rows import Row
 from flink_actions.sdk.tools import FunctionTool, Tool
 
 __all__ = [
@@ -69,6 +70,7 @@ __all__ = [
     "ResourceError",
     "ResourceType",
     "RetryableError",
+    "Row",
     "RunnerContext",
     "TerminalError",
     "Tool",

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +22,8 @@ LOCAL_JOBS_SECONDS = 300
 def server() -> Iterator[RunningServer]:
     """A server of the agents in agents.py."""
     agents = HERE / "agents.py"
-    with RunningServer(f"{agents}:echo", f"{agents}:witness", f"{agents}:failing") as running:
+    names = ["echo", "witness", "rows", "visits", "failing"]
+    with RunningServer(*(f"{agents}:{name}" for name in names)) as running:
         yield running
 
 
@@ -37,15 +40,26 @@ def local_jobs(
 ) -> dict[str, Any]:
     """What became of each job of local_jobs.py; they share a process, because a JVM starts slowly."""
     folder = tmp_path_factory.mktemp("local_jobs")
+    configuration = flink_configuration(folder / "conf", {"endpoints": server.address, "run-timeout": "1000 s"})
     results, log = folder / "results.json", folder / "log"
     with log.open("wb") as output:
         done = subprocess.run(
             [JOB_PYTHON, HERE / "local_jobs.py", server.address, pickling_server.address, results],
             stdout=output,
             stderr=subprocess.STDOUT,
+            env={**os.environ, "FLINK_CONF_DIR": str(configuration)},
             timeout=LOCAL_JOBS_SECONDS,
             check=False,
         )
     assert done.returncode == 0, log.read_text()[-5_000:]
     outcome: dict[str, Any] = json.loads(results.read_text())
     return outcome
+
+
+def flink_configuration(folder: Path, agent: dict[str, str]) -> Path:
+    """A folder as $FLINK_CONF_DIR names one: as PyFlink ships it, with a section `agent:` at the end of config.yaml."""
+    shipped = next(JOB_PYTHON.parents[1].glob("lib/python*/site-packages/pyflink/conf"))
+    shutil.copytree(shipped, folder)
+    with (folder / "config.yaml").open("a") as file:
+        file.write("\nagent:\n" + "".join(f"  {key}: {value}\n" for key, value in agent.items()))
+    return folder

@@ -41,6 +41,18 @@ def test_rows_come_back_as_rows_with_every_value_they_had(local_jobs: Jobs) -> N
     assert {name: got for name, (_, got) in values.items()} == {name: sent for name, (sent, _) in values.items()}
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "rows_reach_the_agent_as_rows_and_come_back_as_rows",
+        "rows_reach_the_agent_as_a_dataclass_with_the_types_it_declares",
+    ],
+)
+def test_rows_nested_rows_and_nulls_keep_names_types_and_values(local_jobs: Jobs, name: str) -> None:
+    visits = result(local_jobs, name)
+    assert visits["got"] == visits["expected"]
+
+
 def test_json_goes_in_as_it_is_and_comes_out_as_text(local_jobs: Jobs) -> None:
     texts = sorted(result(local_jobs, "json_passes_untouched"))
     assert texts == ['{"user":"ann","n":1}', '{"user":"bob","n":2}']
@@ -84,6 +96,22 @@ def test_agents_read_the_jobs_configuration(local_jobs: Jobs) -> None:
     assert [one["greeting"] for one in told] == [{"deep": [1]}] * 3
 
 
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [
+        ("server_and_limit_come_from_the_file", 1000),
+        ("the_commands_options_beat_the_file", 500),
+        ("code_beats_the_file", 100),
+    ],
+)
+def test_settings_come_from_the_file_the_command_and_the_code_the_later_wins(
+    local_jobs: Jobs, name: str, limit: int
+) -> None:
+    told = result(local_jobs, name)
+    assert len(told) == 3
+    assert all(limit - 60 < one["seconds_left"] <= limit for one in told), told
+
+
 def test_one_job_may_have_two_agents(local_jobs: Jobs) -> None:
     assert of_ann(witnessed(local_jobs, "one_job_may_have_two_agents")) == ORDERS_OF_ANN
 
@@ -107,6 +135,8 @@ def test_the_buffer_timeout_is_low_unless_the_job_says_otherwise(local_jobs: Job
         ("an_action_that_raises", "ActionFailedError", ["ValueError: nothing to be done with", "agents.py", "ann"]),
         ("an_output_of_another_type_than_declared", "ActionFailedError", ["a string was declared"]),
         ("a_setting_that_cannot_be_read", "OptionError", ["reconnect-timeout", "'soon'"]),
+        ("a_setting_of_the_file_that_cannot_be_read", "OptionError", ["agent.drain-limit", "'a while'", "'30 s'"]),
+        ("a_limit_of_the_file_that_cannot_be", "OptionError", ["max-runs-in-flight is 0", "above 0"]),
         ("an_address_without_a_port", "OptionError", ["'localhost'", "'localhost:7077'", "unix:/path"]),
         ("a_jar_that_is_not_there", "OperatorJarError", ["/nowhere/operator.jar"]),
     ],

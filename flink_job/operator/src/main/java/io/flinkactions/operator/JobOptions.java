@@ -259,10 +259,24 @@ final class JobOptions {
           option.key()
               + " is '"
               + section.toMap().get(option.key())
-              + "', which cannot be read: "
-              + e.getMessage(),
+              + "', which cannot be read; write "
+              + form(option.defaultValue()),
           e);
     }
+  }
+
+  /** What a value has to look like, by the class of the default. */
+  private static String form(Object defaultValue) {
+    if (defaultValue instanceof Duration) {
+      return "a duration, such as '30 s' or '5 min'";
+    }
+    if (defaultValue instanceof MemorySize) {
+      return "a size, such as '64 mb'";
+    }
+    if (defaultValue instanceof Boolean) {
+      return "true or false";
+    }
+    return defaultValue instanceof Number ? "a whole number" : "a text, or a list of texts";
   }
 
   /**
