@@ -8,10 +8,9 @@ import threading
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from flink_actions.engine.durable import DurableCalls, Request
 from flink_actions.engine.failures import failure_of
+from flink_actions.engine.identity import key_value
 from flink_actions.engine.invocation import Failed, Invocation, MemoryChanges, SentEvent
 from flink_actions.engine.memory import AttemptMemory, MemoryNode
 from flink_actions.engine.mirrors import Mirror, VersionMint
@@ -210,7 +209,7 @@ class InvocationContext(RunnerContext):
     @property
     def key(self) -> Any:
         invocation = self._invocation
-        return invocation.key if invocation.is_key_raw else orjson.loads(invocation.key)
+        return invocation.key if invocation.is_key_raw else key_value(invocation.key)
 
     @property
     def run_number(self) -> int:
