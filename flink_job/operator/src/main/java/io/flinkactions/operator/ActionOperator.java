@@ -235,6 +235,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
             actionMetrics,
             storedCalls,
             settings.maxRunsInFlight());
+    lanes.uselessMirrors().tell(sessions::forgetMirror);
     actionMetrics.showSessions(sessions.counters());
     actionMetrics.showLanes(
         runs::begunCount,

@@ -169,9 +169,7 @@ class FrameCasesTest {
       session.queue(invoke);
     }
     frame.getCancelsList().forEach(one -> session.cancel(one.getHandlesList(), one.getReason()));
-    if (frame.getForgetKeysCount() > 0) {
-      session.forgetKeys(frame.getForgetKeysList());
-    }
+    frame.getForgetKeysList().forEach(session::forgetKey);
     if (frame.hasCheckpointCompleted()) {
       session.checkpointCompleted(
           frame.getCheckpointCompleted().getCheckpointId(),
