@@ -72,7 +72,7 @@ class JobOptionsTest {
               () -> options(wrong).settings("a", List.of("here:1"), JSON.createObjectNode()))
           .isInstanceOf(IllegalArgumentException.class)
           .hasMessageContaining("agent." + key)
-          .hasMessageContaining("'" + wrong.get(key) + "'")
+          .hasMessageContaining("'" + wrong.get(key) + "'");
     }
   }
 
