@@ -4,10 +4,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.google.protobuf.ByteString;
 import io.flinkactions.operator.lane.Lane;
-import io.flinkactions.operator.lane.ResultsCursor;
 import io.flinkactions.operator.session.ScriptedWorker.Peer;
-import io.flinkactions.operator.session.SessionEvent.FrameReceived;
+import io.flinkactions.wire.v1.Bye;
 import io.flinkactions.wire.v1.OperatorFrame;
+import io.flinkactions.wire.v1.WorkerFrame;
 import java.util.List;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -35,16 +35,11 @@ class ForgottenMirrorsTest extends ScriptedRuns {
     runs.onInput(lane, input(lane));
     subtask.sessions.flush();
     OperatorFrame said = peer.frame();
-    peer.send(
-        io.flinkactions.wire.v1.WorkerFrame.newBuilder()
-            .setAck(said.getSequence())
-            .setResults(ScriptedWorker.results(said.getInvokes(0).getHandle())));
-    FrameReceived received = subtask.next(FrameReceived.class);
-    ResultsCursor results = new ResultsCursor(received.frame().getResults());
-    while (results.next()) {
-      runs.onResult(session, results);
-    }
-    session.applied(received.frame());
+    // Answered, by a Result that sends nothing.
+    assertThat(runs.invokes().takeAnswered(session, said.getInvokes(0).getHandle())).isSameAs(lane);
+    peer.send(WorkerFrame.newBuilder().setAck(said.getSequence()));
+    lane.removeFirstInput();
+    lanes.onIdle(lane);
     return said;
   }
 
@@ -73,7 +68,7 @@ class ForgottenMirrorsTest extends ScriptedRuns {
   @Test
   void a_session_that_has_ended_is_told_nothing() throws Exception {
     run("\"a\"");
-    peer.bye(io.flinkactions.wire.v1.Bye.Reason.FINISHED, "drained");
+    peer.bye(Bye.Reason.FINISHED, "drained");
     subtask.next(SessionEvent.Ended.class);
     fillTheHeap();
     assertThat(subtask.sessions.openSessions()).isEqualTo(List.of());
