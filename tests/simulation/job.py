@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -61,11 +60,11 @@ class Job:
         self._checkpoints = self.last_completed = 0
         bounds = [index * KEY_GROUPS // parallelism for index in range(parallelism + 1)]
         self.subtasks = [Subtask(self, index, bounds[index], bounds[index + 1] - 1) for index in range(parallelism)]
-        self._channels: list[deque[str | tuple[int, int]]] = [deque() for _ in self.subtasks]
+        self._channels = [_Channel() for _ in self.subtasks]
         for lane in state.lanes.values():
             self._subtask_of(lane.key).restore(lane)
         for name in state.under_way:
-            self._channels[self._subtask_of(world.inputs[name].key).index].append(name)
+            self._channels[self._subtask_of(world.inputs[name].key).index].put(name)
         loop = asyncio.get_running_loop()
         parts = [self._read_source(number) for number in range(len(self.read))]
         parts += [self._consume(subtask) for subtask in self.subtasks]
@@ -95,22 +94,23 @@ class Job:
             name = names[self.read[number]]
             self.read[number] += 1
             self.order.append(name)
-            self._channels[self._subtask_of(world.inputs[name].key).index].append(name)
+            self._channels[self._subtask_of(world.inputs[name].key).index].put(name)
             if world.random.random() < 0.3:
                 self._tell_watermark(number, world.inputs[name].timestamp)
         self._tell_watermark(number, LAST_WATERMARK)
 
     def _tell_watermark(self, partition: int, timestamp: int) -> None:
         for channel in self._channels:
-            channel.append((partition, timestamp))
+            channel.put((partition, timestamp))
 
     async def _consume(self, subtask: Subtask) -> None:
         channel = self._channels[subtask.index]
         while True:
+            await channel.filled.wait()
             await asyncio.sleep(self.world.random.expovariate(20))
-            if not channel or self.is_frozen:
-                continue
-            item = channel.popleft()
+            if self.is_frozen:
+                return
+            item = channel.take()
             if isinstance(item, str):
                 subtask.on_input(item)
             else:
@@ -139,7 +139,7 @@ class Job:
     def snapshot(self) -> tuple[Snapshot, Callable[[], None]]:
         """Take one, at any boundary of mails; gives back what completes it."""
         lanes = {lane.key: lane.copy() for subtask in self.subtasks for lane in subtask.lanes.values()}
-        under_way = [item for channel in self._channels for item in channel if isinstance(item, str)]
+        under_way = [item for channel in self._channels for item in channel.items if isinstance(item, str)]
         epoch = max(subtask.epoch for subtask in self.subtasks)
         taken = Snapshot(
             list(self.read), under_way, lanes, list(self.outputs), list(self.order), list(self.finished), epoch
@@ -184,7 +184,7 @@ class Job:
         names = self.world.scenario.partitions
         return (
             all(read == len(part) for read, part in zip(self.read, names, strict=True))
-            and not any(self._channels)
+            and not any(channel.items for channel in self._channels)
             and all(subtask.is_done and subtask.emitted == LAST_WATERMARK for subtask in self.subtasks)
         )
 
@@ -198,3 +198,22 @@ class Job:
         """At rest."""
         for talk in self._talks():
             talk.check_credit()
+
+
+class _Channel:
+    """What is under way to one subtask: names of inputs, and watermarks with their partitions."""
+
+    def __init__(self) -> None:
+        self.items: list[str | tuple[int, int]] = []
+        self.filled = asyncio.Event()
+
+    def put(self, item: str | tuple[int, int]) -> None:
+        self.items.append(item)
+        self.filled.set()
+
+    def take(self) -> str | tuple[int, int]:
+        """The oldest."""
+        item = self.items.pop(0)
+        if not self.items:
+            self.filled.clear()
+        return item

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flink_actions.engine.identity import event_digest, invocation_id, run_id
@@ -43,6 +42,10 @@ class Invocation:
     due: float | None = None
     calls: dict[Place, session_pb2.CallRecord] = field(default_factory=dict)
 
+    def copy(self) -> Invocation:
+        """As a snapshot has it; records are replaced and never changed."""
+        return replace(self, calls=dict(self.calls))
+
 
 @dataclass
 class Run:
@@ -72,6 +75,10 @@ class Run:
         self.queue.append(Invocation(invocation_id(self.id, action, self.next_ordinal, digest), action, event))
         self.next_ordinal += 1
 
+    def copy(self) -> Run:
+        """As a snapshot has it."""
+        return replace(self, queue=[invocation.copy() for invocation in self.queue], sensory=dict(self.sensory))
+
 
 @dataclass
 class Lane:
@@ -91,7 +98,8 @@ class Lane:
 
     def copy(self) -> Lane:
         """As a snapshot has it."""
-        return copy.deepcopy(self)
+        run = None if self.run is None else self.run.copy()
+        return replace(self, waiting=list(self.waiting), run=run, memory=dict(self.memory))
 
     def as_text(self) -> str:
         """All of it, for comparison."""

@@ -10,7 +10,7 @@ from tests.simulation.bugs import BUGS, Patch
 from tests.simulation.campaign import outcomes
 from tests.simulation.world import Broken, Seen, simulate
 
-# In which each seeded bug has to show. About 0.4 s each.
+# In which each seeded bug has to show. About 0.3 s each.
 WORLDS = 200
 
 

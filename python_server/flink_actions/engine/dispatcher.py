@@ -374,8 +374,8 @@ class Dispatcher:
         is_cancelling = cancelling_of(me)
         for invocation in batch.rest:
             handle = invocation.handle
-            if handle not in open_:
-                continue  # cancelled meanwhile
+            if open_.get(handle) is not invocation:
+                continue  # cancelled meanwhile; perhaps the job has used the handle again, which it must not
             index = invocation.action
             if index >= len(actions):
                 settle(_unknown_action(invocation, scope.plan))

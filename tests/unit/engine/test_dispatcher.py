@@ -441,6 +441,21 @@ async def test_cancel_ends_what_runs_and_what_waits_and_ignores_what_is_unknown(
         assert shop.ended == [{"n": 1}]
 
 
+async def test_what_was_cancelled_before_it_began_never_begins_though_its_handle_is_used_again(shop: Shop) -> None:
+    # Which a job must not: but nothing may run that nobody could cancel any more.
+    async with Worker(shop) as worker:
+        first = worker.invocation("wait", {"n": 1})
+        other = worker.invocation("wait", {"n": 2}, handle=first.handle, invocation_id=b"other".ljust(16))
+        worker.submit(first)
+        worker.dispatcher.cancel(worker.scope, [first.handle], CancelReason.SUPERSEDED)
+        worker.submit(other)
+        shop.gate.set()
+        cancelled, done = await worker.outcomes(2)
+        assert failed(cancelled).kind is FailureKind.CANCELLED
+        assert isinstance(done, Succeeded)
+        assert shop.began == [{"n": 2}]
+
+
 async def test_cancel_reaches_an_attempt_whose_task_has_not_begun(shop: Shop) -> None:
     async with Worker(shop) as worker:
         # So many that the action is given a task at once.

@@ -32,3 +32,25 @@ def test_a_deadlock_is_an_error_and_not_a_hanging_test() -> None:
 
     with pytest.raises(RuntimeError, match="deadlock"):
         run_with_fake_clock(wait_for_ever())
+
+
+def test_a_task_that_nobody_ends_is_an_error_and_ended() -> None:
+    ended: list[asyncio.Task[None]] = []
+
+    async def leave_behind() -> None:
+        ended.append(asyncio.create_task(asyncio.sleep(3600)))
+        await asyncio.sleep(1)
+
+    with pytest.raises(AssertionError, match="nobody has ended 1 tasks"):
+        run_with_fake_clock(leave_behind())
+    assert ended[0].cancelled()
+
+
+def test_a_task_that_was_told_to_end_may_do_so_behind_its_owner() -> None:
+    async def tell() -> str:
+        telling = asyncio.create_task(asyncio.sleep(3600))
+        await asyncio.sleep(1)
+        telling.cancel()
+        return "told"
+
+    assert run_with_fake_clock(tell()) == "told"
