@@ -107,45 +107,32 @@ CITY = Row(city="Erfurt", since=datetime.date(1816, 2, 29))
 NOWHERE = Row(city=None, since=datetime.date(1816, 2, 29))
 
 
-def visits_given_back(server: str, agent: str) -> list[str]:
-    """What becomes of a row with every value, of one with a null in a nested row, and of one with nulls only."""
+def visits(_: str) -> Any:
+    """A row with every value, one with a null in a nested row, and one with nulls only."""
+    yield Row("ann", SEEN, Decimal("12.50"), b"\x00\xff", CITY, ["a", "b"], {"k": 1})
+    yield Row("bob", SEEN, Decimal("-0.001"), b"", NOWHERE, [], {})
+    yield Row("cyd", None, None, None, None, None, None)
 
-    def visits(_: str) -> Any:
-        yield Row("ann", SEEN, Decimal("12.50"), b"\x00\xff", CITY, ["a", "b"], {"k": 1})
-        yield Row("bob", SEEN, Decimal("-0.001"), b"", NOWHERE, [], {})
-        yield Row("cyd", None, None, None, None, None, None)
 
+@job
+def rows_reach_agents_as_rows_and_as_a_dataclass_and_come_back_as_rows(server: str) -> Any:
     stream = texts(environment()).filter(lambda text: "ann" in text).flat_map(visits, VISITS)
-    outputs = ActionServer(server).agent(agent).apply(stream, key_by="who", output_type=VISITS).outputs
-    return sorted(collected(outputs.map(lambda row: repr(row.as_dict(True)), Types.STRING())))
+    here = ActionServer(server)
+    # Gives each row back twice: by names, and by position.
+    rows = here.agent("rows").apply(stream, key_by="who", output_type=VISITS).outputs
+    changed = here.agent("visits").apply(rows, key_by="who", output_type=VISITS).outputs
+    got = collected(changed.map(lambda row: repr(row.as_dict(True)), Types.STRING()))
 
-
-def shown(*visits: Row) -> list[str]:
-    """As `visits_given_back` has them."""
-    names = VISITS.get_field_names()
-    return sorted(repr(Row(**dict(zip(names, visit, strict=True))).as_dict(True)) for visit in visits)
-
-
-@job
-def rows_reach_the_agent_as_rows_and_come_back_as_rows(server: str) -> Any:
-    sent = shown(
-        Row("ann", SEEN, Decimal("12.50"), b"\x00\xff", CITY, ["a", "b"], {"k": 1}),
-        Row("bob", SEEN, Decimal("-0.001"), b"", NOWHERE, [], {}),
-        Row("cyd", None, None, None, None, None, None),
-    )
-    return {"got": visits_given_back(server, "rows"), "expected": sorted(sent * 2)}
-
-
-@job
-def rows_reach_the_agent_as_a_dataclass_with_the_types_it_declares(server: str) -> Any:
     next_day = SEEN + datetime.timedelta(days=1)
     city, nowhere = (Row(city=name, since=datetime.date(2000, 2, 29)) for name in ("Erfurt", None))
-    expected = shown(
+    expected = [
         Row("ann", next_day, Decimal("25.00"), b"\xff\x00", city, ["a", "b"], {"k": 1}),
         Row("bob", next_day, Decimal("-0.002"), b"", nowhere, [], {}),
         Row("cyd", None, None, None, None, None, None),
-    )
-    return {"got": visits_given_back(server, "visits"), "expected": expected}
+    ]
+    names = VISITS.get_field_names()
+    named = [Row(**dict(zip(names, visit, strict=True))) for visit in expected]
+    return {"got": sorted(got), "expected": sorted(repr(row.as_dict(True)) for row in named * 2)}
 
 
 @job

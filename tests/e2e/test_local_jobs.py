@@ -41,15 +41,8 @@ def test_rows_come_back_as_rows_with_every_value_they_had(local_jobs: Jobs) -> N
     assert {name: got for name, (_, got) in values.items()} == {name: sent for name, (sent, _) in values.items()}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "rows_reach_the_agent_as_rows_and_come_back_as_rows",
-        "rows_reach_the_agent_as_a_dataclass_with_the_types_it_declares",
-    ],
-)
-def test_rows_nested_rows_and_nulls_keep_names_types_and_values(local_jobs: Jobs, name: str) -> None:
-    visits = result(local_jobs, name)
+def test_rows_nested_rows_and_nulls_keep_names_types_and_values(local_jobs: Jobs) -> None:
+    visits = result(local_jobs, "rows_reach_agents_as_rows_and_as_a_dataclass_and_come_back_as_rows")
     assert visits["got"] == visits["expected"]
 
 
