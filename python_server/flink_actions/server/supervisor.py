@@ -29,8 +29,8 @@ from flink_actions.server.errors import StartError
 from flink_actions.server.health import SERVICE_NAME as HEALTH_SERVICE
 from flink_actions.server.health import Health
 from flink_actions.server.listening import bind, grpc_options
-from flink_actions.server.security import ServerSecurity
 from flink_actions.server.reflection import add_reflection
+from flink_actions.server.security import ServerSecurity
 from flink_actions.server.source_watch import SourceWatch
 from flink_actions.server.spawn import SpawnedWorker, spawn_crew
 from flink_actions.wire.v1 import directory_pb2, directory_pb2_grpc

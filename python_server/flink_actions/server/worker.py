@@ -37,9 +37,9 @@ from flink_actions.server.errors import StartError
 from flink_actions.server.health import SERVICE_NAME as HEALTH_SERVICE
 from flink_actions.server.health import Health
 from flink_actions.server.listening import bind, grpc_options
-from flink_actions.server.security import ServerSecurity
 from flink_actions.server.loop_lag import LoopLag
 from flink_actions.server.reflection import add_reflection
+from flink_actions.server.security import ServerSecurity
 from flink_actions.server.serve import rename_in_log, set_up_logging
 from flink_actions.server.sessions import Offer, Sessions, WorkerIdentity
 from flink_actions.wire.codec import encode_plan

@@ -30,8 +30,7 @@ public final class ReportedMetrics {
     for (MetricDelta delta : frame.getMetricsList()) {
       Lane lane = invokes.waitingFor(session, delta.getHandle());
       if (lane != null) {
-        metrics.apply(
-            lane.run().current().action(), delta, replayed.contains(delta.getHandle()));
+        metrics.apply(lane.run().current().action(), delta, replayed.contains(delta.getHandle()));
       }
     }
   }

@@ -6,9 +6,9 @@ import com.google.protobuf.ByteString;
  * Tells workers of mirrors that no Invoke will build on any more, so that they may free them before
  * their own bound makes them.
  *
- * <p>Hints: one that is lost, or that nobody hears, costs a worker some memory for a while. A mirror
- * is useless once the operator has forgotten who holds it, for then the next Invoke brings all of
- * the memory. Mailbox thread only.
+ * <p>Hints: one that is lost, or that nobody hears, costs a worker some memory for a while. A
+ * mirror is useless once the operator has forgotten who holds it, for then the next Invoke brings
+ * all of the memory. Mailbox thread only.
  */
 public final class UselessMirrors {
 
@@ -16,7 +16,9 @@ public final class UselessMirrors {
   @FunctionalInterface
   public interface Workers {
 
-    /** The worker of the session that this token stands for has no use for its mirror of the key. */
+    /**
+     * The worker of the session that this token stands for has no use for its mirror of the key.
+     */
     void forget(Object token, ByteString key);
   }
 

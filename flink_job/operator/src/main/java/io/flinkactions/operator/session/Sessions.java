@@ -133,8 +133,8 @@ public final class Sessions implements AutoCloseable {
   }
 
   /**
-   * Hint: nothing will build on the mirror of this key's memory that the worker behind the token has.
-   * It goes with what else is said, and is lost if there is too much of it.
+   * Hint: nothing will build on the mirror of this key's memory that the worker behind the token
+   * has. It goes with what else is said, and is lost if there is too much of it.
    *
    * @param token {@link WorkerSession#token} of a session, which may have ended long ago
    */

@@ -59,16 +59,14 @@ class KeyCasesTest {
   @ParameterizedTest
   @MethodSource("json")
   void a_json_record_s_key_is_that_of_its_fields(JsonNode given) throws Exception {
-    List<String> names =
-        ContractCases.items(given.get("fields")).map(JsonNode::asText).toList();
+    List<String> names = ContractCases.items(given.get("fields")).map(JsonNode::asText).toList();
     assertThat(jsonKey(given, names)).isEqualTo(given.get("key").asText());
   }
 
   @ParameterizedTest
   @MethodSource("jsonRefused")
   void a_json_field_that_cannot_be_a_key_is_refused(JsonNode given) {
-    List<String> names =
-        ContractCases.items(given.get("fields")).map(JsonNode::asText).toList();
+    List<String> names = ContractCases.items(given.get("fields")).map(JsonNode::asText).toList();
     assertThatThrownBy(() -> jsonKey(given, names))
         .isInstanceOf(KeyFieldException.class)
         .hasMessageContaining(given.get("error").asText());

@@ -213,7 +213,8 @@ class FrameCasesTest {
     Invoke defaults = TextFormat.parse(CASES.get("invoke").asText(), Invoke.class);
     frame
         .getInvokesBuilderList()
-        .forEach(invoke -> invoke.mergeFrom(defaults.toBuilder().mergeFrom(invoke.build()).build()));
+        .forEach(
+            invoke -> invoke.mergeFrom(defaults.toBuilder().mergeFrom(invoke.build()).build()));
     return frame.build();
   }
 

@@ -4,8 +4,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.google.protobuf.ByteString;
 import io.flinkactions.wire.v1.Bye;
-import io.flinkactions.wire.v1.CallRecord;
 import io.flinkactions.wire.v1.CallPlace;
+import io.flinkactions.wire.v1.CallRecord;
 import io.flinkactions.wire.v1.CallsRecorded;
 import io.flinkactions.wire.v1.Cancel;
 import io.flinkactions.wire.v1.Credit;
