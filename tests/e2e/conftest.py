@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.certificates import Authority
 from tests.support.running_server import RunningServer
 
 HERE = Path(__file__).parent
@@ -35,8 +36,34 @@ def pickling_server() -> Iterator[RunningServer]:
 
 
 @pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with those of an authority, a server and a client, and a token; empty without `openssl`."""
+    folder = tmp_path_factory.mktemp("certificates")
+    if shutil.which("openssl") is not None:
+        authority = Authority(folder)
+        authority.signs("server")
+        authority.signs("client")
+        (folder / "token").write_text("0123456789abcdef")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def secure_server(certificates: Path) -> Iterator[RunningServer]:
+    """A server that speaks TLS and asks for a certificate and a token."""
+    flags = {"tls-certificate": "server.crt", "tls-key": "server.key", "tls-client-ca": "authority.crt"}
+    flags["token-file"] = "token"
+    given = [f"--{flag}={certificates / name}" for flag, name in flags.items() if (certificates / name).exists()]
+    with RunningServer(f"{HERE / 'agents.py'}:echo", flags=given) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def local_jobs(
-    server: RunningServer, pickling_server: RunningServer, tmp_path_factory: pytest.TempPathFactory
+    server: RunningServer,
+    pickling_server: RunningServer,
+    secure_server: RunningServer,
+    certificates: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Any]:
     """What became of each job of local_jobs.py; they share a process, because a JVM starts slowly."""
     folder = tmp_path_factory.mktemp("local_jobs")
@@ -44,7 +71,10 @@ def local_jobs(
     results, log = folder / "results.json", folder / "log"
     with log.open("wb") as output:
         done = subprocess.run(
-            [JOB_PYTHON, HERE / "local_jobs.py", server.address, pickling_server.address, results],
+            [
+                *(JOB_PYTHON, HERE / "local_jobs.py", server.address, pickling_server.address, results),
+                *(secure_server.address, certificates),
+            ],
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**os.environ, "FLINK_CONF_DIR": str(configuration)},

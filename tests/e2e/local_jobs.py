@@ -1,6 +1,7 @@
 """Jobs that run with `python`, each on a MiniCluster of its own; in PyFlink's environment, one process for all of them.
 
-    python local_jobs.py SERVER_ADDRESS ADDRESS_OF_A_SERVER_THAT_ALLOWS_PICKLES RESULTS.json
+    python local_jobs.py SERVER_ADDRESS ADDRESS_OF_A_SERVER_THAT_ALLOWS_PICKLES RESULTS.json ADDRESS_OF_A_SECURE_SERVER \
+        FOLDER_OF_CERTIFICATES
 
 $FLINK_CONF_DIR holds a config.yaml with the first address and a limit in its section `agent:`.
 
@@ -21,7 +22,7 @@ from typing import Any
 from pyflink.common import Configuration, Instant, Row, Types, WatermarkStrategy
 from pyflink.common.watermark_strategy import TimestampAssigner
 from pyflink.datastream import DataStream, ProcessFunction, RuntimeExecutionMode, StreamExecutionEnvironment
-from pyflink_actions import ActionServer, KafkaStore, typed_job_errors
+from pyflink_actions import ActionServer, KafkaStore, Tls, typed_job_errors
 
 Job = Callable[[str], Any]
 JOBS: dict[str, Job] = {}
@@ -226,6 +227,14 @@ def the_commands_options_beat_the_file(server: str) -> Any:
 def code_beats_the_file(server: str) -> Any:
     configured = ActionServer(run_timeout=100)
     return parsed(configured.agent("witness").apply(orders(environment()), key_by="number").outputs)
+
+
+@job
+def a_server_with_certificates_and_a_token_is_reached_with_them(server: str) -> Any:
+    address, folder = sys.argv[4], Path(sys.argv[5])
+    tls = Tls(ca=f"{folder / 'authority.crt'}", certificate=f"{folder / 'client.crt'}", key=f"{folder / 'client.key'}")
+    secured = ActionServer(address, tls=tls, token_file=str(folder / "token"))
+    return parsed(secured.agent("echo").apply(orders(environment()), key_by="customer").outputs)
 
 
 @job

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.certificates import needs_openssl
+
 pytestmark = pytest.mark.timeout(400)  # the first test waits for all of the jobs
 
 Jobs = dict[str, Any]
@@ -103,6 +105,12 @@ def test_settings_come_from_the_file_the_command_and_the_code_the_later_wins(
     told = result(local_jobs, name)
     assert len(told) == 3
     assert all(limit - 60 < one["seconds_left"] <= limit for one in told), told
+
+
+@needs_openssl
+def test_a_job_reaches_a_server_that_asks_for_certificates_and_a_token(local_jobs: Jobs) -> None:
+    outputs = result(local_jobs, "a_server_with_certificates_and_a_token_is_reached_with_them")
+    assert sorted(one["number"] for one in outputs) == [1, 2, 3]
 
 
 def test_one_job_may_have_two_agents(local_jobs: Jobs) -> None:

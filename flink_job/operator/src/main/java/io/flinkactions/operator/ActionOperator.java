@@ -330,7 +330,8 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
 
   private SessionSettings sessionSettings() {
     return SessionSettings.of(settings.endpoints().toArray(String[]::new))
-        .withReconnectTimeout(settings.reconnectTimeout());
+        .withReconnectTimeout(settings.reconnectTimeout())
+        .withSecurity(settings.security());
   }
 
   @Override

@@ -1,5 +1,6 @@
 package io.flinkactions.operator;
 
+import io.flinkactions.operator.session.ChannelSecurity;
 import io.flinkactions.operator.store.StoreSettings;
 import java.io.Serializable;
 import java.time.Duration;
@@ -43,6 +44,7 @@ public final class ActionSettings implements Serializable {
   private final String configJson;
   private final StoreSettings store;
   private final boolean ignoreStore;
+  private final ChannelSecurity security;
 
   private ActionSettings(Builder builder) {
     this.agent = builder.agent;
@@ -65,6 +67,7 @@ public final class ActionSettings implements Serializable {
     this.configJson = builder.configJson;
     this.store = builder.store;
     this.ignoreStore = builder.ignoreStore;
+    this.security = builder.security;
   }
 
   /**
@@ -193,6 +196,11 @@ public final class ActionSettings implements Serializable {
     return ignoreStore;
   }
 
+  /** How connections to the server are protected. */
+  public ChannelSecurity security() {
+    return security;
+  }
+
   /** Collects settings; every one but agent and endpoints has a default. */
   public static final class Builder {
 
@@ -217,6 +225,7 @@ public final class ActionSettings implements Serializable {
     private String configJson = "{}";
     private StoreSettings store;
     private boolean ignoreStore;
+    private ChannelSecurity security = ChannelSecurity.NONE;
 
     private Builder(String agent, List<String> endpoints) {
       this.agent = require(agent, "agent");
@@ -356,6 +365,12 @@ public final class ActionSettings implements Serializable {
     /** Begins a namespace that nobody has had before; by default the restored one goes on. */
     public Builder ignoreStore(boolean value) {
       ignoreStore = value;
+      return this;
+    }
+
+    /** Sets how connections are protected; by default not at all. */
+    public Builder security(ChannelSecurity value) {
+      security = Objects.requireNonNull(value, "security");
       return this;
     }
 
