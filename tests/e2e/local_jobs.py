@@ -1,7 +1,6 @@
 """Jobs that run with `python`, each on a MiniCluster of its own; in PyFlink's environment, one process for all of them.
 
-    python local_jobs.py SERVER_ADDRESS ADDRESS_OF_A_SERVER_THAT_ALLOWS_PICKLES RESULTS.json ADDRESS_OF_A_SECURE_SERVER \
-        FOLDER_OF_CERTIFICATES
+    python local_jobs.py SERVER ONE_THAT_ALLOWS_PICKLES RESULTS.json A_SECURE_ONE FOLDER_OF_CERTIFICATES
 
 $FLINK_CONF_DIR holds a config.yaml with the first address and a limit in its section `agent:`.
 
