@@ -1,4 +1,4 @@
-"""`def` actions that do not return: their worker is replaced before it has no thread left."""
+"""`def` actions and durable calls that do not return: their worker is replaced before it has no thread left."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tests.support.running_server import RunningServer
 from tests.support.session_client import SessionClient, Start, invoke
 
 
-async def lose_thread(session: SessionClient, begun: Path) -> None:
+async def lose_thread(session: SessionClient, begun: Path, name: str = "say_so_and_hang_in_thread") -> None:
     """An action hangs in a thread, and the job gives it up."""
-    hanging = invoke(session.start, action(session, "say_so_and_hang_in_thread"), str(begun), key=str(begun))
+    hanging = invoke(session.start, action(session, name), str(begun), key=str(begun))
     await session.send_invokes([hanging])
     # Cancelled before it has a thread it would take none.
     await until(begun.exists, "the action does not begin")
@@ -31,14 +31,14 @@ async def test_a_worker_that_has_lost_half_of_its_threads_finishes_what_runs_and
             running = invoke(session.start, action(session, "wait"), 3.0)
             await session.send_invokes([running])
             await lose_thread(session, tmp_path / "first")
-            await lose_thread(session, tmp_path / "second")
+            await lose_thread(session, tmp_path / "second", "say_so_and_hang_in_durable_call")
             await session.until_end()
             assert session.results[running.handle].output is not None
             assert session.drain is not None
             assert session.bye is not None
             assert session.bye.reason == session_pb2.Bye.FINISHED
             worn_out = session.welcome.incarnation
-        server.until_logged(r"worker w0 \(pid \d+\) has lost 2 threads of 4 to def actions .*: it drains within 25 s")
+        server.until_logged(r"worker w0 \(pid \d+\) has lost 2 threads of 4 to .*: it drains within 25 s")
         async with server.directory() as directory:
             state = await directory.until(lambda state: any(one.state == SERVING for one in state.workers))
             assert all(one.incarnation != worn_out for one in state.workers), "it has left as it was told"

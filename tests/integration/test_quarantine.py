@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from pathlib import Path
+
 import grpc.aio
 import pytest
 from flink_actions.wire.v1 import directory_pb2, session_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.integration.conftest import BEHAVIOURS
+from tests.integration.test_lost_threads import lose_thread
 from tests.integration.test_worker_deaths import DEAD, action
 from tests.support.running_server import RunningServer
 from tests.support.session_client import (
@@ -78,6 +83,73 @@ async def test_who_is_alone_in_quarantine_is_alone_for_others_have_to_wait(serve
         await session.run([invoke(second, action(session, "echo"))])
         async with SessionClient(address, subtask(1)) as later:
             await later.run([invoke(later.start, action(later, "echo"))])
+
+
+async def turn(address: str, start: Start) -> SessionClient:
+    """A session of this start's, which asks for it as jobs do."""
+    session = SessionClient(address, start)
+    async with asyncio.timeout(20):
+        while True:
+            with contextlib.suppress(Rejected):
+                await session.open()
+                return session
+            await asyncio.sleep(0.2)
+
+
+async def test_everybody_has_a_turn_in_the_order_of_asking_however_long_others_suspects_take() -> None:
+    with RunningServer(BEHAVIOURS, flags=["--quarantine-turn-seconds", "1"]) as server:
+        async with server.directory() as directory:
+            address = worker_target(server.address, await quarantine_worker(directory))
+        first, second, third = (await turn(address, subtask(0)), Start("behaviours", job_id="2"), Start("behaviours"))
+        second.namespace = "second"
+        third.namespace = "third"
+        endless = invoke(first.start, action(first, "wait"), 600.0)
+        await first.send_invokes([endless])
+        then = asyncio.create_task(turn(address, second))
+        await asyncio.sleep(0.3)
+        last = asyncio.create_task(turn(address, third))
+        await first.until_end()
+        assert first.drain is not None
+        # Undone, and to be tried again.
+        assert first.bounces[endless.handle].reason == session_pb2.Bounce.DRAINING
+        assert first.bye is not None
+        assert first.bye.reason == session_pb2.Bye.FINISHED
+        again = asyncio.create_task(turn(address, first.start))
+        holders = []
+        for waiting in (then, last, again):
+            session = await waiting
+            holders.append(session.start.namespace)
+            (result,) = await session.run([invoke(session.start, action(session, "echo"), "alone")])
+            assert result.output == "alone"
+            await session.close()
+        assert holders == ["second", "third", "test-namespace"]
+
+
+async def test_what_swallows_its_cancellation_keeps_no_quarantine_worker_from_others() -> None:
+    with RunningServer(BEHAVIOURS, flags=["--quarantine-turn-seconds", "0.5", "--drain-seconds", "1"]) as server:
+        async with server.directory() as directory:
+            entry = await quarantine_worker(directory)
+            session = await turn(worker_target(server.address, entry), subtask(0))
+            await session.send_invokes([invoke(session.start, action(session, "swallow_cancellation"))])
+            waiting = asyncio.create_task(turn(worker_target(server.address, entry), subtask(1)))
+            await session.until_end()
+            state = await directory.until(lambda state: len(state.workers) == 1)
+            assert not in_quarantine(state)
+            waiting.cancel()
+
+
+async def test_a_quarantine_worker_that_has_lost_a_thread_is_replaced_for_who_comes_next_is_to_be_alone(
+    server: RunningServer, tmp_path: Path
+) -> None:
+    async with server.directory() as directory:
+        entry = await quarantine_worker(directory)
+        async with SessionClient(worker_target(server.address, entry), subtask(0)) as session:
+            await lose_thread(session, tmp_path / "begun")
+            await session.until_end()
+            assert session.drain is not None
+        await directory.until(lambda state: len(state.workers) == 1)
+        assert (await quarantine_worker(directory)).incarnation != entry.incarnation
+    server.until_logged(r"worker q0 \(pid \d+\) has lost 1 threads of 32")
 
 
 async def test_deaths_in_quarantine_are_told_and_make_no_server_unhealthy_and_no_worker_unasked(

@@ -46,6 +46,7 @@ class Talk:
         self._credit = session_pb2.Credit()
         self._credit.CopyFrom(welcome.credit)
         self._used = self._used_bytes = 0
+        self.has_said_all_resumed = False
         # Handles of Invokes that are open for the operator.
         self.open: dict[int, None] = {}
 
@@ -79,6 +80,11 @@ class Talk:
             self._used_bytes += invoke.ByteSize()
             self.open[invoke.handle] = None
         self.stream.send(session_pb2.OperatorFrame(sequence=self.sequence, invokes=invokes))
+
+    def say_all_resumed(self) -> None:
+        """What was open in an earlier session has been sent again."""
+        self.has_said_all_resumed = True
+        self.stream.send(session_pb2.OperatorFrame(all_resumed=True))
 
     def check_credit(self) -> None:
         """Nothing is open: all that was taken was given back."""

@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from flink_actions.server.protocol import ALL_RESUMED
 from flink_actions.wire.v1 import plan_pb2, session_pb2
 
 from tests.simulation import lanes
@@ -40,6 +41,8 @@ class _Sent:
     # When it left for the first time: queueing for credit does not count against its time limit.
     sent_at: float | None = None
     is_queued: bool = True
+    # By the session that it belongs to, from an earlier one.
+    is_resumed: bool = False
 
 
 class Subtask:
@@ -52,6 +55,8 @@ class Subtask:
         self._groups = (first_group, last_group)
         self.epoch = job.epoch
         self.start_id = self.world.random.randbytes(16)
+        # Older ones do not.
+        self._says_all_resumed = self.start_id[0] % 4 > 0
         self.was_welcomed = False
         self.lanes: dict[str, Lane] = {}
         self.links: dict[Worker, Link] = {}
@@ -125,6 +130,7 @@ class Subtask:
             known_plan_digest=self.world.random.choice([b"", *self.job.plans]),
             max_frame_bytes=1 << 20,
             has_checkpoints=True,
+            capabilities=[ALL_RESUMED] if self._says_all_resumed else [],
         )
 
     def on_directory(self, entries: list[Entry]) -> None:
@@ -273,9 +279,11 @@ class Subtask:
                     sent.sent_at = asyncio.get_running_loop().time()
                 self._claims[sent.lane.key] = (talk, sent.lane.version, False)
             if not frame:
-                return
+                break
             queued = queued[len(frame) :]
             talk.send(frame)
+        if self._says_all_resumed and not talk.has_said_all_resumed and not any(sent.is_resumed for sent in queued):
+            talk.say_all_resumed()
 
     def _invoke(self, sent: _Sent) -> session_pb2.Invoke:
         lane, invocation, run = sent.lane, sent.invocation, sent.lane.run
@@ -354,7 +362,7 @@ class Subtask:
         if interrupted is not None:
             for sent in self._handles.values():
                 if sent.talk is interrupted:
-                    sent.talk, sent.is_queued = talk, True
+                    sent.talk, sent.is_queued, sent.is_resumed = talk, True, True
         self.pump()
 
     def on_interrupted(self, talk: Talk) -> None:

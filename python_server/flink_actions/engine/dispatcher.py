@@ -259,7 +259,8 @@ class Dispatcher:
 
     @property
     def overrun_threads(self) -> int:
-        """Threads of the pool that run a `def` action whose attempt is over: they cannot be stopped."""
+        """Threads of the pool that run what nobody waits for any more, a `def` action or the function of a durable
+        call: they cannot be stopped."""
         return self._threads.overrun
 
     async def drain(self, limit_seconds: float) -> bool:

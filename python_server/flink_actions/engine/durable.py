@@ -265,7 +265,7 @@ class DurableCalls:
             self._refuse_if_ended(request)
             return context.run(function, *arguments, **keywords)
 
-        value = await self._scope.run_in_pool(make)
+        value = await self._scope.run_in_pool(make, request.function_id)
         return await value if inspect.isawaitable(value) else value
 
     def _call_in_thread(self, call: _Open) -> Any:

@@ -196,7 +196,7 @@ class Scope:
         *,
         kept: KeptWork | None,
         loop: asyncio.AbstractEventLoop,
-        run_in_pool: Callable[[Callable[[], Any]], Awaitable[Any]],
+        run_in_pool: Callable[[Callable[[], Any], str], Awaitable[Any]],
     ) -> None:
         self.kept = kept
         self.loop = loop

@@ -107,28 +107,41 @@ class ThreadRunner:
         self._queue_apart(list(_popped(job.rest)))
         self._collect(job)
 
-    async def call(self, function: Callable[[], Any]) -> Any:
-        """Call a function in one of the threads. Cancelled before a thread has taken it, it is never called; cancelled
-        later, the thread goes on and nobody hears of it."""
+    async def call(self, function: Callable[[], Any], name: str) -> Any:
+        """Call a function in one of the threads, for a durable call.
+
+        Cancelled before a thread has taken it, it is never called; cancelled later, the thread goes on, overrun, and
+        nobody hears of it.
+
+        Args:
+            function: What to call.
+            name: Of the durable call's function, for people.
+        """
         done: asyncio.Future[Any] = self._loop.create_future()
+        runs = is_overrun = False
 
         def work() -> None:
-            if done.cancelled():
-                return
+            nonlocal runs
+            # Said before it is asked, as in `_work`.
+            runs = True
             value, error = None, None
-            slot = self._slots.of_thread()
-            show(slot, 0, SOMETHING)
-            try:
-                value = function()
-            except BaseException as raised:
-                error = raised
-            show(slot, 0, NOTHING)
+            if not done.cancelled():
+                slot = self._slots.of_thread()
+                show(slot, 0, SOMETHING)
+                try:
+                    value = function()
+                except BaseException as raised:
+                    error = raised
+                show(slot, 0, NOTHING)
             try:
                 self._loop.call_soon_threadsafe(end, value, error)
             except RuntimeError:
                 _log.debug("the function of a durable call ended after the event loop")
 
         def end(value: Any, error: BaseException | None) -> None:
+            nonlocal runs
+            runs = False
+            self.overrun -= is_overrun
             if done.done():
                 return
             if isinstance(error, StopIteration):
@@ -140,20 +153,26 @@ class ThreadRunner:
                 done.set_exception(error)
 
         self._pool.submit(work)
-        return await done
+        try:
+            return await done
+        except asyncio.CancelledError:
+            if runs:
+                is_overrun = True
+                self._count_overrun(f"the function {name} of a durable call", "nobody waits for it any more")
+            raise
 
     def on_given_up(self, attempt: Attempt) -> None:
         """An attempt was settled from outside; if its thread has begun, it is overrun until it ends."""
         if not attempt.thread_began:
             return
         attempt.is_overrun = True
+        reason = attempt.cancel_reason.name if attempt.cancel_reason else "?"
+        self._count_overrun(f"def action {attempt.state.action.name!r}", f"its attempt is over ({reason})")
+
+    def _count_overrun(self, what: str, why: str) -> None:
         self.overrun += 1
         _log.warning(
-            "def action %r goes on in its thread although its attempt is over (%s); %d threads of %d are taken so",
-            attempt.state.action.name,
-            attempt.cancel_reason.name if attempt.cancel_reason else "?",
-            self.overrun,
-            self._size,
+            "%s goes on in its thread although %s; %d threads of %d are taken so", what, why, self.overrun, self._size
         )
 
     def close(self) -> None:

@@ -9,11 +9,13 @@ import dataclasses
 import datetime
 import decimal
 import enum
+import json
 import sys
 import threading
 import types
 import typing
 import uuid
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -35,8 +37,44 @@ def is_pydantic_model(cls: Any) -> bool:
 
 # Types that are made while a process runs must not fill it; all that is forgotten is made again.
 _MOST_FINISHED = 4096
+
+
+class _InOrder:
+    """Converters of types that typing takes for equal, though a union of theirs tries its members in another order."""
+
+    __slots__ = ("by_text", "last")
+
+    def __init__(self) -> None:
+        # The text shows the order.
+        self.by_text: dict[str, Converter | None] = {}
+        # To make the text takes longer than most conversions, and most such types are declared once.
+        self.last: tuple[Any, Converter | None] = (None, None)
+
+    def find(self, declared: Any) -> Converter | None:
+        last, converter = self.last
+        if last is not declared:
+            converter = self.by_text[repr(declared)]
+            self.last = (declared, converter)
+        return converter
+
+    def add(self, declared: Any, converter: Converter | None) -> None:
+        self.by_text[repr(declared)] = converter
+
+
+def _depends_on_order(declared: Any) -> bool:
+    arguments = typing.get_args(declared)
+    is_union = typing.get_origin(declared) in UNIONS
+    if is_union and sum(argument is not type(None) for argument in arguments) > 1:
+        return True
+    return any(map(_depends_on_order, arguments))
+
+
 # Converters that work whole. Read by all threads.
-_finished: dict[Any, Converter | None] = {}
+_finished: dict[Any, Converter | _InOrder | None] = {}
+
+
+# Pydantic models that were declared anywhere, for whoever knows what they do with a number that was rounded.
+models: weakref.WeakSet[type] = weakref.WeakSet()
 
 
 class _Build(threading.local):
@@ -55,7 +93,8 @@ _build = _Build()
 def converter_to(declared: Any) -> Converter | None:
     """What turns a plain JSON value into the declared type; None if the plain value is what was declared."""
     try:
-        return _finished[declared]
+        found = _finished[declared]
+        return found.find(declared) if type(found) is _InOrder else found  # type: ignore[return-value]
     except (KeyError, TypeError):  # the metadata of an Annotated may have no hash
         pass
     if _build.dataclasses is not None:
@@ -69,8 +108,17 @@ def converter_to(declared: Any) -> Converter | None:
         _finished.clear()
     _finished.update((cls, made[0]) for cls, made in parts.items())
     with contextlib.suppress(TypeError):
-        _finished[declared] = converter
+        _remember(declared, converter)
     return converter
+
+
+def _remember(declared: Any, converter: Converter | None) -> None:
+    if not _depends_on_order(declared):
+        _finished[declared] = converter
+        return
+    in_order = _finished.setdefault(declared, _InOrder())
+    assert isinstance(in_order, _InOrder)
+    in_order.add(declared, converter)
 
 
 def _new_converter(declared: Any) -> Converter | None:
@@ -277,14 +325,23 @@ def _key_converter(declared: Any) -> Converter | None:
 
 
 def _model_converter(model: Any) -> Converter:
+    models.add(model)
+
     def convert(value: Any, where: str) -> Any:
         try:
             # From JSON, not from the decoded value: only there do the model's JSON rules (bytes, strict mode) hold.
-            return model.model_validate_json(orjson.dumps(value))
+            return model.model_validate_json(_text_of(value))
         except ValueError as error:
             raise NotDecodableError(where, f"this is no {model.__name__}: {error}") from error
 
     return convert
+
+
+def _text_of(value: Any) -> bytes | str:
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # an integer beyond 64 bits
+        return json.dumps(value)
 
 
 def _dataclass_converter(cls: Any) -> Converter:

@@ -156,6 +156,7 @@ _SETTING_HELP = (
     ("kept_work_seconds", "S", "how long such work is kept at most"),
     ("archive_seconds", "S", "how long a worker stays after a reload, to hand finished work back to a restored job"),
     ("quarantine_idle_seconds", "S", "how long the quarantine worker waits for further suspects"),
+    ("quarantine_turn_seconds", "S", "how long one subtask's suspects have it while others wait"),
     ("blocked_after_seconds", "S", "a worker whose event loop stood still for this long is not ready"),
     ("log_level", "LEVEL", "DEBUG, INFO, WARNING or ERROR"),
 )

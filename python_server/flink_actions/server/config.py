@@ -100,6 +100,10 @@ class ServerSettings:
     quarantine_idle_seconds: float = 30.0
     """How long the quarantine worker waits for further suspects before it leaves."""
 
+    quarantine_turn_seconds: float = 10.0
+    """How long one subtask's suspects have the quarantine worker while others wait; what runs then has twice as long to
+    end."""
+
     reload: bool = False
     """Reloads when a source file of the agents' own changes. For development; in production send SIGHUP."""
 
@@ -222,6 +226,7 @@ _TYPES: dict[str, type] = {
     "kept_work_seconds": float,
     "archive_seconds": float,
     "quarantine_idle_seconds": float,
+    "quarantine_turn_seconds": float,
     "reload": bool,
     "blocked_after_seconds": float,
     "allow_pickle": bool,
@@ -244,6 +249,7 @@ _LEAST: dict[str, float] = {
     "kept_work_seconds": 0,
     "archive_seconds": 0,
     "quarantine_idle_seconds": 0,
+    "quarantine_turn_seconds": 0.1,
     "blocked_after_seconds": 0.1,
 }
 
@@ -256,6 +262,7 @@ _MOST: dict[str, float] = {
     "linger_seconds": _DAY_SECONDS,
     "archive_seconds": _DAY_SECONDS,
     "quarantine_idle_seconds": _DAY_SECONDS,
+    "quarantine_turn_seconds": _DAY_SECONDS,
     "blocked_after_seconds": _DAY_SECONDS,
     # gRPC counts the bytes of a message in 31 bits, and a worker takes four times this to say what is wrong with it.
     "max_frame_bytes": 256 * _MIB,

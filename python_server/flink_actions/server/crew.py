@@ -9,10 +9,11 @@ A crew is loading, then serves, then leaves; it never goes back. Rules:
   pause that grows if those before it in the slot died young as well; in a crew that leaves, never. If it cannot be
   started, because the machine has no process or file to give, that is tried again; if it hangs before it serves, it is
   killed.
-- A worker that has lost half of its threads, to `def` actions that do not return, drains and is replaced; one of a crew
-  at a time, so that the others can take its sessions.
+- A worker that has lost half of its threads, to `def` actions and durable calls that do not return, drains and is
+  replaced; one of a crew at a time, so that the others can take its sessions.
 - Beside the slots there may be a quarantine worker, which comes when a job asks for it and goes when nobody uses it. It
-  is there to die: what it dies of is a job's to judge, and nobody replaces it unasked.
+  is there to die: what it dies of is a job's to judge, and nobody replaces it unasked. It leaves with the first thread
+  that it has lost: whoever is tried there next would not be alone.
 """
 
 from __future__ import annotations
@@ -229,14 +230,18 @@ class Crew:
 
     async def _retire_if_worn_out(self, worker: WorkerProcess, lost_threads: int) -> None:
         """A thread cannot be stopped: what an action has taken for good comes back with a new process only."""
-        if lost_threads * 2 < self._settings.threads or not all(
-            name in self.alive and self.alive[name].is_serving for name in self._names
-        ):
+        if worker.status.is_quarantine:
+            is_worn_out = lost_threads > 0 and worker.is_serving
+        else:
+            is_worn_out = lost_threads * 2 >= self._settings.threads and all(
+                name in self.alive and self.alive[name].is_serving for name in self._names
+            )
+        if not is_worn_out:
             return
         limit = self._settings.drain_seconds
         _log.warning(
-            "worker %s (pid %d) has lost %d threads of %d to def actions that go on after their time limit or "
-            "cancellation: it drains within %g s and is replaced",
+            "worker %s (pid %d) has lost %d threads of %d to def actions or durable calls that go on after their time "
+            "limit or cancellation: it drains within %g s and is replaced",
             worker.name,
             worker.pid,
             lost_threads,
@@ -325,8 +330,7 @@ class Crew:
                     await self._owner.on_change()
                 if worker.status.is_quarantine:
                     await self._let_go_if_idle(worker, message.sessions)
-                else:
-                    await self._retire_if_worn_out(worker, message.lost_threads)
+                await self._retire_if_worn_out(worker, message.lost_threads)
             case control.Archived():
                 _log.info("worker %s stays for what it keeps until a checkpoint covers that", worker.name)
                 worker.status = replace(worker.status, state=directory_pb2.WorkerEntry.ARCHIVE, kept=message.kept)

@@ -2,7 +2,8 @@
 
 A session that breaks says nothing about its work: invocations run on, outcomes are held, and the same start finds both
 when it connects again. If it does not come within the linger time its invocations are cancelled, because by then the
-job runs them elsewhere. After it has come, it has the same time to ask for what it left.
+job runs them elsewhere. After it has come, it asks for what it left and says when it has: credit may hold it up for as
+long as actions take. One that is too old to say so has the linger time once more.
 """
 
 from __future__ import annotations
@@ -59,8 +60,13 @@ class OperatorStart:
         """Whether it has a session now."""
         return self._outgoing is not None
 
-    def attach(self, outgoing: Outgoing) -> None:
-        """A session has begun: outcomes go to it from now on. A session that was there before is a broken one."""
+    def attach(self, outgoing: Outgoing, *, says_all_resumed: bool = False) -> None:
+        """A session has begun: outcomes go to it from now on. A session that was there before is a broken one.
+
+        Args:
+            outgoing: Of the session.
+            says_all_resumed: `on_all_resumed` will be called, unless the session is lost before.
+        """
         if self.has_ended:
             return
         if self._outgoing is not None:
@@ -68,7 +74,10 @@ class OperatorStart:
         self._outgoing = outgoing
         if self._has_lost_a_session:
             outgoing.outbox = HoldingOutbox(outgoing.wake, self.held, outgoing.credit.charged)
-            self._after_linger(lambda: self._settle(outgoing))
+            if says_all_resumed:
+                self._stop_timer()
+            else:
+                self._after_linger(lambda: self.on_all_resumed(outgoing))
         self.scope.attach(outgoing.outbox)
 
     def detach(self, outgoing: Outgoing, silent_seconds: float = 0.0) -> None:
@@ -98,22 +107,28 @@ class OperatorStart:
             # Computed and never sent: the next start may ask for it.
             self.scope.kept.end_start(self.scope, self.held.outcomes)
         self.held.end()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_timer()
         self._dispatcher.end_scope(self.scope, reason)
         self._on_end(self)
 
-    def _settle(self, outgoing: Outgoing) -> None:
-        """The start is back for as long as it was waited for: what it has not asked for it does not want."""
+    def on_all_resumed(self, outgoing: Outgoing) -> None:
+        """The start has asked in this session for all that it wants of what it left: what it has not, it does not."""
+        if self._outgoing is not outgoing:
+            return
+        self._stop_timer()
         self.held.end()
         orphans = [handle for handle in self.scope.open if handle not in outgoing.credit.charged]
         self._dispatcher.cancel(self.scope, orphans, CancelReason.ORPHANED)
 
     def _after_linger(self, act: Callable[[], None], already_seconds: float = 0.0) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_timer()
         left_seconds = max(0.0, self._linger_seconds - already_seconds)
         self._timer = asyncio.get_running_loop().call_later(left_seconds, act)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 def _wake_nobody() -> None:

@@ -74,6 +74,7 @@ class SessionLimits:
         max_received_bytes: Largest frame that the job may send.
         max_sent_bytes: Largest frame that the job takes.
         allows_pickle: The job asked for pickles and the server allows them.
+        says_all_resumed: The job says when it has sent all again that an earlier session left open.
     """
 
     grant: Grant
@@ -81,6 +82,7 @@ class SessionLimits:
     max_received_bytes: int
     max_sent_bytes: int
     allows_pickle: bool = False
+    says_all_resumed: bool = False
 
 
 @dataclass(slots=True)
@@ -143,7 +145,7 @@ class Session:
 
     async def run(self, welcome: session_pb2.Welcome) -> Ending:
         """Say Welcome, then read and write until either side ends it; the work lingers, unless the job said Bye."""
-        self.start.attach(self._outgoing)
+        self.start.attach(self._outgoing, says_all_resumed=self._limits.says_all_resumed)
         reader = self._reader = asyncio.create_task(self._read())
         writer = asyncio.create_task(self._write(welcome))
         try:
@@ -306,6 +308,8 @@ class Session:
         if frame.HasField("checkpoint_completed"):
             self._outgoing.on_received(frame.checkpoint_completed.cut)
             self.start.scope.on_cut(self, frame.checkpoint_completed.cut)
+        if frame.all_resumed:
+            self.start.on_all_resumed(self._outgoing)
         if frame.HasField("hello"):
             raise ProtocolError("Hello came a second time: it opens a session and is never repeated")
         if frame.HasField("bye"):

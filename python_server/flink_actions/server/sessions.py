@@ -20,8 +20,9 @@ from flink_actions.server.fences import Claim, EpochFences, OperatorIdentity
 from flink_actions.server.handshake import Accepted, Refused, examine, read_first_frame
 from flink_actions.server.loop_lag import LoopLag
 from flink_actions.server.operator_start import OperatorStart
-from flink_actions.server.protocol import SERVER_VERSION
+from flink_actions.server.protocol import ALL_RESUMED, SERVER_VERSION
 from flink_actions.server.session import Ending, Session, SessionLimits
+from flink_actions.server.turns import Turns, TurnStep
 from flink_actions.wire.v1 import plan_pb2, session_pb2
 
 __all__ = ["Offer", "Sessions", "WorkerIdentity"]
@@ -84,6 +85,12 @@ class Sessions:
         self._fences = EpochFences()
         self._starts: dict[_StartKey, OperatorStart] = {}
         self._live: dict[_StartKey, Session] = {}
+        # Of the quarantine worker alone.
+        self._turns = (
+            Turns(asyncio.get_running_loop().time, settings.quarantine_turn_seconds) if identity.is_quarantine else None
+        )
+        # Handles of its turn that was cut short, to be given back when their code has ended.
+        self._cut_short: list[int] = []
         self._is_draining = False
         self._retires_at: float | None = None
         self._is_archive = False
@@ -116,7 +123,7 @@ class Sessions:
         return read_first_frame(data)
 
     def _examine(self, hello: session_pb2.Hello) -> Accepted | Refused:
-        if self._identity.is_quarantine and self._is_occupied(hello):
+        if self._turns is not None and not self._is_turn_of(hello, self._turns):
             return Refused(
                 session_pb2.Reject.OVERLOADED,
                 "the quarantine worker has suspects of another subtask, and takes one subtask's at a time: try again",
@@ -130,16 +137,30 @@ class Sessions:
             is_draining=self._is_draining,
         )
 
-    def _is_occupied(self, hello: session_pb2.Hello) -> bool:
-        """Whether something runs here, or may begin to, that this start would not fence off."""
+    def _is_turn_of(self, hello: session_pb2.Hello, turns: Turns) -> bool:
+        """Whether this start has the quarantine worker for itself, or gets it now; else it stands in line."""
         operator = OperatorIdentity(hello.namespace, hello.job_id, hello.operator_uid)
         claim = Claim(hello.start_id, hello.epoch, hello.key_group_first, hello.key_group_last)
-        return any(
-            (start.is_live or start.scope.open_count > 0)
-            and start.claim.start_id != claim.start_id
-            and not (start.operator == operator and start.claim.overlaps(claim))
-            for start in self._starts.values()
+        who = operator, claim.start_id
+        own = self._starts.get(who)
+        if own is not None and (own.is_live or own.scope.open_count):
+            return True
+
+        # Else it fences them off.
+        def is_beside(start: OperatorStart) -> bool:
+            return start.claim.start_id != claim.start_id and not (
+                start.operator == operator and start.claim.overlaps(claim)
+            )
+
+        # A start may have ended and its session be saying so, or its code go on.
+        fenced_count = sum(start.scope.open_count for start in self._starts.values() if not is_beside(start))
+        is_occupied = self._dispatcher.open_count > fenced_count or any(
+            is_beside(session.start) for session in self._live.values()
         )
+        if is_occupied or not turns.is_next(who):
+            turns.wait(who)
+            return False
+        return True
 
     def _fence(self, accepted: Accepted) -> None:
         """End the starts that the new one supersedes; that their sessions hear why is a courtesy."""
@@ -212,6 +233,8 @@ class Sessions:
             session.retire(self._identity.generation, max(0.0, left_seconds))
         if self._is_archive:
             session.archive()
+        if self._turns is not None:
+            self._turns.begin(key)
         who = _describe(accepted)
         ending = Ending.LOST
         try:
@@ -239,6 +262,7 @@ class Sessions:
             max_received_bytes=ours,
             max_sent_bytes=min(ours, theirs),
             allows_pickle=self._settings.allow_pickle and session_pb2.PICKLE in hello.accepted_content_types,
+            says_all_resumed=ALL_RESUMED in hello.capabilities,
         )
 
     def _welcome(self, accepted: Accepted, limits: SessionLimits) -> session_pb2.Welcome:
@@ -269,8 +293,36 @@ class Sessions:
         before_ping = max(1, before_end // 2)
         while True:
             await asyncio.sleep(_CHECK_INTERVAL_SECONDS)
-            for session in list(self._live.values()):
+            for key, session in list(self._live.items()):
                 session.check_silence(_CHECK_INTERVAL_SECONDS, before_ping, before_end)
+                if self._turns is not None and self._turns.holder == key and not self._is_draining:
+                    self._look_at_turn(session, self._turns)
+
+    def _look_at_turn(self, session: Session, turns: Turns) -> None:
+        start = session.start
+        match turns.look(self._dispatcher.open_count):
+            case TurnStep.DRAIN:
+                _log.info("others wait for the quarantine worker: %s may finish what runs", start.operator)
+                session.drain(turns.patience_seconds)
+            case TurnStep.CUT_SHORT:
+                self._cut_short = list(start.scope.open)
+                _log.warning(
+                    "%d suspects of %s go on in quarantine while others wait: they are cancelled, to be tried again",
+                    len(self._cut_short),
+                    start.operator,
+                )
+                start.end(CancelReason.DRAINED)
+            case TurnStep.END:
+                if not start.has_ended:
+                    self._cut_short = []
+                    start.end(CancelReason.DRAINED)
+                session.give_back(self._cut_short)
+                session.close(session_pb2.Bye.FINISHED, "others wait for the quarantine worker: ask again")
+
+    @property
+    def has_overrun_turn(self) -> bool:
+        """Whether something runs in quarantine that nobody can end."""
+        return self._turns is not None and self._turns.is_overrun
 
     async def retire(self, limit_seconds: float) -> None:
         """Newer code is served elsewhere: go on with the runs that began here, until none comes or the limit does.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import threading
@@ -81,8 +82,17 @@ class Behaviours(Agent):
 
     @action(ON_INPUT)
     def say_so_and_hang_in_thread(self, event: InputEvent[str], ctx: RunnerContext) -> None:
-        Path(event.input).touch()
-        time.sleep(600)
+        _say_so_and_hang(event.input)
+
+    @action(ON_INPUT)
+    async def say_so_and_hang_in_durable_call(self, event: InputEvent[str], ctx: RunnerContext) -> None:
+        await ctx.durable_execute_async(_say_so_and_hang, event.input)
+
+    @action(ON_INPUT)
+    async def swallow_cancellation(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(600)
 
     @action(ON_INPUT)
     async def exit_quietly(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
@@ -182,6 +192,11 @@ class Behaviours(Agent):
         sent = OutputEvent(output=1)
         sent.type = event.input
         ctx.send_event(sent)
+
+
+def _say_so_and_hang(begun: str) -> None:
+    Path(begun).touch()
+    time.sleep(600)
 
 
 async def _pay(ledger: str, name: str, step: int) -> int:

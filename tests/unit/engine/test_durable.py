@@ -565,7 +565,7 @@ async def test_a_call_that_waits_for_a_thread_when_it_is_over_is_never_made(how:
                 await asyncio.wait_for(ctx.durable_execute_async(paid.append, 1), 0.01)
             # The attempt goes on while the call's turn comes.
             gate.set()
-            await worker.scope.run_in_pool(lambda: None)
+            await worker.scope.run_in_pool(lambda: None, "nothing")
             return
         # Gathered calls go on when another one fails: what they would do then is of an attempt that is over.
         await asyncio.gather(*(ctx.durable_execute_async(paid.append, number) for number in range(2)), refuse())
@@ -575,7 +575,7 @@ async def test_a_call_that_waits_for_a_thread_when_it_is_over_is_never_made(how:
         raise Refused("no", code=1)
 
     async with Worker(agent_of(act), threads=1) as worker:
-        before = asyncio.ensure_future(worker.scope.run_in_pool(hold_the_thread))
+        before = asyncio.ensure_future(worker.scope.run_in_pool(hold_the_thread, "hold_the_thread"))
         async with asyncio.timeout(LIMIT_SECONDS):
             while not begun.is_set():  # noqa: ASYNC110 (threads tell nobody)
                 await asyncio.sleep(0.002)
@@ -589,7 +589,7 @@ async def test_a_call_that_waits_for_a_thread_when_it_is_over_is_never_made(how:
         gate.set()
         await before
         # The pool takes jobs in their order: this one comes after the calls.
-        await worker.scope.run_in_pool(lambda: None)
+        await worker.scope.run_in_pool(lambda: None, "nothing")
         assert paid == []
 
 

@@ -52,6 +52,27 @@ class Threaded(Agent):
         except ContextEndedError as error:
             self.refused.append(error)
 
+    def wait_for_gate(self, n: int) -> int:
+        self.began.append(n)
+        self.gate.wait(10)
+        return n
+
+    @action("call")
+    async def call(self, event: Event, ctx: RunnerContext) -> None:
+        ctx.send_event(OutputEvent(await ctx.durable_execute_async(self.wait_for_gate, event.attributes["n"])))
+
+    @action("call_in_thread")
+    def call_in_thread(self, event: Event, ctx: RunnerContext) -> None:
+        ctx.durable_execute(self.wait_for_gate, event.attributes["n"])
+
+    @action("lose_patience")
+    async def lose_patience(self, event: Event, ctx: RunnerContext) -> None:
+        call = asyncio.ensure_future(ctx.durable_execute_async(self.wait_for_gate, 1))
+        await until(lambda: self.began == [1])
+        call.cancel()
+        await asyncio.wait({call})
+        ctx.send_event(OutputEvent("gave up"))
+
     @action("sleep")
     def sleep(self, event: Event, ctx: RunnerContext) -> None:
         time.sleep(0.02)
@@ -198,6 +219,41 @@ async def test_a_def_action_over_its_limit_is_reported_and_its_thread_accounted_
         # What it sends then belongs to nothing.
         assert len(agent.refused) == 1
         assert len(worker.outbox) == 0
+
+
+@pytest.mark.parametrize("kind", ["call", "call_in_thread"])
+async def test_the_thread_of_a_durable_call_that_outlives_its_action_is_accounted_for(
+    agent: Threaded, kind: str
+) -> None:
+    async with Worker(agent) as worker:
+        submitted = [worker.invocation(kind, {"n": n}, key=b"%d" % n, remaining_ms=300) for n in range(3)]
+        outcomes = await worker.run(*submitted)
+        assert [one.kind for one in outcomes if isinstance(one, Failed)] == [FailureKind.TIMEOUT] * 3
+        assert worker.dispatcher.overrun_threads == 3
+        agent.gate.set()
+        await until(lambda: worker.dispatcher.overrun_threads == 0)
+
+
+async def test_the_thread_of_a_durable_call_that_its_own_action_cancels_is_accounted_for(agent: Threaded) -> None:
+    async with Worker(agent) as worker:
+        assert await worker.sent(worker.invocation("lose_patience", {})) == ["gave up"]
+        assert worker.dispatcher.overrun_threads == 1
+        agent.gate.set()
+        await until(lambda: worker.dispatcher.overrun_threads == 0)
+
+
+async def test_a_durable_call_that_is_cancelled_before_it_has_a_thread_takes_none(agent: Threaded) -> None:
+    async with Worker(agent, threads=1) as worker:
+        first, second = worker.invocation("call", {"n": 1}), worker.invocation("call", {"n": 2}, key=b"2")
+        worker.submit(first, second)
+        await until(lambda: agent.began == [1])
+        worker.dispatcher.cancel(worker.scope, [second.handle], CancelReason.SUPERSEDED)
+        (outcome,) = await worker.outcomes(1)
+        assert outcome.handle == second.handle
+        assert worker.dispatcher.overrun_threads == 0
+        agent.gate.set()
+        await worker.outcomes(1)
+        assert agent.began == [1]
 
 
 async def test_what_a_thread_wrote_that_returns_after_its_limit_changes_no_memory(agent: Threaded) -> None:

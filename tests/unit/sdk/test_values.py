@@ -338,7 +338,49 @@ def test_wrong_keys_and_elements_are_named(encoded: bytes, declared: Any, part: 
         values.decode(encoded, declared, "value")
 
 
-def test_an_integer_beyond_64_bits_is_refused_where_one_is_declared() -> None:
-    with pytest.raises(NotDecodableError, match=r"expected an integer, found 1\.8446744073709552e"):
-        values.decode(b"18446744073709551616", int, "value")
+class Amount(pydantic.BaseModel):
+    cents: int
+
+
+@dataclasses.dataclass
+class Purse:
+    amounts: list[Amount]
+
+
+LARGE = 2**64 + 1
+
+
+@pytest.mark.parametrize(
+    ("encoded", "declared", "value"),
+    [
+        ("%d", int, LARGE),
+        ("%d", decimal.Decimal, decimal.Decimal(LARGE)),
+        ('{"a":[1,-%d]}', dict[str, list[int]], {"a": [1, -LARGE]}),
+        ('{"cents":%d}', Amount, Amount(cents=LARGE)),
+        ('{"amounts":[{"cents":1},{"cents":%d}]}', Purse, Purse([Amount(cents=1), Amount(cents=LARGE)])),
+        ("%d", float, float(LARGE)),
+        ("%d", None, float(LARGE)),
+    ],
+    ids=str,
+)
+def test_an_integer_beyond_64_bits_is_exact_where_one_is_declared(encoded: str, declared: Any, value: Any) -> None:
+    found = values.decode((encoded % LARGE).encode(), declared, "value")
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_what_is_no_integer_is_refused_where_one_is_declared_however_many_digits_it_has() -> None:
+    with pytest.raises(NotDecodableError, match=r"expected an integer, found 1\.5"):
+        values.decode(b"1.50000000000000000000000000", int, "value")
     assert values.decode(b"18446744073709551615", int, "value") == 2**64 - 1
+
+
+@pytest.mark.parametrize("nested", [lambda union: union, lambda union: list[union]], ids=["itself", "in a list"])
+def test_the_order_of_a_union_is_that_of_its_own_declaration(nested: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(declared_types, "_finished", {})
+    one_way, other_way = nested(int | float), nested(float | int)
+    text = b"1" if one_way == int | float else b"[1]"
+    for _ in range(2):
+        for declared, number_class in ((one_way, int), (other_way, float), (nested(int | float), int)):
+            found = values.decode(text, declared, "value")
+            assert type(found[0] if isinstance(found, list) else found) is number_class

@@ -46,10 +46,10 @@ class Rig:
             on_end=self.ended.append,
         )
 
-    def session(self) -> Outgoing:
+    def session(self, *, says_all_resumed: bool = False) -> Outgoing:
         credit = Credit(Grant(1000, 1 << 20), bytes_slack=0)
         outgoing = Outgoing(credit, FrameWindow(2), max_frame_bytes=1 << 20, undelivered_bytes=1 << 20)
-        self.start.attach(outgoing)
+        self.start.attach(outgoing, says_all_resumed=says_all_resumed)
         return outgoing
 
     def send(self, outgoing: Outgoing, *seconds: int) -> None:
@@ -160,6 +160,50 @@ def test_what_a_returned_start_never_asks_for_is_dropped_and_what_still_runs_of_
         await asyncio.sleep(100)
         assert answered(second) == [100]
         assert len(rig.start.held) == 0
+
+    run(scenario())
+
+
+def test_who_says_when_all_is_resumed_is_waited_for_until_then_and_no_longer() -> None:
+    async def scenario() -> None:
+        rig = Rig()
+        first = rig.session()
+        rig.send(first, 5, 60, 90, 100)
+        await asyncio.sleep(1)
+        rig.start.detach(first)
+        second = rig.session(says_all_resumed=True)
+        rig.send(second, 60)
+        await asyncio.sleep(LINGER_SECONDS * 5)
+        # Credit has let the others wait for longer than a lost start is waited for.
+        rig.send(second, 5, 90)
+        assert answered(second) == [5]
+        assert rig.begun == [5, 60, 90, 100]
+        assert rig.cancelled == []
+        rig.start.on_all_resumed(second)
+        await asyncio.sleep(0.1)
+        assert rig.cancelled == [100]
+        await asyncio.sleep(100)
+        assert answered(second) == [60, 90]
+
+    run(scenario())
+
+
+def test_who_has_not_yet_said_so_when_its_session_breaks_again_has_the_linger_time_once_more() -> None:
+    async def scenario() -> None:
+        rig = Rig()
+        first = rig.session()
+        rig.send(first, 60)
+        await asyncio.sleep(1)
+        rig.start.detach(first)
+        second = rig.session(says_all_resumed=True)
+        await asyncio.sleep(LINGER_SECONDS * 2)
+        rig.start.detach(second)
+        rig.start.on_all_resumed(second)
+        await asyncio.sleep(LINGER_SECONDS - 0.1)
+        assert rig.cancelled == []
+        await asyncio.sleep(0.2)
+        assert rig.cancelled == [60]
+        assert rig.ended == [rig.start]
 
     run(scenario())
 

@@ -28,7 +28,7 @@ FULL: MemoryForm
 DELTA: MemoryForm
 
 class OperatorFrame(_message.Message):
-    __slots__ = ("sequence", "hello", "invokes", "calls_recorded", "cancels", "checkpoint_completed", "ping", "pong", "bye", "forget_keys", "call_records", "received")
+    __slots__ = ("sequence", "hello", "invokes", "calls_recorded", "cancels", "checkpoint_completed", "ping", "pong", "bye", "forget_keys", "call_records", "received", "all_resumed")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     HELLO_FIELD_NUMBER: _ClassVar[int]
     INVOKES_FIELD_NUMBER: _ClassVar[int]
@@ -41,6 +41,7 @@ class OperatorFrame(_message.Message):
     FORGET_KEYS_FIELD_NUMBER: _ClassVar[int]
     CALL_RECORDS_FIELD_NUMBER: _ClassVar[int]
     RECEIVED_FIELD_NUMBER: _ClassVar[int]
+    ALL_RESUMED_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     hello: Hello
     invokes: _containers.RepeatedCompositeFieldContainer[Invoke]
@@ -53,7 +54,8 @@ class OperatorFrame(_message.Message):
     forget_keys: _containers.RepeatedScalarFieldContainer[bytes]
     call_records: _containers.RepeatedCompositeFieldContainer[CallRecord]
     received: int
-    def __init__(self, sequence: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., invokes: _Optional[_Iterable[_Union[Invoke, _Mapping]]] = ..., calls_recorded: _Optional[_Iterable[_Union[CallsRecorded, _Mapping]]] = ..., cancels: _Optional[_Iterable[_Union[Cancel, _Mapping]]] = ..., checkpoint_completed: _Optional[_Union[CheckpointCompleted, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., bye: _Optional[_Union[Bye, _Mapping]] = ..., forget_keys: _Optional[_Iterable[bytes]] = ..., call_records: _Optional[_Iterable[_Union[CallRecord, _Mapping]]] = ..., received: _Optional[int] = ...) -> None: ...
+    all_resumed: bool
+    def __init__(self, sequence: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., invokes: _Optional[_Iterable[_Union[Invoke, _Mapping]]] = ..., calls_recorded: _Optional[_Iterable[_Union[CallsRecorded, _Mapping]]] = ..., cancels: _Optional[_Iterable[_Union[Cancel, _Mapping]]] = ..., checkpoint_completed: _Optional[_Union[CheckpointCompleted, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., bye: _Optional[_Union[Bye, _Mapping]] = ..., forget_keys: _Optional[_Iterable[bytes]] = ..., call_records: _Optional[_Iterable[_Union[CallRecord, _Mapping]]] = ..., received: _Optional[int] = ..., all_resumed: bool = ...) -> None: ...
 
 class WorkerFrame(_message.Message):
     __slots__ = ("sequence", "ack", "welcome", "reject", "results", "failures", "bounces", "need_memory", "calls_started", "calls_completed", "progress", "metrics", "credit", "ping", "pong", "drain", "bye")

@@ -596,9 +596,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
   private void onWelcomed(SessionEvent.Welcomed welcomed) throws Exception {
     // Read now, so that a plan that cannot be served fails the job before any input meets it.
     plans.read(welcomed.plan());
-    if (welcomed.resumes() != null) {
-      actionMetrics.onResent(runs.invokes().resume(welcomed.resumes(), welcomed.session()));
-    }
+    actionMetrics.onResent(runs.invokes().resume(welcomed.resumes(), welcomed.session()));
     onRoutesChanged();
   }
 

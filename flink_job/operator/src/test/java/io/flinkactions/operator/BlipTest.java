@@ -3,6 +3,7 @@ package io.flinkactions.operator;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.flinkactions.operator.session.CuttableServer;
+import java.time.Duration;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
@@ -56,6 +57,52 @@ class BlipTest {
       // The inputs and their envelopes take some 200 bytes each; all memory would be 5 MB each
       // time.
       assertThat(network.bytesToWorker()).isLessThan(KEYS * PROFILE_BYTES);
+    }
+  }
+
+  /**
+   * Each has made a call when it begins to wait, whose record is the largest part of its Invoke.
+   */
+  private static final String PAYING =
+      """
+      import asyncio, os
+      from flink_actions import Agent, OutputEvent, action
+
+      ledger = os.open("ledger", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+      async def pay():
+          return "x" * 50_000
+
+      class Paying(Agent):
+          @action("_input_event")
+          async def work(self, event, ctx):
+              await ctx.durable_execute_async(pay)
+              os.write(ledger, f"waits {event.input['k']}\\n".encode())
+              await asyncio.sleep(4)
+              ctx.send_event(OutputEvent(output=event.input))
+
+      agent = Paying()
+      """;
+
+  @Test
+  void what_waits_for_credit_to_be_resumed_for_longer_than_the_linger_time_runs_on()
+      throws Exception {
+    int inputs = 40;
+    try (ActionServerProcess server =
+            ActionServerProcess.serving(
+                PAYING, "--linger-seconds", "1", "--credit-bytes", "200000");
+        CuttableServer network = new CuttableServer(server.endpoint())) {
+      TestJob job = TestJob.at(network.endpoint(), "resumed-late").inputs(inputs, inputs).start();
+      job.await(
+          Duration.ofSeconds(20), () -> Ledger.ledger(server).size() == inputs, "all of them wait");
+      // Their records are 2 MB: ten times the credit.
+      network.cut();
+      List<String> outputs = job.awaitFinished();
+      assertThat(job.restarts()).isZero();
+      OrderTest.assertComplete(outputs, inputs, 1);
+      assertThat(Ledger.count(Ledger.ledger(server), "waits"))
+          .hasSize(inputs)
+          .allSatisfy((key, times) -> assertThat(times).isEqualTo(1));
     }
   }
 }

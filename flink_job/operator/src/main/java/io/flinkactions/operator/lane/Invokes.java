@@ -60,6 +60,15 @@ public final class Invokes {
 
     /** This side ends the attempt that has this handle; it may still run at its worker. */
     void onSuperseded(Lane lane, long handle);
+
+    /** Its run is not in flight while it waits to be tried apart. */
+    void onWaitsForQuarantine(Lane lane);
+
+    /** Its turn has come; false if its run may not be in flight now: then nothing has happened. */
+    boolean onTurnInQuarantine(Lane lane);
+
+    /** It waits for no turn any more, and may go where all go. */
+    void onNoQuarantine(Lane lane) throws Exception;
   }
 
   private final Sessions sessions;
@@ -85,6 +94,8 @@ public final class Invokes {
   private long watermark;
   private boolean isFrozen;
   private boolean isQuarantineMissing;
+  // A suspect's turn has come, and as many runs are in flight as may be.
+  private boolean isSuspectHeldUp;
 
   public Invokes(
       Sessions sessions,
@@ -107,7 +118,7 @@ public final class Invokes {
     this.memoryExpires = memoryExpires;
     this.runLimitMillis = runLimitMillis;
     this.failures = failures;
-    this.quarantine = new Quarantine(sessions);
+    this.quarantine = new Quarantine(sessions, failures::onWaitsForQuarantine);
     this.timeLimits = new TimeLimits(deadlines, handles, this::onOverdue);
   }
 
@@ -203,11 +214,19 @@ public final class Invokes {
     isQuarantineMissing = true;
     for (Lane lane : quarantine.dissolve()) {
       lane.run().current().clear();
-      send(lane);
+      failures.onNoQuarantine(lane);
     }
   }
 
-  /** Sends a suspect to the quarantine worker; false if that has no room for it now. */
+  /** Another run may be in flight: a suspect whose turn has come goes first. */
+  void onRoom() throws Exception {
+    if (isSuspectHeldUp) {
+      isSuspectHeldUp = false;
+      quarantine.next(this::tryApart);
+    }
+  }
+
+  /** Sends a suspect to the quarantine worker; false if there is no room for it now. */
   private boolean tryApart(Lane lane, WorkerSession session) throws Exception {
     isQuarantineMissing = false;
     Run run = lane.run();
@@ -215,10 +234,14 @@ public final class Invokes {
       // Other code runs there, and the run stays with its own while that lives (CORRECTNESS.md
       // 18). Nothing starts workers of that one again, so not many are left to be killed.
       run.current().clear();
-      send(lane);
+      failures.onNoQuarantine(lane);
       return true;
     }
     if (resends.isWaitingFor(session) || !session.mayInvoke(estimateBytes(run))) {
+      return false;
+    }
+    if (!failures.onTurnInQuarantine(lane)) {
+      isSuspectHeldUp = true;
       return false;
     }
     dispatch(lane, session);
@@ -468,6 +491,7 @@ public final class Invokes {
 
   /** The worker gives it back undone. */
   public boolean onBounce(WorkerSession session, Bounce bounce) throws Exception {
+    quarantine.onBounced(session);
     Lane lane = take(session, bounce.getHandle());
     if (lane == null) {
       return false;
@@ -480,10 +504,16 @@ public final class Invokes {
   }
 
   /**
-   * The worker of an interrupted session is reached again: it gets the same attempts under the same
-   * handles.
+   * There is another session. If it resumes an interrupted one, its worker gets the same attempts
+   * under the same handles; else it had nothing that it should go on with.
+   *
+   * @param interrupted null if there is none
    */
   public int resume(WorkerSession interrupted, WorkerSession session) throws Exception {
+    if (interrupted == null) {
+      session.allResumed();
+      return 0;
+    }
     resends.drop(interrupted);
     List<Long> ended = endedUnheard.remove(interrupted);
     if (ended != null) {
@@ -511,12 +541,15 @@ public final class Invokes {
       resends.remove(session, handle);
       queue(lane, plan.action(lane.run().current().action()));
     }
+    session.allResumed();
   }
 
   /** An open invocation is over for the session; one that waits to be resent was never queued. */
   private void closed(WorkerSession session, long handle) {
     if (!resends.remove(session, handle)) {
       session.closed();
+    } else if (!resends.isWaitingFor(session)) {
+      session.allResumed();
     }
   }
 

@@ -15,21 +15,32 @@ import java.util.Set;
  * <p>Suspects are tried at the quarantine worker, where nobody else is, one group at a time. Who
  * comes to an end there, whatever end, is cleared. A group in which the worker dies is halved, and
  * each half is tried; if one half passes it was the other, which is then halved untried. One that
- * is tried alone is asked about by whoever counts such deaths. Mailbox thread only.
+ * is tried alone is asked about by whoever counts such deaths.
+ *
+ * <p>Who waits here for a turn is not in flight: it would keep others from beginning for as long as
+ * all before it take. Mailbox thread only.
  */
 final class Quarantine {
 
   /** Sends a lane's current invocation to this session. */
   @FunctionalInterface
   interface Sender {
-    /** False if the session has no room for it now: nothing has happened, and it calls again. */
+    /** False if there is no room for it now: nothing has happened, and it calls again. */
     boolean send(Lane lane, WorkerSession session) throws Exception;
+  }
+
+  /** Hears of each lane that waits for a turn from now on. */
+  @FunctionalInterface
+  interface Waits {
+    void onWaits(Lane lane);
   }
 
   private static final class Group {
     final List<Lane> lanes;
     // If this one passes, the culprit is in that one.
     Group otherHalf;
+    // Some were given back undone: that the others have passed says nothing of those.
+    boolean isCutShort;
 
     Group(List<Lane> lanes) {
       this.lanes = lanes;
@@ -37,6 +48,7 @@ final class Quarantine {
   }
 
   private final Sessions sessions;
+  private final Waits waits;
   private final ArrayDeque<Group> groups = new ArrayDeque<>();
   // Suspects of earlier days, that came one by one.
   private List<Lane> gathered = new ArrayList<>();
@@ -48,25 +60,32 @@ final class Quarantine {
   private final ArrayDeque<Lane> unsent = new ArrayDeque<>();
   private int waiting;
   private boolean isWanted;
+  private boolean isSending;
 
-  Quarantine(Sessions sessions) {
+  Quarantine(Sessions sessions, Waits waits) {
     this.sessions = sessions;
+    this.waits = waits;
   }
 
   /** The lane's current invocation is a suspect, and at no worker. */
   void add(Lane lane) {
     gathered.add(lane);
-    waiting++;
+    onWait(List.of(lane));
     want();
   }
 
   /** One of these has killed a worker where others were. */
   void accuse(List<Lane> lanes) {
     if (!lanes.isEmpty()) {
-      waiting += lanes.size();
+      onWait(lanes);
       halves(lanes).forEach(groups::addLast);
       want();
     }
+  }
+
+  private void onWait(List<Lane> lanes) {
+    waiting += lanes.size();
+    lanes.forEach(waits::onWaits);
   }
 
   private void want() {
@@ -105,7 +124,19 @@ final class Quarantine {
   }
 
   private void sendMore(Sender sender) throws Exception {
-    WorkerSession session = at;
+    if (isSending) {
+      // Sending one has ended another run, and asks who may be sent now.
+      return;
+    }
+    isSending = true;
+    try {
+      sendUnsent(sender, at);
+    } finally {
+      isSending = false;
+    }
+  }
+
+  private void sendUnsent(Sender sender, WorkerSession session) throws Exception {
     while (!unsent.isEmpty() && session.isOpen() && sender.send(unsent.peek(), session)) {
       Lane lane = unsent.poll();
       Run run = lane.run();
@@ -118,8 +149,9 @@ final class Quarantine {
 
   private void onPassed() {
     Group other = tried.otherHalf;
+    boolean isCutShort = tried.isCutShort;
     tried = null;
-    if (other != null && groups.peek() == other && other.lanes.size() > 1) {
+    if (other != null && !isCutShort && groups.peek() == other && other.lanes.size() > 1) {
       groups.poll();
       pushFront(halves(other.lanes));
     }
@@ -129,6 +161,13 @@ final class Quarantine {
   void onReturned(Lane lane) {
     if (atWorker.remove(lane) && atWorker.isEmpty()) {
       sessions.callAgain();
+    }
+  }
+
+  /** The worker of this session has given one back undone. */
+  void onBounced(WorkerSession session) {
+    if (isTrying(session)) {
+      tried.isCutShort = true;
     }
   }
 
@@ -157,7 +196,7 @@ final class Quarantine {
       groups.addFirst(new Group(untried));
     }
     if (!accused.isEmpty()) {
-      waiting += accused.size();
+      onWait(accused);
       pushFront(halves(accused));
     }
     if (waiting > 0) {
@@ -168,10 +207,12 @@ final class Quarantine {
   /** The quarantine worker has gone, and did not die: these are to be tried again. */
   void onUndone(List<Lane> undone) {
     tried = null;
+    onWait(undone);
     List<Lane> lanes = new ArrayList<>(undone);
-    lanes.addAll(takeUnsent());
+    List<Lane> untried = takeUnsent();
+    waiting += untried.size();
+    lanes.addAll(untried);
     if (!lanes.isEmpty()) {
-      waiting += lanes.size();
       groups.addFirst(new Group(lanes));
       want();
     }

@@ -37,8 +37,9 @@ import org.slf4j.LoggerFactory;
  * of the inputs; one invocation per run at a time, in the order of the events. An active lane whose
  * run has not begun stands once in the queue of startable lanes; how many may have begun is
  * limited. A run whose invocation has failed and waits for another attempt counts as not begun: it
- * stands with {@link Retries}, and then in that queue again. An input that triggers nothing ends
- * where others begin, in the same loop. Mailbox thread only.
+ * stands with {@link Retries}, and then in that queue again; so does one that waits to be tried
+ * apart, which stands with {@link Quarantine}. An input that triggers nothing ends where others
+ * begin, in the same loop. Mailbox thread only.
  */
 public final class Runs {
 
@@ -148,6 +149,7 @@ public final class Runs {
     }
     isBeginning = true;
     try {
+      invokes.onRoom();
       while (begun < limit && !startable.isEmpty()) {
         Lane lane = startable.peek();
         if (!waiting.maySpare(lane.firstInput()) || !begin(lane)) {
@@ -464,6 +466,29 @@ public final class Runs {
     @Override
     public void onSuperseded(Lane lane, long handle) {
       calls.onSuperseded(lane, handle);
+    }
+
+    @Override
+    public void onWaitsForQuarantine(Lane lane) {
+      waiting.onWaitsAgain(lane.firstInput());
+      begun--;
+    }
+
+    @Override
+    public boolean onTurnInQuarantine(Lane lane) {
+      Input input = lane.firstInput();
+      if (begun >= limit || !waiting.maySpare(input)) {
+        return false;
+      }
+      waiting.onBegun(input);
+      begun++;
+      return true;
+    }
+
+    @Override
+    public void onNoQuarantine(Lane lane) throws Exception {
+      startable.addFirst(lane);
+      begin();
     }
   }
 

@@ -24,8 +24,7 @@ final class Channels {
    */
   static ManagedChannel open(
       String target, String endpoint, ChannelSecurity security, int maxMessageBytes) {
-    ManagedChannelBuilder<?> channel =
-        Grpc.newChannelBuilder(target, security.credentials(target));
+    ManagedChannelBuilder<?> channel = Grpc.newChannelBuilder(target, security.credentials(target));
     String authority = security.authority(target, endpoint);
     if (authority != null) {
       channel.overrideAuthority(authority);

@@ -64,12 +64,23 @@ final class Outbox {
   // Hints: they ride along, and those that have no room here are lost.
   private final Set<ByteString> forgetKeys = new LinkedHashSet<>();
   private long forgetBytes;
+  private AllResumed allResumed = AllResumed.NOT_YET;
+  // The last of those that an earlier session left open, while it waits here.
+  private Invoke lastResumed;
   private CheckpointCompleted checkpointCompleted;
   private Ping ping;
   private Pong pong;
   private Bye bye;
   private boolean byeTaken;
   private boolean isStreamOver;
+
+  /** Whether the worker has been told that nothing more comes of what an earlier session had. */
+  private enum AllResumed {
+    NOT_YET,
+    WITH_LAST,
+    TO_BE_SAID,
+    SAID
+  }
 
   Outbox(int maxFrameBytes, int frameWindow, Credit credit) {
     this.maxFrameBytes = maxFrameBytes;
@@ -129,6 +140,7 @@ final class Outbox {
 
   synchronized void cancel(Collection<Long> handles, Cancel.Reason reason) {
     Set<Long> wanted = new HashSet<>(handles);
+    Invoke before = null;
     // Cancel overtakes Invokes, so one that is still here must not follow it.
     for (Iterator<Invoke> i = invokes.iterator(); i.hasNext(); ) {
       Invoke invoke = i.next();
@@ -136,6 +148,11 @@ final class Outbox {
         queuedBytes -= invoke.getSerializedSize();
         i.remove();
         callsOfQueued.remove(invoke.getHandle());
+        if (invoke == lastResumed) {
+          resumedUpTo(before);
+        }
+      } else {
+        before = invoke;
       }
     }
     if (!wanted.isEmpty()) {
@@ -145,6 +162,24 @@ final class Outbox {
 
   synchronized void callsRecorded(CallsRecorded recorded) {
     control.add(recorded);
+  }
+
+  /**
+   * All that an earlier session left open has been queued here, or is over: the worker hears of it
+   * with the last of them. The first time counts.
+   */
+  synchronized void allResumed() {
+    if (allResumed == AllResumed.NOT_YET) {
+      allResumed = AllResumed.WITH_LAST;
+      resumedUpTo(invokes.peekLast());
+    }
+  }
+
+  private void resumedUpTo(Invoke last) {
+    lastResumed = last;
+    if (last == null) {
+      allResumed = AllResumed.TO_BE_SAID;
+    }
   }
 
   /** Cumulative: a later one stands for all before. */
@@ -245,6 +280,7 @@ final class Outbox {
     return !control.isEmpty()
         || !followingCalls.isEmpty()
         || checkpointCompleted != null
+        || allResumed == AllResumed.TO_BE_SAID
         || ping != null
         || pong != null;
   }
@@ -263,6 +299,10 @@ final class Outbox {
     if (checkpointCompleted != null) {
       frame.setCheckpointCompleted(checkpointCompleted);
       checkpointCompleted = null;
+    }
+    if (allResumed == AllResumed.TO_BE_SAID) {
+      frame.setAllResumed(true);
+      allResumed = AllResumed.SAID;
     }
     int limit = Math.min(MAX_INVOKE_BYTES_PER_FRAME, maxInvokeBytes());
     while (!control.isEmpty()) {
@@ -336,6 +376,11 @@ final class Outbox {
       sentBytes += invoke.getSerializedSize();
       invokeBytes += size;
       frame.addInvokes(invoke);
+      if (invoke == lastResumed) {
+        frame.setAllResumed(true);
+        allResumed = AllResumed.SAID;
+        lastResumed = null;
+      }
       if (invoke.getMoreCalls()) {
         followingCalls.addAll(callsOfQueued.remove(invoke.getHandle()));
       }

@@ -14,6 +14,9 @@ import java.util.List;
  * (CORRECTNESS.md 8).
  */
 public final class StartIdentity {
+  // What this operator says beyond version 1's floor; see session.proto on reconnects.
+  private static final String ALL_RESUMED = "all_resumed";
+
   private final String namespace;
   private final String jobId;
   private final String jobName;
@@ -86,6 +89,7 @@ public final class StartIdentity {
         .setWasWelcomed(wasWelcomed())
         .setKnownPlanDigest(knownPlanDigest)
         .setPinnedPlanDigest(pinnedPlanDigest)
+        .addCapabilities(ALL_RESUMED)
         .addAllAcceptedContentTypes(acceptedContentTypes)
         .setMaxFrameBytes(maxFrameBytes)
         .setConfig(ByteString.copyFromUtf8(configJson))

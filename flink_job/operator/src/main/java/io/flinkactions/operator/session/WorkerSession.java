@@ -146,6 +146,14 @@ public final class WorkerSession {
     outbox.cancel(handles, reason);
   }
 
+  /**
+   * Tells the worker that all it had of this start before is queued here, or over: what it still
+   * runs beside that it may end. Said once; later calls do nothing.
+   */
+  public void allResumed() {
+    outbox.allResumed();
+  }
+
   /** What was queued and not sent is not sent any more. It stays open. */
   public void dropQueued() {
     outbox.dropInvokes();

@@ -131,6 +131,8 @@ public final class ActionStateStore<T> implements AutoCloseable {
       long epoch = owner.epoch();
       Map<Integer, Long> fenced = writer.fence(fenceEntries(owner, epoch, layout, partitions));
       Map<Integer, Long> from = markers(settings, topic, layout, restored, rebuild, fenced);
+      from.replaceAll(
+          (partition, marker) -> marker < 0 ? marker : rebuild.beginAt(partition, marker));
       long read;
       try (StoreReader reader = new StoreReader(settings, clients, rebuild, from)) {
         reader.readUpTo(fenced);
@@ -271,7 +273,7 @@ public final class ActionStateStore<T> implements AutoCloseable {
     fenced.forEach(
         (partition, offset) -> {
           Fence own = fence(owner, epoch, layout, partition, offset);
-          // What is behind one that a snapshot has told of was not read: there may be more of it.
+          // What is behind one that only a snapshot tells of was not read: there may be more of it.
           for (Fence fence : rebuild.fencesRead(partition)) {
             if (own.isStrongerThan(fence)) {
               ending.add(new Garbage(key(owner, fence), partition));

@@ -60,6 +60,17 @@ final class Fences {
     return highest;
   }
 
+  /**
+   * Where the first one at this offset or behind it is; if there is none, the end of all offsets.
+   */
+  long firstFrom(long offset) {
+    return fences.stream()
+        .mapToLong(Fence::offset)
+        .filter(at -> at >= offset)
+        .min()
+        .orElse(Long.MAX_VALUE);
+  }
+
   /** Those that a reader has to know who begins at this offset, and so meets none of them. */
   List<Fence> before(long offset) {
     List<Fence> before = fences.stream().filter(fence -> fence.offset < offset).toList();

@@ -18,9 +18,13 @@ import java.util.Map;
  * that count.
  *
  * <p>An entry counts if it is of this operator, namespace and key groups and no later start had put
- * its fence before it. Whatever else lies in the topic is another's.
+ * its fence before it, and if it is not before the marker of the snapshot, which has it. Whatever
+ * else lies in the topic is another's.
  */
 final class Rebuild {
+
+  // Reading so many records more costs a start nothing that anybody would notice.
+  private static final long SHORTLY = 1_000;
 
   private final StoreOwner owner;
   private final String topic;
@@ -30,6 +34,8 @@ final class Rebuild {
   private final Map<Integer, Fences> fences = new HashMap<>();
   private final Map<Integer, List<Fence>> fencesRead = new HashMap<>();
   private final List<Garbage> fencedOff = new ArrayList<>();
+  // By partition; what is before it is in the snapshot.
+  private final Map<Integer, Long> markers = new HashMap<>();
 
   Rebuild(StoreOwner owner, String topic, KeyGroupPartitions layout, long limitBytes) {
     this.owner = owner;
@@ -40,6 +46,16 @@ final class Rebuild {
 
   Fences fences(int partition) {
     return fences.computeIfAbsent(partition, p -> new Fences());
+  }
+
+  /**
+   * What is before this offset counts no more. Returns where to begin to read: there, or at the
+   * first fence that the snapshot knows shortly before. Who meets a fence, and so all that is
+   * behind it, can end both; jobs that restart often would leave many.
+   */
+  long beginAt(int partition, long marker) {
+    markers.put(partition, marker);
+    return Math.min(marker, fences(partition).firstFrom(marker - SHORTLY));
   }
 
   /** Those that were met in the partition, and so all that is behind them. */
@@ -137,6 +153,9 @@ final class Rebuild {
       if (!calls.has(keyBytes)) {
         fencedOff.add(new Garbage(key, partition));
       }
+      return;
+    }
+    if (offset < markers.getOrDefault(partition, 0L)) {
       return;
     }
     calls.put(

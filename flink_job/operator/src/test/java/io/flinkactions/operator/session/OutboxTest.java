@@ -336,4 +336,41 @@ class OutboxTest {
     }
     assertThat(open).hasSize(expected.size() + onTheWire.size());
   }
+
+  @Test
+  void that_all_is_resumed_is_said_with_the_last_of_it_and_once() {
+    Outbox outbox = new Outbox(1 << 20, 1, PLENTY);
+    outbox.queue(invoke(1, 200_000));
+    outbox.queue(invoke(2, 200_000));
+    outbox.allResumed();
+    outbox.queue(invoke(3, 200_000));
+    assertThat(outbox.next().getAllResumed()).isFalse();
+    outbox.acknowledge(1);
+    OperatorFrame last = outbox.next();
+    assertThat(handles(last)).containsExactly(2L);
+    assertThat(last.getAllResumed()).isTrue();
+    outbox.acknowledge(2);
+    outbox.allResumed();
+    assertThat(outbox.next().getAllResumed()).isFalse();
+    assertThat(outbox.next()).isNull();
+  }
+
+  @Test
+  void that_nothing_is_to_be_resumed_needs_neither_window_nor_credit() {
+    Outbox outbox = new Outbox(1 << 20, 1, Credit.getDefaultInstance());
+    outbox.queue(invoke(1, 10));
+    outbox.queue(invoke(2, 10));
+    assertThat(handles(outbox.next())).containsExactly(1L);
+    outbox.queue(invoke(3, 10));
+    outbox.allResumed();
+    assertThat(outbox.next()).isNull();
+    // What waits is cancelled, the last one first.
+    outbox.cancel(List.of(3L), Cancel.Reason.TIMEOUT);
+    assertThat(outbox.next()).isNull();
+    outbox.cancel(List.of(2L), Cancel.Reason.TIMEOUT);
+    OperatorFrame frame = outbox.next();
+    assertThat(frame.getAllResumed()).isTrue();
+    assertThat(frame.getSequence()).isZero();
+    assertThat(outbox.next()).isNull();
+  }
 }

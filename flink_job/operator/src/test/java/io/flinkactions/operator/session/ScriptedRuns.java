@@ -103,6 +103,11 @@ abstract class ScriptedRuns {
   }
 
   final Runs runsOf(Subtask of) {
+    return runsOf(of, 100);
+  }
+
+  /** At most so many in flight. */
+  final Runs runsOf(Subtask of, int limit) {
     return new Runs(
         of.sessions,
         new Plans(10, false),
@@ -118,7 +123,7 @@ abstract class ScriptedRuns {
         new OperatorMetrics(
             new UnregisteredMetricsGroup(), () -> new DescriptiveStatisticsHistogram(10)),
         null,
-        100);
+        limit);
   }
 
   Input input(Lane lane) {

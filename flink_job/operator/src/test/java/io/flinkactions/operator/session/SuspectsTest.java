@@ -4,9 +4,12 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.google.protobuf.ByteString;
 import io.flinkactions.operator.lane.Invocation;
+import io.flinkactions.operator.lane.Lane;
 import io.flinkactions.operator.session.ScriptedWorker.Peer;
+import io.flinkactions.wire.v1.Bounce;
 import io.flinkactions.wire.v1.Credit;
 import io.flinkactions.wire.v1.Generation;
+import io.flinkactions.wire.v1.Invoke;
 import io.flinkactions.wire.v1.Welcome;
 import io.flinkactions.wire.v1.WorkerEntry;
 import io.flinkactions.wire.v1.WorkerFrame;
@@ -60,6 +63,73 @@ class SuspectsTest extends ScriptedRuns {
       runs.invokes().onCapacity();
     }
     assertThat(keysOf(peer, 2)).hasSize(2);
+  }
+
+  @Test
+  void who_waits_for_a_turn_keeps_no_other_from_beginning_and_goes_first_when_it_has_come()
+      throws Exception {
+    WorkerSession regular = routed();
+    runs = runsOf(subtask, 2);
+    for (String key : List.of("\"a\"", "\"b\"", "\"c\"")) {
+      restoreSuspect(key, regular.generation());
+    }
+    runs.begin();
+    assertThat(runs.invokes().suspectCount()).isEqualTo(3);
+    assertThat(runs.begunCount()).isZero();
+    for (String key : List.of("\"d\"", "\"e\"", "\"f\"")) {
+      Lane lane = lanes.take(key);
+      runs.onInput(lane, input(lane));
+    }
+    assertThat(keysOf(worker.peer(), 2)).containsExactly("\"d\"", "\"e\"");
+
+    ScriptedWorker q0 = quarantine();
+    assertThat(subtask.welcomed().isQuarantine()).isTrue();
+    runs.invokes().onRoutesChanged();
+    runs.begin();
+    assertThat(runs.invokes().sentCount()).as("as many as may be").isEqualTo(2);
+    // Over their limit of a millisecond they make room, and wait for another attempt.
+    awaitOverdue(2);
+    assertThat(keysOf(q0.peer(), 1)).hasSize(1);
+    assertThat(runs.begunCount()).isEqualTo(2);
+    assertThat(runs.invokes().suspectCount()).isEqualTo(3);
+  }
+
+  @Test
+  void who_was_given_back_undone_has_not_passed() throws Exception {
+    WorkerSession regular = subtask.welcomed();
+    ScriptedWorker q0 = server.unannounced("q0", "q0-incarnation-1", ScriptedServer.GENERATION);
+    q0.welcomesWith(Welcome.newBuilder().setPlan(PLAN));
+    announce(q0, WorkerEntry.State.SERVING);
+    for (String key : List.of("\"a\"", "\"b\"", "\"c\"", "\"d\"")) {
+      restoreSuspect(key, regular.generation());
+    }
+    runs.begin();
+    WorkerSession session = subtask.welcomed();
+    runs.invokes().onRoutesChanged();
+    assertThat(keysOf(q0.peer(), 4)).hasSize(4);
+    announce(q0, WorkerEntry.State.DEAD);
+    subtask.next(SessionEvent.Ended.class);
+    runs.invokes().onGivenUp(session, true, null);
+
+    ScriptedWorker next = server.unannounced("q0", "q0-incarnation-2", regular.generation());
+    next.welcomesWith(Welcome.newBuilder().setPlan(PLAN));
+    announce(next, WorkerEntry.State.SERVING);
+    WorkerSession again = subtask.welcomed();
+    runs.invokes().onRoutesChanged();
+    subtask.sessions.flush();
+    Peer peer = next.peer();
+    List<Invoke> half = peer.frame().getInvokesList();
+    assertThat(half).hasSize(2);
+    for (Invoke invoke : half) {
+      assertThat(
+              runs.invokes()
+                  .onBounce(again, Bounce.newBuilder().setHandle(invoke.getHandle()).build()))
+          .isTrue();
+    }
+    runs.invokes().onCapacity();
+    // Else the culprit were taken to be among these, and they were halved untried.
+    assertThat(keysOf(peer, 2)).hasSize(2);
+    assertThat(runs.invokes().suspectCount()).isEqualTo(4);
   }
 
   @Test

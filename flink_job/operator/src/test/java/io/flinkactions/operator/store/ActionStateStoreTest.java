@@ -236,14 +236,45 @@ class ActionStateStoreTest {
   }
 
   @Test
-  void a_fence_before_the_marker_stays_for_the_entries_behind_it_that_were_not_read()
+  void a_fence_shortly_before_the_marker_ends_and_the_entries_behind_it_before_it()
       throws Exception {
     Writer zombie = new Writer(owner("job", 1));
     Writer live = new Writer(owner("job", 2));
     zombie.recorded(2, 0, "too late");
     live.recorded(1, 0, "a");
     Writer next = new Writer(owner("job", 3), live.store.onSnapshot(1));
+    assertThat(next.store.isRebuiltEmpty()).as("what is in the snapshot").isTrue();
     next.settle();
+    assertThat(liveCalls()).hasSize(1);
+    assertThat(fences()).containsEntry(1L, false).containsEntry(2L, false).containsEntry(3L, true);
+    // The zombie is behind another fence now.
+    zombie.recorded(3, 0, "far too late");
+    Writer last = new Writer(owner("job", 4), next.store.onSnapshot(1));
+    assertThat(last.store.isRebuiltEmpty()).isTrue();
+    last.settle();
+    assertThat(liveCalls()).hasSize(1);
+    assertThat(fences()).containsEntry(3L, false).containsEntry(4L, true);
+  }
+
+  @Test
+  void a_fence_far_before_the_marker_stays_for_the_entries_behind_it_that_were_not_read()
+      throws Exception {
+    Writer zombie = new Writer(owner("job", 1));
+    Writer live = new Writer(owner("job", 2));
+    zombie.recorded(2, 0, "too late");
+    int many = 1_001;
+    for (int i = 0; i < many; i++) {
+      live.write(1, i, "a");
+    }
+    live.poll(many);
+    Writer next = new Writer(owner("job", 3), live.store.onSnapshot(1));
+    next.settle();
+    assertThat(liveCalls()).hasSize(many + 1);
+    assertThat(fences()).containsEntry(2L, true);
+  }
+
+  /** By epoch, whether the fence in the partition of the calls is still there. */
+  private Map<Long, Boolean> fences() {
     int partition = new KeyGroupPartitions(128, 4).of(KEY_GROUP);
     Map<Long, Boolean> fences = new HashMap<>();
     for (ConsumerRecord<byte[], byte[]> record : broker.records(topic)) {
@@ -252,8 +283,7 @@ class ActionStateStoreTest {
         fences.put(key.epoch(), record.value() != null);
       }
     }
-    assertThat(liveCalls()).hasSize(2);
-    assertThat(fences).containsEntry(2L, true);
+    return fences;
   }
 
   @Test

@@ -101,6 +101,26 @@ class RebuildTest {
   }
 
   @Test
+  void reading_begins_at_a_fence_shortly_before_the_marker_and_no_call_before_that_counts() {
+    rebuild.fences(PARTITION).add(new Fence(0, 127, 1, 100));
+    rebuild.fences(PARTITION).add(new Fence(0, 127, 2, 9_500));
+    rebuild.fences(PARTITION).add(new Fence(0, 127, 3, 9_900));
+    assertThat(rebuild.beginAt(PARTITION, 10_000)).isEqualTo(9_500);
+    offset = 9_500;
+    fence(2, 0, 127);
+    write(2, 5, 1, "in the snapshot");
+    write(1, 5, 2, "fenced off");
+    offset = 10_000;
+    write(3, 5, 3, "not in the snapshot");
+    assertThat(values(1)).isEmpty();
+    assertThat(values(2)).isEmpty();
+    assertThat(values(3)).containsExactly("not in the snapshot");
+    assertThat(rebuild.fencesRead(PARTITION)).containsExactly(new Fence(0, 127, 2, 9_500));
+    assertThat(rebuild.fencedOff()).hasSize(1);
+    assertThat(rebuild.beginAt(1, 10_000)).as("no fence is known").isEqualTo(10_000);
+  }
+
+  @Test
   void a_snapshot_remembers_the_fences_before_its_marker_that_no_other_makes_needless() {
     Fences fences = new Fences();
     fences.add(new Fence(0, 63, 1, 10));
