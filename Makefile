@@ -8,6 +8,7 @@ JOB_VENV := .venv-job
 PROTO_VENV := .venv-proto
 OPERATOR := flink_job/operator
 JAR := $(OPERATOR)/target/flink-actions-operator-0.1.0.jar
+TEST_CLASS_PATH := $(OPERATOR)/target/test-class-path
 
 JAVA_SOURCES := $(shell find $(OPERATOR)/src/main proto -type f 2>/dev/null)
 # -B and no transfer progress: thousands of lines of it would hide what happens.
@@ -18,7 +19,7 @@ PINNED = $$(grep -E '^($(1))==' constraints.txt)
 STEP = @printf '\033[1m== %s\033[0m\n' "$(1)"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-python simulate mutants test-java test-java-newest test-jobs chaos check bench proto proto-check jar wheel docker-check format clean
+.PHONY: help run test test-python simulate mutants test-java test-java-newest test-jobs chaos check bench proto proto-check jar class-path wheel docker-check format clean
 
 help: ## this list
 	@printf 'Flink Action Server: Python actions of Flink jobs, in a process of their own.\n\n'
@@ -58,8 +59,8 @@ test-jobs: $(SERVER_VENV)/.ready $(JOB_VENV)/.ready $(JAR) ## PyFlink jobs on a 
 	$(call STEP,PyFlink jobs and the quickstart)
 	@$(PYTEST) -v --durations=5 tests/e2e tests/chaos
 
-chaos: $(SERVER_VENV)/.ready $(JOB_VENV)/.ready $(JAR) ## hurt a real job, server and cluster at random; MINUTES=N, SEED=S
-	@$(SERVER_VENV)/bin/python -m tests.chaos --minutes $(or $(MINUTES),1) $(if $(SEED),--seed $(SEED)) $(CHAOS)
+chaos: $(SERVER_VENV)/.ready $(JOB_VENV)/.ready $(JAR) $(if $(filter synchronous,$(LEVEL)),$(TEST_CLASS_PATH)) ## hurt a real job, server and cluster at random; MINUTES=N, SEED=S, LEVEL=synchronous
+	@$(SERVER_VENV)/bin/python -m tests.chaos --minutes $(or $(MINUTES),1) $(if $(SEED),--seed $(SEED)) $(if $(LEVEL),--level $(LEVEL)) $(CHAOS)
 
 # Maven's own chatter is left out, a failure's text is not; pipefail keeps its exit code.
 SURFIRE_LINES := grep --line-buffered -E '^\[(ERROR|WARNING)\]|Tests run:|Running |BUILD|FAIL|^\s+at |Exception|expected|but was'
@@ -120,6 +121,12 @@ $(JAR): $(OPERATOR)/pom.xml $(JAVA_SOURCES)
 	$(call STEP,building the operator's jar (the first time Maven fetches what it needs: some minutes))
 	@$(MVN) package -Dmaven.test.skip=true
 	@touch $@
+
+class-path: $(TEST_CLASS_PATH)
+
+$(TEST_CLASS_PATH): $(OPERATOR)/pom.xml
+	$(call STEP,writing down where Maven has a Kafka broker)
+	@$(MVN) org.apache.maven.plugins:maven-dependency-plugin:3.8.1:build-classpath -DincludeScope=test -Dmdep.outputFile=$(abspath $@)
 
 $(SERVER_VENV)/.ready: pyproject.toml constraints.txt
 	$(call STEP,building $(SERVER_VENV): the server and the tools of its developers)

@@ -19,7 +19,7 @@ from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from flink_actions import Agent, Event, InputEvent, OutputEvent, RunnerContext, action, current_call
+from flink_actions import Agent, Durability, Event, InputEvent, OutputEvent, RunnerContext, current_call
 
 LONGEST_WAIT_SECONDS = 0.04
 
@@ -53,7 +53,8 @@ def write(what: str, task: str, step: int) -> None:
 def abort_if_ordered() -> None:
     """What a broken extension module would do: whoever finds the file `abort` first is its process's end."""
     with contextlib.suppress(FileNotFoundError):
-        os.unlink("abort")
+        # Whoever looks later knows that it was this one.
+        os.rename("abort", f"aborted-{os.getpid()}")
         os.abort()
 
 
@@ -80,7 +81,11 @@ class Hurt(Agent):
 
     name = "hurt"
 
-    @action("_input_event")
+    def __init__(self, durability: Durability) -> None:
+        super().__init__()
+        self.add_action("assess", "_input_event", self.assess, durability=durability)
+        self.add_action("answer", "assessed", self.answer, durability=durability)
+
     async def assess(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
         name = event.input["name"]
         _work.set(Work(name, "assess", ctx.run_number, ctx.invocation_id, ctx.attempt))
@@ -92,7 +97,6 @@ class Hurt(Agent):
         ctx.short_term_memory.set("count", count + 1)
         ctx.send_event(Event(type="assessed", attributes={"name": name, "count": count, "drawn": [first, second]}))
 
-    @action("assessed")
     async def answer(self, event: Event, ctx: RunnerContext) -> None:
         name = event.attributes["name"]
         _work.set(Work(name, "answer", ctx.run_number, ctx.invocation_id, ctx.attempt))
@@ -111,4 +115,5 @@ class Hurt(Agent):
         ctx.send_event(OutputEvent(output=answer))
 
 
-agent = Hurt()
+checkpoint = Hurt(Durability.CHECKPOINT)
+synchronous = Hurt(Durability.SYNCHRONOUS)

@@ -1,6 +1,8 @@
 """The job that is hurt: two folders of JSON lines, read without end, through the agent into committed files.
 
-flink run -d -py job.py SERVER LEFT RIGHT OUTPUTS DEAD_LETTERS
+flink run -d -py job.py SERVER LEFT RIGHT OUTPUTS DEAD_LETTERS [BROKER]
+
+With a broker, calls are recorded in a topic there.
 """
 
 import sys
@@ -9,9 +11,9 @@ from pathlib import Path
 from pyflink.common import Duration, Encoder, WatermarkStrategy
 from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.datastream.connectors.file_system import FileSink, FileSource, RollingPolicy, StreamFormat
-from pyflink_actions import ActionServer
+from pyflink_actions import ActionServer, KafkaStore
 
-server, left, right, outputs, dead_letters = sys.argv[1:]
+server, left, right, outputs, dead_letters, *broker = sys.argv[1:]
 
 env = StreamExecutionEnvironment.get_execution_environment()
 env.set_parallelism(2)
@@ -35,7 +37,9 @@ def commit(stream: DataStream, folder: str) -> None:
     stream.sink_to(files.with_rolling_policy(policy).build()).name(name).uid(name)
 
 
-hurt = ActionServer(server).agent("hurt").apply(lines(left).union(lines(right)), key_by="key", input_type="json")
+store = KafkaStore(broker[0], "hurt", partitions=8) if broker else None
+agent = ActionServer(server, action_state_store=store).agent("hurt")
+hurt = agent.apply(lines(left).union(lines(right)), key_by="key", input_type="json")
 commit(hurt.outputs, outputs)
 commit(hurt.dead_letters, dead_letters)
 env.execute("hurt")

@@ -24,9 +24,9 @@ class Happened:
     ended: float
 
 
-def run_chaos(folder: Path, seed: int, seconds: float, *, workers: int = 2) -> Verdict:
+def run_chaos(folder: Path, seed: int, seconds: float, *, workers: int = 2, durability: str = "checkpoint") -> Verdict:
     """Hurt a world in `folder` for so long, print what happened, and judge."""
-    with World(folder, workers=workers, seed=seed) as world:
+    with World(folder, workers=workers, seed=seed, durability=durability) as world:
         print("the job runs", flush=True)
         try:
             happened = _hurt(world, seed, seconds)

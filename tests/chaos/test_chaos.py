@@ -22,6 +22,7 @@ def test_no_promise_is_broken_while_everything_fails(tmp_path: Path) -> None:
     assert verdict.counts["worker deaths"] > 2
     assert verdict.counts["job restarts"] > 0
     assert verdict.counts["last calls made again after a death"] > 0
+    assert verdict.counts["events before an await that were sent again"] > 0
 
 
 def test_a_seed_gives_the_same_storm_again_with_every_kind_in_its_beginning() -> None:

@@ -50,6 +50,22 @@ def test_a_killed_task_manager_whose_workers_live_costs_no_recorded_call_and_cro
     assert verdict.counts["inputs that came back as another run"] > 0
 
 
+def test_a_reload_in_the_middle_of_all_work_makes_no_call_again(tmp_path: Path) -> None:
+    with World(tmp_path) as world:
+        world.await_answers(100)
+        before = world.worker_pids()
+        world.reload_server()
+        until("the old workers have left", lambda: {one.pid for one in world.deaths} >= set(before), seconds=40.0)
+        world.await_answers(100)
+        world.settle()
+        verdict = judge(world.evidence())
+    print(verdict.counts)
+    # Nothing died: what the old workers had begun they ended, or nobody began it anew.
+    assert verdict.broken == []
+    assert verdict.counts["worker deaths"] == 0
+    assert verdict.counts["workers that left as they were told"] >= len(before)
+
+
 def test_a_neighbour_on_the_same_task_manager_never_notices_that_workers_die(tmp_path: Path) -> None:
     with World(tmp_path, task_managers=1, settings={"taskmanager.numberOfTaskSlots": "3"}) as world:
         outputs = tmp_path / "neighbour"

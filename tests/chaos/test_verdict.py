@@ -57,6 +57,15 @@ def test_a_lost_and_a_doubled_output_are_told_apart() -> None:
     assert "inputs have more than one answer output: 1: f-5" in broken(doubled)
 
 
+def test_an_event_that_was_sent_by_two_attempts_comes_out_once() -> None:
+    changed = replace(again("assess", 1, at=1_001.8), worker_deaths=[(W0, 1_001.5)])
+    verdict = judge(changed)
+    assert verdict.broken == []
+    assert verdict.counts["events before an await that were sent again"] == 1
+    doubled = replace(changed, outputs=[*changed.outputs, changed.outputs[0]])
+    assert "inputs have more than one early output: 1: f-0" in broken(doubled)
+
+
 def test_an_answer_meant_for_another_input_shows() -> None:
     right = evidence()
     crossed = [{**right.outputs[1], "drawn": ["f-0", "f-4"]}, *right.outputs[:1], *right.outputs[2:]]
@@ -107,6 +116,14 @@ def test_a_recorded_call_is_lost_only_with_both_sides_and_before_a_checkpoint() 
     assert "recorded calls were made again: 1" in broken(covering)
 
 
+def test_no_recorded_call_is_lost_with_a_store() -> None:
+    changed = replace(again("assess", 0, at=1_009.0), worker_deaths=[(W0, 1_004.0)], losses=[1_007.0], has_store=True)
+    assert "recorded calls were made again: 1" in broken(changed)
+    # What was not recorded may be made again with it too.
+    last = replace(again("answer", 0, at=1_005.0), worker_deaths=[(W0, 1_004.0)], has_store=True)
+    assert broken(last) == ""
+
+
 def test_a_record_that_was_lost_is_made_anew_by_a_call_that_may_be_the_last_one_of_another_death() -> None:
     changed = replace(again("assess", 0, at=1_009.0), worker_deaths=[(W0, 1_004.0), (W1, 1_010.0)], losses=[1_007.0])
     third = begin("f-0", "assess", 0, at=1_011.0, run=0, pid=W1 + 1, attempt=3)
@@ -125,12 +142,35 @@ def test_a_record_with_a_stand_in_is_told_apart_from_one_that_was_forgotten() ->
     assert "recorded calls were made again: 1" in broken(replace(changed, worker_deaths=[(W1 + 1, 990.0)]))
 
 
+NOTICED = "org.apache.flink.util.FlinkException: An OperatorEvent from an OperatorCoordinator to a task was lost.\n\tat"
+IN_A_TASK = "\tat org.apache.flink.runtime.taskmanager.Task.doRun(Task.java:775)"
+LOST = f"…RemoteTransportException: Connection unexpectedly closed by remote task manager 'tm1'.\n{IN_A_TASK}"
+OURS = f"java.lang.NullPointerException\n{IN_A_TASK}"
+
+
 def test_restarts_for_no_reason_and_dead_letters_show() -> None:
-    assert broken(replace(evidence(), losses=[5.0], job_failures=[6.0, 6.1])) == ""
-    assert "although no TaskManager was lost, at: 1: 50.0" in broken(
-        replace(evidence(), losses=[5.0], job_failures=[6.0, 50.0])
-    )
+    assert broken(replace(evidence(), losses=[5.0], job_failures=[(6.0, LOST), (6.1, NOTICED)])) == ""
+    late = replace(evidence(), losses=[5.0], job_failures=[(6.0, LOST), (50.0, LOST)])
+    assert "although no TaskManager was lost, at: 1: 50.0" in broken(late)
+    ours = replace(evidence(), losses=[5.0], job_failures=[(6.0, NOTICED), (6.5, OURS)])
+    assert "although no TaskManager was lost, at: 1: 6.5 (java.lang.NullPointerException)" in broken(ours)
     assert "inputs were given up: 1" in broken(replace(evidence(), dead_letters=[{"input": "f-0"}]))
+
+
+def test_a_worker_that_left_in_good_order_is_no_reason_to_make_its_calls_again() -> None:
+    changed = again("answer", 0, at=1_005.0)
+    assert "although nothing died" in broken(replace(changed, worker_exits=[(W0, 1_004.0)]))
+    assert "although nothing died" in broken(replace(changed, orphan_exits=[(W0, 1_004.0)]))
+
+
+def test_records_go_with_an_orphan_but_not_with_a_worker_that_was_told_to_leave() -> None:
+    changed = replace(again("assess", 0, at=1_009.0), losses=[1_007.0])
+    assert "recorded calls were made again: 1" in broken(replace(changed, worker_exits=[(W0, 1_004.0)]))
+    verdict = judge(replace(changed, orphan_exits=[(W0, 1_004.0)]))
+    assert verdict.broken == []
+    assert verdict.counts["recorded calls made again, because worker and TaskManager died"] == 1
+    # Without the loss the job has what the orphan said.
+    assert "recorded calls were made again: 1" in broken(replace(changed, losses=[], orphan_exits=[(W0, 1_004.0)]))
 
 
 def test_one_idempotency_key_for_two_inputs_shows() -> None:

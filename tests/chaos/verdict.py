@@ -2,20 +2,27 @@
 
 Promises (CORRECTNESS.md, "Invariants for the simulation", 1, 2, 3, 5 and 9):
 
-- every input has exactly one early output and one answer in the committed files, and nothing else is there;
+- every input has exactly one early output and one answer in the committed files, and nothing else is there, though
+  the early one is sent before an await, and sent again by each attempt that gets there;
 - the memory of a key is one fold over its inputs, and lines of one file come in their order;
 - no input is answered with what was drawn for another;
 - a call is made again only when something died under it, and never once it was recorded. A task makes its next call
   when the one before is recorded, so the next call's beginning is the evidence. Records may be lost only when both
   who has them have died: the worker, and the TaskManager before a checkpoint covered them. They may be missed, which
   is counted apart, where a worker stood in for a dead one and a TaskManager is lost before a checkpoint has covered
-  that: the restored job asks the worker whose key it is, and that is the dead one's successor;
-- the job restarts only when a TaskManager is lost, and no input is given up.
+  that: the restored job asks the worker whose key it is, and that is the dead one's successor. With a store they are
+  neither lost nor missed, whoever dies;
+- the job restarts only when a TaskManager is lost, for a failure that says so, and no input is given up.
+
+What a fault ended has died. A worker that left as it was told (a reload) excuses nothing: it stays until all that it
+has is safe. One that left because a fault had taken its supervisor finishes what it does, so that nothing is made again
+under it either; but nobody can ask it for its records any more.
 """
 
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +37,14 @@ _NOTICED_SECONDS = 15.0
 # Within this time after a death the successor has its sessions.
 _SUCCESSION_SECONDS = 2.0
 _SHOWN = 5
+# The JobManager has many words for a TaskManager that it cannot reach. What a task has thrown is of a loss only if it
+# says so; anything else is ours.
+_THROWN_IN_A_TASK = "org.apache.flink.runtime.taskmanager.Task."
+_NAMES_A_LOSS = re.compile(
+    r"(?i)task ?manager.*(no longer reachable|timed out|lost|unexpectedly closed|disconnect|terminat|shut)"
+    r"|(no longer reachable|unreachable|timed out|unexpectedly closed|connection).*task ?(manager|executor)"
+    r"|task ?executor.*(unreachable|timed out|has no more allocated slots|shutting down)"
+)
 
 
 @dataclass(frozen=True)
@@ -51,13 +66,29 @@ class Evidence:
     dead_letters: Sequence[Mapping[str, Any]] = ()
     ledger: Sequence[Mapping[str, Any]] = ()
     worker_deaths: Sequence[tuple[int, float]] = ()
-    """Process id, and when it was seen to be gone."""
-    job_failures: Sequence[float] = ()
-    """When Flink failed the job over."""
+    """Of a fault: process id, and when it was seen to be gone."""
+    orphan_exits: Sequence[tuple[int, float]] = ()
+    """Those that left in good order because a fault had killed their supervisor."""
+    worker_exits: Sequence[tuple[int, float]] = ()
+    """All others: they left as they were told, which is no reason to make anything again."""
+    job_failures: Sequence[tuple[float, str]] = ()
+    """When Flink failed the job over, and the stack trace of why."""
     losses: Sequence[float] = ()
     """When tasks ended because a TaskManager was killed, or was stopped for so long that it counts as lost."""
     checkpoints: Sequence[tuple[float, float]] = ()
     """Triggered, completed."""
+    has_store: bool = False
+    """Calls are recorded outside of all that dies."""
+
+    @property
+    def task_ends(self) -> list[float]:
+        """When tasks of the job ended, whatever the reason."""
+        return [*self.losses, *(at for at, _ in self.job_failures)]
+
+    @property
+    def record_holders_gone(self) -> list[tuple[int, float]]:
+        """Workers that cannot be asked for their records any more although no checkpoint may have had them."""
+        return [*self.worker_deaths, *self.orphan_exits]
 
 
 @dataclass
@@ -84,7 +115,9 @@ def judge(evidence: Evidence) -> Verdict:
     verdict.add("inputs were given up", evidence.dead_letters)
     # Flink may fail a job over more than once for one loss: it deploys to the dead TaskManager again until it notices.
     needless = [
-        at for at in evidence.job_failures if not any(0 < at - loss < _NOTICED_SECONDS for loss in evidence.losses)
+        f"{at} ({stack.splitlines()[0]})"
+        for at, stack in evidence.job_failures
+        if not _is_of_a_loss(stack) or not any(0 < at - loss < _NOTICED_SECONDS for loss in evidence.losses)
     ]
     verdict.add("the job failed although no TaskManager was lost, at", needless)
     runs = defaultdict(set)
@@ -94,10 +127,16 @@ def judge(evidence: Evidence) -> Verdict:
         "inputs": len(evidence.inputs),
         "checkpoints": len(evidence.checkpoints),
         "worker deaths": len(evidence.worker_deaths),
+        "workers that left after their supervisor was killed": len(evidence.orphan_exits),
+        "workers that left as they were told": len(evidence.worker_exits),
         "job restarts": len(evidence.job_failures),
         "inputs that came back as another run": sum(1 for numbers in runs.values() if len(numbers) > 1),
     }
     return verdict
+
+
+def _is_of_a_loss(stack: str) -> bool:
+    return _THROWN_IN_A_TASK not in stack or _NAMES_A_LOSS.search(stack.splitlines()[0]) is not None
 
 
 # ---- committed outputs ----
@@ -164,7 +203,9 @@ def _judge_calls(evidence: Evidence, verdict: Verdict) -> None:
             recorded_at = next((at for at in recorded[_place(line)] if line["at"] < at < again["at"]), None)
             if recorded_at is not None:
                 ends = _uncovered_ends(evidence, line["at"], again["at"], recorded_at)
-                if ends and _worker_died(evidence, line, again):
+                if evidence.has_store:
+                    forgotten.append(_told(call, line, again))
+                elif ends and _is_gone(evidence.record_holders_gone, line, again):
                     excused += 1
                 elif any(_stood_in(evidence, end, line, again) for end in ends):
                     missed += 1
@@ -181,10 +222,16 @@ def _judge_calls(evidence: Evidence, verdict: Verdict) -> None:
     verdict.add("idempotency keys stand for two inputs", strangers)
     verdict.counts |= {
         "calls": len(begun),
+        "events before an await that were sent again": _sent_again(begun.values()),
         "last calls made again after a death": last,
         "recorded calls made again, because worker and TaskManager died": excused,
         "recorded calls made again, because a stand-in had the record": missed,
     }
+
+
+def _sent_again(calls: Iterable[Sequence[Mapping[str, Any]]]) -> int:
+    """At least so many: an attempt that makes the second call of `assess` has sent the early output before it."""
+    return sum(len(lines) - 1 for lines in calls if (lines[0]["action"], lines[0]["step"]) == ("assess", 1))
 
 
 Place = tuple[str, str, int]
@@ -216,16 +263,15 @@ def _recorded(ledger: Sequence[Mapping[str, Any]]) -> dict[Place, list[float]]:
 
 def _died(evidence: Evidence, line: Mapping[str, Any], again: Mapping[str, Any]) -> bool:
     """Whether the worker that made the call, or the job's task, ended between the two."""
-    tasks = [*evidence.losses, *evidence.job_failures]
-    return _worker_died(evidence, line, again) or any(
-        line["at"] - _SLACK_SECONDS < at < again["at"] + _SLACK_SECONDS for at in tasks
+    return _is_gone(evidence.worker_deaths, line, again) or any(
+        line["at"] - _SLACK_SECONDS < at < again["at"] + _SLACK_SECONDS for at in evidence.task_ends
     )
 
 
-def _worker_died(evidence: Evidence, line: Mapping[str, Any], again: Mapping[str, Any]) -> bool:
+def _is_gone(workers: Iterable[tuple[int, float]], line: Mapping[str, Any], again: Mapping[str, Any]) -> bool:
+    """Whether the worker that made the call is one of these, gone between the two."""
     return any(
-        pid == line["pid"] and line["at"] - _SLACK_SECONDS < at < again["at"] + _SLACK_SECONDS
-        for pid, at in evidence.worker_deaths
+        pid == line["pid"] and line["at"] - _SLACK_SECONDS < at < again["at"] + _SLACK_SECONDS for pid, at in workers
     )
 
 
@@ -233,7 +279,7 @@ def _uncovered_ends(evidence: Evidence, begun_at: float, again_at: float, record
     """When the job's tasks ended between the two, without a checkpoint to come back to that had the record."""
     return [
         at
-        for at in [*evidence.losses, *evidence.job_failures]
+        for at in evidence.task_ends
         if begun_at < at < again_at + _SLACK_SECONDS
         and not any(recorded_at < triggered and completed < at for triggered, completed in evidence.checkpoints)
     ]
@@ -243,7 +289,7 @@ def _stood_in(evidence: Evidence, end: float, line: Mapping[str, Any], again: Ma
     """Whether a worker had died since the checkpoint that the job came back to: its keys were elsewhere for a while."""
     restored = max((triggered for triggered, completed in evidence.checkpoints if completed < end), default=0.0)
     return line["pid"] != again["pid"] and any(
-        restored - _SUCCESSION_SECONDS < at < again["at"] for _, at in evidence.worker_deaths
+        restored - _SUCCESSION_SECONDS < at < again["at"] for _, at in evidence.record_holders_gone
     )
 
 

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import signal
 import threading
 import time
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+from tests.chaos.broker import KafkaBroker
 from tests.chaos.proxy import Proxy, free_port, listening_ports
 from tests.chaos.verdict import Evidence, Input
 from tests.e2e.running_job import RunningJob
@@ -49,6 +51,7 @@ _CLUSTER = {
     "jobmanager.memory.process.size": "800m",
     "taskmanager.memory.process.size": "1200m",
 }
+_ENDED_BY_SIGNAL = re.compile(r"\(pid (\d+)\) died: signal")
 _KEYS = 100
 _FEED_SECONDS = 0.25
 _LINES_PER_FEED = 9
@@ -61,7 +64,7 @@ _PARTITIONS = {"left": 1, "right": 4}
 
 @dataclass(frozen=True)
 class Death:
-    """A worker process that is there no more, whatever ended it."""
+    """A worker process that is there no more, whatever ended it: a fault, or it left."""
 
     pid: int
     at: float
@@ -75,6 +78,7 @@ class World:
         folder: Empty; ledger, inputs, outputs, checkpoints and logs lie in it afterwards.
         workers: Processes that run actions.
         task_managers: One has the job, the others are spare.
+        durability: Level of the agent's calls, "checkpoint" or "synchronous"; the latter's records are in a broker.
         seed: Of what the feeder writes.
         settings: Of Flink, over those that chaos wants.
     """
@@ -82,6 +86,7 @@ class World:
     folder: Path
     workers: int = 2
     task_managers: int = 2
+    durability: str = "checkpoint"
     seed: int = 0
     settings: Mapping[str, str] = field(default_factory=dict)
     inputs: list[Input] = field(default_factory=list)
@@ -89,6 +94,10 @@ class World:
     losses: list[float] = field(default_factory=list)
     """When tasks ended because a TaskManager was killed, or was stopped for so long that it counts as lost."""
     _failures: int = field(default=0, init=False)
+    _killed: set[int] = field(default_factory=set, init=False)
+    """Workers that a fault was the end of."""
+    _orphaned: set[int] = field(default_factory=set, init=False)
+    """Workers that a fault left without a supervisor: they finish what they do, and leave."""
     _seen_workers: set[int] = field(default_factory=set, init=False)
     _lives: list[_Life] = field(default_factory=list, init=False)
 
@@ -116,13 +125,16 @@ class World:
         self.cluster = StandaloneCluster(
             JOB_PYTHON, self.folder / "cluster", settings, task_managers=self.task_managers
         )
+        store: list[str] = []
+        if self.durability == "synchronous":
+            store.append(stack.enter_context(KafkaBroker(self.folder / "broker")).address)
         self._port = free_port()
         stack.callback(self._end_server)
         self._start_server()
         self.proxy = stack.enter_context(Proxy(self._port, self.server_pids))
         stack.enter_context(self.cluster)
         folders = [str(self.folder / name) for name in (*_PARTITIONS, "outputs", "dead_letters")]
-        self.job: RunningJob = self.cluster.submit(HERE / "job.py", self.proxy.address, *folders)
+        self.job: RunningJob = self.cluster.submit(HERE / "job.py", self.proxy.address, *folders, *store)
         self.job.await_running()
         self._feeder = threading.Thread(target=self._feed, name="feeder")
         for thread in (self._feeder, threading.Thread(target=self._watch_workers, name="watch")):
@@ -137,7 +149,7 @@ class World:
         log = self.folder / "server" / f"life-{len(self._lives)}.log"
         flags = ["--workers", str(self.workers), "--spares", "1", "--linger-seconds", f"{LINGER_SECONDS:g}"]
         server = RunningServer(
-            f"{HERE / 'agent.py'}:agent", listen=f"127.0.0.1:{self._port}", flags=flags, cwd=self.folder
+            f"{HERE / 'agent.py'}:{self.durability}", listen=f"127.0.0.1:{self._port}", flags=flags, cwd=self.folder
         )
         self._lives.append(_Life(server, log))
 
@@ -159,16 +171,20 @@ class World:
 
     def kill_server(self) -> None:
         """SIGKILL to the supervisor and all its workers."""
-        for pid in self.server_pids():
+        pids = self.server_pids()
+        self._killed.update(pids)
+        for pid in pids:
             _signal(pid, signal.SIGKILL)
         self._server.process.wait()
 
     def kill_supervisor(self) -> None:
         """SIGKILL to the supervisor alone; its workers finish what they do, and leave."""
+        self._orphaned.update(self._server.worker_pids())
         self._server.process.kill()
         self._server.process.wait()
 
     def kill_worker(self, pid: int) -> None:
+        self._killed.add(pid)
         _signal(pid, signal.SIGKILL)
 
     def abort_worker(self) -> None:
@@ -284,16 +300,28 @@ class World:
     def evidence(self) -> Evidence:
         """What the verdict needs to know; the world must have settled."""
         ledger = self.folder / "ledger"
+        killed = self._killed | self._known_by_their_end()
+        orphaned = self._orphaned - killed
+        gone = [(death.pid, death.at) for death in self.deaths]
         return Evidence(
             inputs=list(self.inputs),
             outputs=self._outputs.read(),
             dead_letters=CommittedLines(self.folder / "dead_letters").read(),
             ledger=[json.loads(line) for line in ledger.read_bytes().splitlines()] if ledger.exists() else [],
-            worker_deaths=[(death.pid, death.at) for death in self.deaths],
-            job_failures=[failure.at for failure in self.job.failures()],
+            worker_deaths=[one for one in gone if one[0] in killed],
+            orphan_exits=[one for one in gone if one[0] in orphaned],
+            worker_exits=[one for one in gone if one[0] not in killed | orphaned],
+            job_failures=[(failure.at, failure.stack) for failure in self.job.failures()],
             losses=list(self.losses),
+            has_store=self.durability == "synchronous",
             checkpoints=[(one.triggered_at, one.completed_at) for one in self.job.checkpoints()],
         )
+
+    def _known_by_their_end(self) -> set[int]:
+        """Workers that aborted, as they left word themselves, or that a signal ended, as a supervisor said."""
+        aborted = {int(path.name.removeprefix("aborted-")) for path in self.folder.glob("aborted-*")}
+        logged = {int(found[1]) for life in self._lives for found in _ENDED_BY_SIGNAL.finditer(life.running.log)}
+        return aborted | logged
 
 
 class _Life:

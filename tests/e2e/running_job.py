@@ -47,7 +47,12 @@ class Failure:
     """What made the job restart; seconds of the wall clock."""
 
     at: float
-    message: str
+    stack: str
+
+    @property
+    def message(self) -> str:
+        """The stack's first line."""
+        return self.stack.splitlines()[0]
 
 
 class RunningJob:
@@ -109,7 +114,7 @@ class RunningJob:
     def failures(self) -> list[Failure]:
         """What made it restart, the oldest first."""
         entries = self._rest.get(f"/jobs/{self.id}/exceptions?maxExceptions=1000")["exceptionHistory"]["entries"]
-        found = [Failure(one["timestamp"] / 1e3, str(one["stacktrace"]).splitlines()[0]) for one in entries]
+        found = [Failure(one["timestamp"] / 1e3, str(one["stacktrace"])) for one in entries]
         return sorted(found, key=lambda one: one.at)
 
     def cancel(self, seconds: float = 30.0) -> None:

@@ -47,6 +47,7 @@ class Checks:
         self._moves: Counter[str] = Counter()
         # Invocations of which the operator has ended an attempt that its worker had not.
         self._superseded: set[str] = set()
+        self._begun: set[tuple[int, str, int]] = set()
         self._finished: set[tuple[Any, ...]] = set()
         self._what_of_id: dict[str, tuple[str, str]] = {}
         # (worker, invocation) and (start, invocation) → coroutines.
@@ -75,6 +76,7 @@ class Checks:
             self._running[worker, ctx.invocation_id] += 1
             self._beginnings.setdefault(ctx.invocation_id, [])
             return
+        self._begun.add((worker.number, ctx.invocation_id, ctx.attempt))
         self._running[worker, ctx.invocation_id] += 1
         if self._running[worker, ctx.invocation_id] > 1:
             self._break(f"6: two coroutines are at {action} of {one.name} in one worker")
@@ -209,8 +211,13 @@ class Checks:
             self._break(f"9: {one.name} may be tried again after {failure.retry_after_ms} ms")
 
     def on_bounced(self, talk: Talk, run: Run) -> None:
-        """A worker gives back what it did not begin: not a run of its own generation, while it only retires."""
-        worker = talk.stream.worker
+        """A worker gives back what it did not begin, or not end within its drain: the latter is an interruption.
+
+        Never a run of its own generation, while it only retires.
+        """
+        worker, invocation = talk.stream.worker, run.queue[0]
+        if (worker.number, invocation.id.hex(), invocation.attempt) in self._begun:
+            self.on_moved(invocation)
         if run.generation == worker.generation_id and worker.is_alive and not worker.sessions._is_draining:
             self._break(f"18: {run.name} began in the generation of a worker that lives, and was given back by it")
 

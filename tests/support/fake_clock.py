@@ -13,6 +13,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+# Of the fake clock.
+_LEAVE_SECONDS = 60.0
+
 __all__ = ["FakeClockLoop", "run_with_fake_clock"]
 
 
@@ -52,13 +55,22 @@ def run_with_fake_clock(coroutine: Coroutine[Any, Any, T]) -> T:
     left: list[str] = []
     try:
         result = loop.run_until_complete(coroutine)
-        left = [repr(task) for task in asyncio.all_tasks(loop) if not task.cancelling()]
+        loop.run_until_complete(_until_the_told_have_ended())
+        left = [repr(task) for task in asyncio.all_tasks(loop)]
     finally:
         loop.run_until_complete(_end(asyncio.all_tasks(loop)))
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
     assert not left, f"nobody has ended {len(left)} tasks: {left[:3]}"
     return result
+
+
+async def _until_the_told_have_ended() -> None:
+    """Who was cancelled may end behind its owner, and those that it owns behind it."""
+    while told := [task for task in asyncio.all_tasks() if task.cancelling()]:
+        _, late = await asyncio.wait(told, timeout=_LEAVE_SECONDS)
+        if late:
+            return
 
 
 async def _end(tasks: set[asyncio.Task[Any]]) -> None:
