@@ -33,6 +33,7 @@ from flink_actions.engine.invocation import (
     SentEvent,
     Succeeded,
 )
+from flink_actions.engine.metrics import MetricDelta
 
 _log = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class _Result:
     run_number: int
     events: list[SentEvent]
     changes: MemoryChanges | None
+    metrics: Sequence[MetricDelta]
     size: int
     at: float
     rank: Rank
@@ -195,7 +197,9 @@ class KeptWork:
         name, key = (invocation.invocation_id, invocation.memory_version), invocation.key
         self._drop_result(name)
         rank = (epoch, invocation.attempt)
-        self._results[name] = _Result(key, invocation.run_number, outcome.events, outcome.changes, size, at, rank)
+        self._results[name] = _Result(
+            key, invocation.run_number, outcome.events, outcome.changes, outcome.metrics, size, at, rank
+        )
         self._names_of_key.setdefault(key, {})[name] = None
         self.size += size
 
@@ -210,7 +214,7 @@ class KeptWork:
         self._drop_result(name)
         self.handed_back += 1
         invocation.detach()
-        return HandedBack(invocation.handle, kept.events, kept.changes, invocation.cost_bytes, invocation)
+        return HandedBack(invocation.handle, kept.events, kept.changes, invocation.cost_bytes, invocation, kept.metrics)
 
     # ---- calls ----
 

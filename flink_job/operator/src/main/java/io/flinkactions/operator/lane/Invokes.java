@@ -290,6 +290,7 @@ public final class Invokes {
     try {
       Invoke invoke = invoke(lane, action);
       session.queue(invoke, followingCalls);
+      lanes.uselessMirrors().onSent(lane.claim(), session.token(), lane.keyBytes());
       lane.claim().hold(session.token(), lane.memoryVersion());
     } catch (SessionException.MessageTooLarge e) {
       giveBack(lane);
@@ -450,6 +451,14 @@ public final class Invokes {
           .sensory()
           .forEach((path, value) -> invoke.addMemoryPath(path).addMemoryValue(value));
       memory.read(lane.key(), (path, value) -> invoke.addMemoryPath(path).addMemoryValue(value));
+    }
+  }
+
+  /** The lane has no input any more. */
+  void onIdle(Lane lane) {
+    if (memoryExpires) {
+      // What comes next brings all of the memory, whatever the worker has.
+      lanes.uselessMirrors().onUseless(lane.claim(), lane.keyBytes());
     }
   }
 
