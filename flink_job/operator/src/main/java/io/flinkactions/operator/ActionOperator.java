@@ -646,6 +646,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
     valve.onOver(context.getCheckpointId());
     runs.invokes().noteUsedTime(lanes::markDirty);
     lanes.writeDirty();
+    memory.writeChanges();
     startStore.snapshot(
         identity.epoch(), store == null ? null : store.onSnapshot(context.getCheckpointId()));
     cuts.onSnapshot(context.getCheckpointId(), sessions.openSessions());
