@@ -36,7 +36,8 @@ class Row:
     __slots__ = ("_names", "_values")
     __hash__ = None  # type: ignore[assignment]  # its fields may be set
 
-    _names: tuple[str, ...]
+    # None: it has no names. Without fields it may be either: an empty map is no empty array.
+    _names: tuple[str, ...] | None
     _values: list[Any]
 
     def __init__(self, /, *values: Any, **fields: Any) -> None:
@@ -44,9 +45,9 @@ class Row:
             raise ValueError(
                 f"a Row has values or named fields, and not both: {len(values)} values and {', '.join(fields)}"
             )
-        self._fill(tuple(fields), list(fields.values()) if fields else list(values))
+        self._fill(tuple(fields) or None, list(fields.values()) if fields else list(values))
 
-    def _fill(self, names: tuple[str, ...], values: list[Any]) -> None:
+    def _fill(self, names: tuple[str, ...] | None, values: list[Any]) -> None:
         object.__setattr__(self, "_names", names)
         object.__setattr__(self, "_values", values)
 
@@ -67,7 +68,7 @@ class Row:
 
     def keys(self) -> Sequence[str]:
         """The names of the fields, in order; none if they have no names. So `dict(row)` has the fields."""
-        return self._names
+        return self._names or ()
 
     def as_dict(self, recursive: bool = False) -> dict[str, Any]:
         """The fields by name, as PyFlink's.
@@ -78,9 +79,9 @@ class Row:
         Raises:
             TypeError: They have no names.
         """
-        if not self._names and self._values:
+        if self._names is None and self._values:
             raise TypeError("a Row without names has no dict")
-        made = dict(zip(self._names, self._values, strict=True))
+        made = dict(zip(self.keys(), self._values, strict=True))
         return {name: _without_rows(value) for name, value in made.items()} if recursive else made
 
     def __getitem__(self, field: int | str) -> Any:
@@ -99,9 +100,9 @@ class Row:
         if not isinstance(field, str):
             return field
         try:
-            return self._names.index(field)
+            return self.keys().index(field)
         except ValueError:
-            raise KeyError(f"{field!r}; this Row has {', '.join(self._names) or 'no names'}") from None
+            raise KeyError(f"{field!r}; this Row has {', '.join(self.keys()) or 'no names'}") from None
 
     def __getattr__(self, name: str) -> Any:
         # While a copy is being made there are no slots yet, and to look for names in them would not end.
@@ -117,9 +118,9 @@ class Row:
 
     def _named(self, name: str) -> int:
         try:
-            return self._names.index(name)
+            return self.keys().index(name)
         except ValueError:
-            raise AttributeError(f"{name!r}; this Row has {', '.join(self._names) or 'no names'}") from None
+            raise AttributeError(f"{name!r}; this Row has {', '.join(self.keys()) or 'no names'}") from None
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._values)
@@ -133,7 +134,7 @@ class Row:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Row):
             return NotImplemented
-        return self._names == other._names and self._values == other._values
+        return self.keys() == other.keys() and self._values == other._values
 
     def __repr__(self) -> str:
         if self._names:
@@ -145,7 +146,7 @@ class Row:
 
 def plain_form(row: Row) -> dict[str, Any] | list[Any]:
     """What travels: an object, or an array if the fields have no names."""
-    return row.as_dict() if row.keys() else list(row)
+    return list(row) if row._names is None else row.as_dict()
 
 
 def row_of(value: Any) -> Any:

@@ -80,6 +80,13 @@ def test_a_declared_row_has_rows_within() -> None:
         values.decode(b'"ann"', Row, "input")
 
 
+def test_an_object_without_fields_comes_back_as_one() -> None:
+    row = values.decode(b'{"map": {}, "list": []}', Row, "input")
+    assert dict(row.map) == {}
+    assert values.encode(row, "output") == b'{"map":{},"list":[]}'
+    assert values.encode(Row(), "output") == b"[]"
+
+
 def test_a_row_may_be_part_of_a_declared_type() -> None:
     @dataclass
     class Order:

@@ -168,6 +168,9 @@ class FrameCasesTest {
     for (Invoke invoke : frame.getInvokesList()) {
       session.queue(invoke);
     }
+    if (frame.getAllResumed()) {
+      session.allResumed();
+    }
     frame.getCancelsList().forEach(one -> session.cancel(one.getHandlesList(), one.getReason()));
     frame.getForgetKeysList().forEach(session::forgetKey);
     if (frame.hasCheckpointCompleted()) {
