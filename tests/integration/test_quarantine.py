@@ -125,6 +125,19 @@ async def test_everybody_has_a_turn_in_the_order_of_asking_however_long_others_s
         assert holders == ["second", "third", "test-namespace"]
 
 
+async def test_who_dies_in_its_turn_loses_it() -> None:
+    with RunningServer(BEHAVIOURS, flags=["--linger-seconds", "1"]) as server:
+        async with server.directory() as directory:
+            address = worker_target(server.address, await quarantine_worker(directory))
+        dying = await turn(address, subtask(0))
+        await dying.send_invokes([invoke(dying.start, action(dying, "wait"), 600.0)])
+        waiting = asyncio.create_task(turn(address, subtask(1)))
+        await dying.abort()
+        session = await waiting
+        await session.run([invoke(session.start, action(session, "echo"))])
+        await session.close()
+
+
 async def test_what_swallows_its_cancellation_keeps_no_quarantine_worker_from_others() -> None:
     with RunningServer(BEHAVIOURS, flags=["--quarantine-turn-seconds", "0.5", "--drain-seconds", "1"]) as server:
         async with server.directory() as directory:

@@ -14,7 +14,7 @@ from flink_actions.engine import context, dispatcher, durable, identity, kept, m
 from flink_actions.server import credit, fences, handshake, held, operator_start, session, sessions
 from flink_actions.wire import invocations
 
-from tests.simulation import job, lanes, subtask, watermarks
+from tests.simulation import holders, job, lanes, subtask, watermarks
 
 __all__ = ["BUGS", "Patch"]
 
@@ -210,6 +210,27 @@ def does_not_wait_for_acknowledgements(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(durable.DurableCalls, "_until_acknowledged", at_once)
 
 
+def tells_nothing_that_it_holds(patch: pytest.MonkeyPatch) -> None:
+    """Rule 13: a restored job is not told where its work is kept."""
+    patch.setattr(kept.KeptWork, "holdings", lambda self: [])
+
+
+def tells_of_results_only(patch: pytest.MonkeyPatch) -> None:
+    """Rule 13: of invocations that were not finished nobody says that there are records."""
+    original = kept.KeptWork.holdings
+
+    def holdings(self: Any) -> Any:
+        unfinished = {name for name in self._calls if not any(name == known for known, _ in self._results)}
+        return [one for one in original(self) if one[0] not in unfinished]
+
+    patch.setattr(kept.KeptWork, "holdings", holdings)
+
+
+def does_not_wait_for_holders(patch: pytest.MonkeyPatch) -> None:
+    """Rule 13, model: what is sent before all have told goes to whose key it is."""
+    patch.setattr(holders.Holders, "are_awaited", lambda self, now: False)
+
+
 def lets_two_jobs_share_a_namespace(patch: pytest.MonkeyPatch) -> None:
     """Rule 15: another job under the same namespace is welcomed."""
     patch.setattr(handshake, "_check_namespace", lambda hello, live: None)
@@ -333,6 +354,9 @@ BUGS: dict[Patch, int] = {
     keeps_records_from_the_middle: 30,
     forgets_records_of_a_first_attempt: 34,
     does_not_wait_for_acknowledgements: 15,
+    tells_nothing_that_it_holds: 7,
+    tells_of_results_only: 7,
+    does_not_wait_for_holders: 10,
     lets_two_jobs_share_a_namespace: 1,
     applies_what_was_cancelled: 4,
     bounces_pinned_runs: 2,

@@ -7,7 +7,7 @@ import inspect
 import sys
 import typing
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import CodeType
 from typing import Any
 
@@ -22,10 +22,22 @@ from flink_actions.sdk.errors import DurableCallError, NotEncodableError, Termin
 _declared_values: weakref.WeakKeyDictionary[CodeType, Any] = weakref.WeakKeyDictionary()
 
 
-def function_id_of(function: Callable[..., Any]) -> str:
-    """ "module:qualname"; a partial's is that of its function, an object's that of its class."""
+def _partials_of(function: Callable[..., Any]) -> Iterator[functools.partial[Any]]:
+    """A function's partials, the outermost first."""
+    while isinstance(function, functools.partial):
+        yield function
+        function = function.func
+
+
+def _without_partials(function: Callable[..., Any]) -> Callable[..., Any]:
     while isinstance(function, functools.partial):
         function = function.func
+    return function
+
+
+def function_id_of(function: Callable[..., Any]) -> str:
+    """ "module:qualname"; a partial's is that of its function, an object's that of its class."""
+    function = _without_partials(function)
     named: Any = function if hasattr(function, "__qualname__") else type(function)
     return f"{named.__module__}:{named.__qualname__}"
 
@@ -39,10 +51,9 @@ def arguments_text(
         NotEncodableError: Names the path to the argument, and the way out.
     """
     positional, keywords = list(arguments), dict(named)
-    while isinstance(function, functools.partial):
-        positional = [*function.args, *positional]
-        keywords = {**function.keywords, **keywords}
-        function = function.func
+    for partial in _partials_of(function):
+        positional = [*partial.args, *positional]
+        keywords = {**partial.keywords, **keywords}
     try:
         return values.encode_canonical({"args": positional, "kwargs": keywords}, "arguments")
     except NotEncodableError as error:
@@ -64,15 +75,12 @@ def is_coroutine_function(function: Any) -> bool:
     code = getattr(function, "__code__", None)
     if code is not None and code.co_flags & inspect.CO_COROUTINE:
         return True  # nearly all are; to ask `inspect` takes as long as the rest of a call
-    while hasattr(function, "func") and hasattr(function, "keywords"):
-        function = function.func
-    return inspect.iscoroutinefunction(inspect.unwrap(function))
+    return inspect.iscoroutinefunction(inspect.unwrap(_without_partials(function)))
 
 
 def declared_value(function: Callable[..., Any]) -> Any:
     """The return annotation; None if there is none that can be read."""
-    while isinstance(function, functools.partial):
-        function = function.func
+    function = _without_partials(function)
     annotations = getattr(function, "__annotations__", None)
     if not annotations or "return" not in annotations:
         return None

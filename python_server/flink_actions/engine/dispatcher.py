@@ -159,6 +159,7 @@ class Dispatcher:
         operator_uid: str,
         config: Mapping[str, Any] | None = None,
         keeps_work: bool = False,
+        epoch: int = 0,
     ) -> Scope:
         """Begin to serve one start of an operator subtask.
 
@@ -168,6 +169,7 @@ class Dispatcher:
             operator_uid: See `namespace`.
             config: The job's settings: `ctx.config`.
             keeps_work: Results and call records are kept until a checkpoint covers them, for a later start.
+            epoch: Of the start: what is kept of a later one counts for more.
         """
         # Taken out and put back: the mirrors longest without a scope come first.
         mirrors = self._mirrors.pop((namespace, operator_uid), None)
@@ -182,6 +184,7 @@ class Dispatcher:
             config or {},
             self._on_scope_empty,
             kept=kept,
+            epoch=epoch,
             loop=self._loop,
             run_in_pool=self._threads.call,
         )
@@ -420,7 +423,12 @@ class Dispatcher:
                 # As in _succeed, with fewer calls on the way that most invocations take.
                 ctx.is_ended = True
                 changes = None
-                if ctx.short_term is not None or ctx.sensory is not None or ctx.calls is not None:
+                if (
+                    ctx.short_term is not None
+                    or ctx.sensory is not None
+                    or ctx.calls is not None
+                    or ctx.metrics is not None
+                ):
                     error_of_calls = ctx.calls.at_return() if ctx.calls is not None else None
                     ctx.end()
                     if error_of_calls is not None:
@@ -430,6 +438,8 @@ class Dispatcher:
                 del open_[handle]
                 succeeded.append(
                     Succeeded(handle, ctx.events, changes, invocation.cost_bytes, invocation if keeps else None)
+                    if ctx.metrics is None
+                    else ctx.succeeded(changes, is_kept=keeps)
                 )
             except KeyboardInterrupt:
                 raise
@@ -495,7 +505,7 @@ class Dispatcher:
             self._on_ended(attempt)
 
     def _succeed(self, attempt: Attempt) -> None:
-        ctx, invocation = attempt.context, attempt.invocation
+        ctx = attempt.context
         if attempt.is_settled:
             return
         error = ctx.calls.at_return() if ctx.calls is not None else None
@@ -508,8 +518,7 @@ class Dispatcher:
             # Whoever cancelled it counts it as over: what it makes of that must not change the key's memory.
             self._settle(attempt, attempt.cancelled())
             return
-        changes = ctx.commit(self._mint)
-        self._settle(attempt, Succeeded(invocation.handle, ctx.events, changes, invocation.cost_bytes, invocation))
+        self._settle(attempt, ctx.succeeded(ctx.commit(self._mint)))
 
     def _fail(self, attempt: Attempt, error: BaseException) -> None:
         if not attempt.is_settled:

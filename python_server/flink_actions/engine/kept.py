@@ -21,6 +21,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from flink_actions.engine.invocation import (
     CallPlace,
@@ -32,8 +33,12 @@ from flink_actions.engine.invocation import (
     SentEvent,
     Succeeded,
 )
+from flink_actions.engine.metrics import MetricDelta
 
 _log = logging.getLogger(__name__)
+
+# How late something was worked on: epoch of the start, and the attempt.
+Rank: TypeAlias = tuple[int, int]
 
 # What a result and a call record take in this process beside their text, about.
 _RESULT_BYTES = 700
@@ -63,8 +68,10 @@ class _Result:
     run_number: int
     events: list[SentEvent]
     changes: MemoryChanges | None
+    metrics: Sequence[MetricDelta]
     size: int
     at: float
+    rank: Rank
 
 
 @dataclass(slots=True)
@@ -74,6 +81,7 @@ class _Calls:
     records: dict[CallPlace, CallRecord]
     size: int
     at: float
+    rank: Rank
     # An attempt was ended by one of them, which is gone; those after it may be of a path not taken again.
     has_dropped: bool = False
 
@@ -111,6 +119,16 @@ class KeptWork:
     def has_results_of_ended_starts(self) -> bool:
         """Whether an invocation may be answered from here."""
         return bool(self._results)
+
+    def holdings(self) -> list[tuple[bytes, Rank]]:
+        """Invocations of which a later start may find something here, with the rank of that; some of them twice."""
+        held = [(name, result.rank) for (name, _), result in self._results.items()]
+        held += [
+            (name, calls.rank)
+            for name in self.calls_of_ended_starts
+            if (calls := self._calls.get(name)) is not None and calls.records
+        ]
+        return held
 
     @property
     def is_empty(self) -> bool:
@@ -159,26 +177,29 @@ class KeptWork:
                 if is_same or self._results[older].run_number < invocation.run_number:
                     self._drop_result(older)
 
-    def end_start(self, start: object, unsent: Iterable[Outcome] = ()) -> None:
-        """A start has ended; the next one may ask for what it had, and for what never left."""
+    def end_start(self, start: object, unsent: Iterable[Outcome] = (), epoch: int = 0) -> None:
+        """A start, of this epoch, has ended; the next one may ask for what it had, and for what never left."""
         now = self._now()
         for frame in self._frames.pop(start, ()):
             self.size -= frame.size
             each = frame.size // max(1, len(frame.outcomes))
             for outcome in frame.outcomes:
-                self._add_result(outcome, each, frame.at)
+                self._add_result(outcome, each, frame.at, epoch)
         self.calls_of_ended_starts.update(self._calls)
         for outcome in unsent:
-            self._add_result(outcome, _RESULT_BYTES + outcome.cost_bytes, now)
+            self._add_result(outcome, _RESULT_BYTES + outcome.cost_bytes, now, epoch)
         self._limit()
 
-    def _add_result(self, outcome: Outcome, size: int, at: float) -> None:
+    def _add_result(self, outcome: Outcome, size: int, at: float, epoch: int) -> None:
         if not isinstance(outcome, Succeeded) or outcome.invocation is None:
             return
         invocation = outcome.invocation
         name, key = (invocation.invocation_id, invocation.memory_version), invocation.key
         self._drop_result(name)
-        self._results[name] = _Result(key, invocation.run_number, outcome.events, outcome.changes, size, at)
+        rank = (epoch, invocation.attempt)
+        self._results[name] = _Result(
+            key, invocation.run_number, outcome.events, outcome.changes, outcome.metrics, size, at, rank
+        )
         self._names_of_key.setdefault(key, {})[name] = None
         self.size += size
 
@@ -193,19 +214,22 @@ class KeptWork:
         self._drop_result(name)
         self.handed_back += 1
         invocation.detach()
-        return HandedBack(invocation.handle, kept.events, kept.changes, invocation.cost_bytes, invocation)
+        return HandedBack(invocation.handle, kept.events, kept.changes, invocation.cost_bytes, invocation, kept.metrics)
 
     # ---- calls ----
 
-    def begin_calls(self, invocation_id: bytes) -> None:
+    def begin_calls(self, invocation_id: bytes, rank: Rank = (0, 0)) -> None:
         """An attempt begins that may make calls: from now on they are kept, together with what is here of earlier ones.
 
         A call is kept with all those before it or not at all, or a replay would find records that begin in the middle.
         """
-        if invocation_id not in self._calls:
-            self._calls[invocation_id] = _Calls({}, _CALL_BYTES, self._now())
-            self.size += _CALL_BYTES
-            self._limit()
+        calls = self._calls.get(invocation_id)
+        if calls is not None:
+            calls.rank = max(calls.rank, rank)
+            return
+        self._calls[invocation_id] = _Calls({}, _CALL_BYTES, self._now(), rank)
+        self.size += _CALL_BYTES
+        self._limit()
 
     def add_call(self, invocation_id: bytes, record: CallRecord) -> None:
         """An attempt has made this call, or begins it."""

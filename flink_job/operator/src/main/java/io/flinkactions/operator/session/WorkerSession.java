@@ -35,7 +35,8 @@ public final class WorkerSession {
       ByteString generation,
       Plan plan,
       long lingerMillis,
-      boolean isQuarantine) {}
+      boolean isQuarantine,
+      boolean tellsHoldings) {}
 
   /**
    * {@code resumes} is the session with the same incarnation that this one goes on with, or null.
@@ -173,9 +174,9 @@ public final class WorkerSession {
     outbox.checkpointCompleted(checkpointId, cut);
   }
 
-  /** Hint: the mirrors of these keys are of no use any more. */
-  public void forgetKeys(Collection<ByteString> keys) {
-    outbox.forgetKeys(keys);
+  /** Hint: the mirror of this key is of no use any more. Makes no frame of its own. */
+  public void forgetKey(ByteString key) {
+    outbox.forgetKey(key);
   }
 
   /**
@@ -206,6 +207,11 @@ public final class WorkerSession {
   }
 
   // ---- for this package ----
+
+  /** Whether its worker is about to tell what it holds of earlier starts. */
+  boolean tellsHoldings() {
+    return welcomed.tellsHoldings();
+  }
 
   void notOpenAnyMore() {
     isOpen = false;

@@ -99,7 +99,12 @@ final class WorkerStream {
 
   /** On the fleet's thread. Whatever comes of it is told to the fleet. */
   void start(Hello hello) {
-    channel = Channels.open(address, Math.toIntExact(hello.getMaxFrameBytes()) + 1024);
+    channel =
+        Channels.open(
+            address,
+            fleet.endpoint(),
+            fleet.security(),
+            Math.toIntExact(hello.getMaxFrameBytes()) + 1024);
     call =
         channel.newCall(
             Inbound.SESSION, CallOptions.DEFAULT.withOnReadyThreshold(READY_THRESHOLD_BYTES));
@@ -329,7 +334,8 @@ final class WorkerStream {
             welcome.getGeneration(),
             plan,
             welcome.getLingerMs(),
-            isQuarantine),
+            isQuarantine,
+            welcome.getTellsHoldings()),
         new Outbox(maxFrameBytes, welcome.getFrameWindow(), welcome.getCredit()),
         resumes);
   }
@@ -356,6 +362,9 @@ final class WorkerStream {
     }
     if (frame.hasPong()) {
       onPong(frame);
+    }
+    if (frame.hasHoldings()) {
+      inbox.add(new SessionEvent.HoldingsTold(session, frame.getHoldings()));
     }
     if (carriesWork(frame)) {
       unapplied.add(bytes);
