@@ -8,7 +8,8 @@ Promises (CORRECTNESS.md, "Invariants for the simulation", 1, 2, 3, 5 and 9):
 - no input is answered with what was drawn for another;
 - a call is made again only when something died under it, and never once it was recorded. A task makes its next call
   when the one before is recorded, so the next call's beginning is the evidence. Records may be lost only when both
-  who has them have died: the worker, and the TaskManager before a checkpoint covered them. With a store not even then;
+  who has them have died: the worker, and the TaskManager before a checkpoint covered them. What became of other
+  workers is no excuse: the restored job asks whoever holds them. With a store they are not lost, whoever dies;
 - the job restarts only when a TaskManager is lost, for a failure that says so, and no input is given up.
 
 What a fault ended has died. A worker that left as it was told (a reload) excuses nothing: it stays until all that it
@@ -197,8 +198,10 @@ def _judge_calls(evidence: Evidence, verdict: Verdict) -> None:
             # Of this time: what was recorded of an earlier one is lost, or there had not been this one.
             recorded_at = next((at for at in recorded[_place(line)] if line["at"] < at < again["at"]), None)
             if recorded_at is not None:
-                is_uncovered = _ended_uncovered(evidence, line["at"], again["at"], recorded_at)
-                if is_uncovered and _is_gone(evidence.record_holders_gone, line, again) and not evidence.has_store:
+                ends = _uncovered_ends(evidence, line["at"], again["at"], recorded_at)
+                if evidence.has_store:
+                    forgotten.append(_told(call, line, again))
+                elif ends and _is_gone(evidence.record_holders_gone, line, again):
                     excused += 1
                 else:
                     forgotten.append(_told(call, line, again))
@@ -265,13 +268,14 @@ def _is_gone(workers: Iterable[tuple[int, float]], line: Mapping[str, Any], agai
     )
 
 
-def _ended_uncovered(evidence: Evidence, begun_at: float, again_at: float, recorded_at: float) -> bool:
-    """Whether the job's tasks ended between the two, without a checkpoint to come back to that had the record."""
-    return any(
-        begun_at < at < again_at + _SLACK_SECONDS
-        and not any(recorded_at < triggered and completed < at for triggered, completed in evidence.checkpoints)
+def _uncovered_ends(evidence: Evidence, begun_at: float, again_at: float, recorded_at: float) -> list[float]:
+    """When the job's tasks ended between the two, without a checkpoint to come back to that had the record."""
+    return [
+        at
         for at in evidence.task_ends
-    )
+        if begun_at < at < again_at + _SLACK_SECONDS
+        and not any(recorded_at < triggered and completed < at for triggered, completed in evidence.checkpoints)
+    ]
 
 
 def _told(call: str, line: Mapping[str, Any], again: Mapping[str, Any]) -> str:
