@@ -19,7 +19,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -120,15 +120,24 @@ class KeptWork:
         """Whether an invocation may be answered from here."""
         return bool(self._results)
 
-    def holdings(self) -> list[tuple[bytes, Rank]]:
-        """Invocations of which a later start may find something here, with the rank of that; some of them twice."""
-        held = [(name, result.rank) for (name, _), result in self._results.items()]
-        held += [
-            (name, calls.rank)
-            for name in self.calls_of_ended_starts
-            if (calls := self._calls.get(name)) is not None and calls.records
-        ]
-        return held
+    @property
+    def has_work_of_ended_starts(self) -> bool:
+        """Whether a later start may find anything here."""
+        return bool(self._results or self.calls_of_ended_starts)
+
+    def holdings(self) -> Iterator[tuple[bytes, Rank]]:
+        """Invocations of which a later start may find something here, with the rank of that; some of them twice.
+
+        They may be a hundred thousand: each is looked at when it is asked for, and what goes meanwhile is left out.
+        """
+        for name in list(self._results):
+            result = self._results.get(name)
+            if result is not None:
+                yield name[0], result.rank
+        for invocation_id in list(self.calls_of_ended_starts):
+            calls = self._calls.get(invocation_id)
+            if calls is not None and calls.records:
+                yield invocation_id, calls.rank
 
     @property
     def is_empty(self) -> bool:

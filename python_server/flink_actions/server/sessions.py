@@ -243,10 +243,9 @@ class Sessions:
             _log.info("%s connected, agent %r", who, accepted.hello.agent)
             # What it supersedes has ended by now: all that it may ask for is known.
             kept = start.scope.kept if accepted.hello.asks_for_holdings else None
-            held = kept.holdings() if kept is not None else []
-            ending = await session.run(
-                self._welcome(accepted, limits, tells_holdings=bool(held)), encode_holdings(held)
-            )
+            tells = kept is not None and kept.has_work_of_ended_starts
+            holdings = encode_holdings(kept.holdings()) if kept is not None and tells else ()
+            ending = await session.run(self._welcome(accepted, limits, tells_holdings=tells), holdings)
         finally:
             # A newer session of the same start may have taken the place while this one was breaking.
             if self._live.get(key) is session:

@@ -219,7 +219,7 @@ async def test_what_is_held_of_ended_starts_is_told_with_who_was_last_at_it() ->
         kept.add_call(b"unfinished", record_of(0))
         kept.begin_calls(b"made no call", (0, 1))
         # Of a start that lives nobody needs to be told.
-        assert kept.holdings() == []
+        assert list(kept.holdings()) == []
         job.restart()
         result = (b"%016d" % 1, (0, 1))
         assert sorted(kept.holdings()) == [result, (b"unfinished", (0, 3))]
@@ -229,7 +229,7 @@ async def test_what_is_held_of_ended_starts_is_told_with_who_was_last_at_it() ->
         assert sorted(kept.holdings()) == [result, (b"unfinished", (9, 1))]
         await job.run(1, run_number=1)
         job.worker.scope.on_cut(job.session, job.sequence)
-        assert kept.holdings() == [(b"unfinished", (9, 1))]
+        assert list(kept.holdings()) == [(b"unfinished", (9, 1))]
 
 
 async def test_a_result_has_the_epoch_of_the_start_that_it_was_computed_for() -> None:
@@ -237,4 +237,4 @@ async def test_a_result_has_the_epoch_of_the_start_that_it_was_computed_for() ->
         await job.run(1, run_number=1)
         job.worker.scope.epoch = 77
         job.restart()
-        assert job.kept.holdings() == [(b"%016d" % 1, (77, 1))]
+        assert list(job.kept.holdings()) == [(b"%016d" % 1, (77, 1))]

@@ -20,5 +20,5 @@ def test_all_that_is_held_is_told_in_frames_that_fit_and_the_last_says_so(count:
     assert max(page.ByteSize() for page in pages) < SMALLEST_FRAME / 1.5
 
 
-def test_nothing_is_told_of_nothing() -> None:
-    assert list(encode_holdings([])) == []
+def test_that_nothing_is_held_is_told_too() -> None:
+    assert [page.is_last for page in encode_holdings([])] == [True]
