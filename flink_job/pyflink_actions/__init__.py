@@ -19,6 +19,7 @@ from pyflink_actions.errors import (
     ServerError,
 )
 from pyflink_actions.job_errors import typed_job_errors
+from pyflink_actions.tls import Tls
 
 __all__ = [
     "ActionFailedError",
@@ -33,5 +34,6 @@ __all__ = [
     "OptionError",
     "RecordTypeError",
     "ServerError",
+    "Tls",
     "typed_job_errors",
 ]

@@ -14,6 +14,7 @@ from pyflink_actions import _java_bridge
 from pyflink_actions.action_state_store import KafkaStore
 from pyflink_actions.durations import Duration, duration_text, milliseconds
 from pyflink_actions.errors import OptionError
+from pyflink_actions.tls import Tls
 
 InputType = str
 """`"row"`, `"string"`, `"json"`, `"bytes"` or `"pickled"`."""
@@ -122,6 +123,8 @@ class ActionServer:
             `job_identifier`, a job that is submitted anew without a savepoint goes on with them too.
         ignore_store: Nothing that was recorded or kept before this submission answers a call: to redo from a savepoint
             what went wrong. Records in the savepoint itself still do.
+        tls: Encrypts connections to TCP endpoints, and makes sure of the server (none).
+        token_file: File with the token that the server asks for (`--token-file`), on the TaskManagers' machines (none).
         buffer_timeout: `execution.buffer-timeout.interval` of a job that sets none (0). Flink's own 100 ms would cost
             each record 50 ms; raise it where throughput of the rest of the job counts more.
         config: What the agents read as `ctx.config`: JSON values by key.
@@ -147,6 +150,8 @@ class ActionServer:
         unsorted_batch_input: bool | None = None,
         action_state_store: KafkaStore | None = None,
         ignore_store: bool | None = None,
+        tls: Tls | None = None,
+        token_file: str | None = None,
         buffer_timeout: Duration | None = None,
         config: Mapping[str, Any] | None = None,
     ) -> None:
@@ -171,6 +176,8 @@ class ActionServer:
             "unsorted-batch-input": None if unsorted_batch_input is None else str(unsorted_batch_input).lower(),
             "ignore-store": None if ignore_store is None else str(ignore_store).lower(),
             **({} if action_state_store is None else action_state_store.options()),
+            **({} if tls is None else tls.options()),
+            "token-file": token_file,
             "buffer-timeout": duration_text("buffer_timeout", buffer_timeout),
         }
         self.options = {key: str(value) for key, value in given.items() if value is not None}

@@ -19,6 +19,7 @@ from flink_actions.sdk.errors import (
 )
 from flink_actions.sdk.events import Event, EventType, InputEvent, OutputEvent
 from flink_actions.sdk.memory import MemoryObject, MemoryRef
+from flink_actions.sdk.metrics import Counter, Gauge, Histogram, Meter, MetricGroup
 from flink_actions.sdk.policies import Backoff, Durability, OnFailure, OnMismatch
 from flink_actions.sdk.prompts import ChatMessage, MessageRole, Prompt
 from flink_actions.sdk.resources import (
@@ -35,6 +36,7 @@ from flink_actions.sdk.resources import (
     tool,
     vector_store,
 )
+from flink_actions.sdk.rows import Row
 from flink_actions.sdk.tools import FunctionTool, Tool
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "ChatMessage",
     "ConfigOption",
     "ContextEndedError",
+    "Counter",
     "Durability",
     "DurableCall",
     "DurableCallError",
@@ -51,11 +54,15 @@ __all__ = [
     "EventType",
     "FlinkActionsError",
     "FunctionTool",
+    "Gauge",
+    "Histogram",
     "InputEvent",
     "MemoryObject",
     "MemoryPathError",
     "MemoryRef",
     "MessageRole",
+    "Meter",
+    "MetricGroup",
     "NotDecodableError",
     "NotEncodableError",
     "OnFailure",
@@ -69,6 +76,7 @@ __all__ = [
     "ResourceError",
     "ResourceType",
     "RetryableError",
+    "Row",
     "RunnerContext",
     "TerminalError",
     "Tool",

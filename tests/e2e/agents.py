@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import datetime
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
-from flink_actions import Agent, InputEvent, OutputEvent, RunnerContext, action
+from flink_actions import Agent, InputEvent, OutputEvent, Row, RunnerContext, action
 
 
 class Echo(Agent):
@@ -18,7 +22,7 @@ class Echo(Agent):
 
 
 class Witness(Agent):
-    """Says what it sees: input, key, timestamp, configuration, and how many inputs of the key came before."""
+    """Says what it sees: input, key, timestamp, settings, time limit, and how many inputs of the key came before."""
 
     name = "witness"
 
@@ -32,8 +36,64 @@ class Witness(Agent):
             "timestamp": ctx.timestamp,
             "seen": seen,
             "greeting": ctx.config.get("greeting"),
+            "seconds_left": None if ctx.deadline is None else ctx.deadline - asyncio.get_running_loop().time(),
         }
         ctx.send_event(OutputEvent(output=told))
+
+
+class Rows(Agent):
+    """Gives a row back as it came: by names in another order, and by position."""
+
+    name = "rows"
+
+    @action(InputEvent)
+    async def give_back(self, event: InputEvent[Row], ctx: RunnerContext) -> None:
+        row = event.input
+        ctx.send_event(OutputEvent(output=Row(**{name: row[name] for name in reversed(row.keys())})))
+        ctx.send_event(OutputEvent(output=Row(*row)))
+
+
+@dataclass
+class Place:
+    city: str | None
+    since: datetime.date
+
+
+@dataclass
+class Visit:
+    """As the row that local_jobs.py sends, with types that tell."""
+
+    who: str
+    at: datetime.datetime | None
+    spent: Decimal | None
+    photo: bytes | None
+    place: Place | None
+    tags: list[str] | None
+    counts: dict[str, int] | None
+
+
+class Visits(Agent):
+    """Reads rows into a dataclass, and sends what it has computed from its values as a Row."""
+
+    name = "visits"
+
+    @action(InputEvent)
+    async def extend(self, event: InputEvent[Visit], ctx: RunnerContext) -> None:
+        visit = event.input
+        place, at = visit.place, visit.at
+        ctx.send_event(
+            OutputEvent(
+                output=Row(
+                    who=visit.who,
+                    at=None if at is None else at + datetime.timedelta(days=1),
+                    spent=None if visit.spent is None else visit.spent * 2,
+                    photo=None if visit.photo is None else visit.photo[::-1],
+                    place=None if place is None else Row(city=place.city, since=place.since.replace(year=2000)),
+                    tags=visit.tags,
+                    counts=visit.counts,
+                )
+            )
+        )
 
 
 class Failing(Agent):
@@ -46,4 +106,4 @@ class Failing(Agent):
         raise ValueError(f"nothing to be done with {event.input!r}")
 
 
-echo, witness, failing = Echo(), Witness(), Failing()
+echo, witness, rows, visits, failing = Echo(), Witness(), Rows(), Visits(), Failing()

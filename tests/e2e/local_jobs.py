@@ -1,6 +1,8 @@
 """Jobs that run with `python`, each on a MiniCluster of its own; in PyFlink's environment, one process for all of them.
 
-    python local_jobs.py SERVER_ADDRESS ADDRESS_OF_A_SERVER_THAT_ALLOWS_PICKLES RESULTS.json
+    python local_jobs.py SERVER ONE_THAT_ALLOWS_PICKLES RESULTS.json A_SECURE_ONE FOLDER_OF_CERTIFICATES
+
+$FLINK_CONF_DIR holds a config.yaml with the first address and a limit in its section `agent:`.
 
 What each job put out, or the error that it ended with, goes into the file under the job's name.
 """
@@ -16,10 +18,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from pyflink.common import Instant, Row, Types, WatermarkStrategy
+from pyflink.common import Configuration, Instant, Row, Types, WatermarkStrategy
 from pyflink.common.watermark_strategy import TimestampAssigner
 from pyflink.datastream import DataStream, ProcessFunction, RuntimeExecutionMode, StreamExecutionEnvironment
-from pyflink_actions import ActionServer, KafkaStore, typed_job_errors
+from pyflink_actions import ActionServer, KafkaStore, Tls, typed_job_errors
 
 Job = Callable[[str], Any]
 JOBS: dict[str, Job] = {}
@@ -86,6 +88,51 @@ def rows_come_back_as_rows(server: str) -> Any:
     # Compared in a Python function: PyFlink's collect() knows fewer types.
     (got,) = parsed(outputs.map(lambda row: json.dumps([repr(value) for value in row]), Types.STRING()))
     return {name: [repr(value), other] for name, value, other in zip(fields, sent, got, strict=True)}
+
+
+VISITS = Types.ROW_NAMED(
+    ["who", "at", "spent", "photo", "place", "tags", "counts"],
+    [
+        Types.STRING(),
+        Types.SQL_TIMESTAMP(),
+        Types.BIG_DEC(),
+        Types.PRIMITIVE_ARRAY(Types.BYTE()),
+        Types.ROW_NAMED(["city", "since"], [Types.STRING(), Types.SQL_DATE()]),
+        Types.LIST(Types.STRING()),
+        Types.MAP(Types.STRING(), Types.LONG()),
+    ],
+)
+SEEN = datetime.datetime(2024, 2, 28, 23, 59, 59, 123_000)
+CITY = Row(city="Erfurt", since=datetime.date(1816, 2, 29))
+NOWHERE = Row(city=None, since=datetime.date(1816, 2, 29))
+
+
+def visits(_: str) -> Any:
+    """A row with every value, one with a null in a nested row, and one with nulls only."""
+    yield Row("ann", SEEN, Decimal("12.50"), b"\x00\xff", CITY, ["a", "b"], {"k": 1})
+    yield Row("bob", SEEN, Decimal("-0.001"), b"", NOWHERE, [], {})
+    yield Row("cyd", None, None, None, None, None, None)
+
+
+@job
+def rows_reach_agents_as_rows_and_as_a_dataclass_and_come_back_as_rows(server: str) -> Any:
+    stream = texts(environment()).filter(lambda text: "ann" in text).flat_map(visits, VISITS)
+    here = ActionServer(server)
+    # Gives each row back twice: by names, and by position.
+    rows = here.agent("rows").apply(stream, key_by="who", output_type=VISITS).outputs
+    changed = here.agent("visits").apply(rows, key_by="who", output_type=VISITS).outputs
+    got = collected(changed.map(lambda row: repr(row.as_dict(True)), Types.STRING()))
+
+    next_day = SEEN + datetime.timedelta(days=1)
+    city, nowhere = (Row(city=name, since=datetime.date(2000, 2, 29)) for name in ("Erfurt", None))
+    expected = [
+        Row("ann", next_day, Decimal("25.00"), b"\xff\x00", city, ["a", "b"], {"k": 1}),
+        Row("bob", next_day, Decimal("-0.002"), b"", nowhere, [], {}),
+        Row("cyd", None, None, None, None, None, None),
+    ]
+    names = VISITS.get_field_names()
+    named = [Row(**dict(zip(names, visit, strict=True))) for visit in expected]
+    return {"got": sorted(got), "expected": sorted(repr(row.as_dict(True)) for row in named * 2)}
 
 
 @job
@@ -161,6 +208,32 @@ def batch_gives_what_streaming_gives(server: str) -> Any:
 def agents_read_the_jobs_configuration(server: str) -> Any:
     witness = ActionServer(server, config={"greeting": {"deep": [1]}}).agent("witness")
     return parsed(witness.apply(orders(environment()), key_by="number").outputs)
+
+
+@job
+def server_and_limit_come_from_the_file(server: str) -> Any:
+    return parsed(ActionServer().agent("witness").apply(orders(environment()), key_by="number").outputs)
+
+
+@job
+def the_commands_options_beat_the_file(server: str) -> Any:
+    env = StreamExecutionEnvironment.get_execution_environment(Configuration().set_string("agent.run-timeout", "500 s"))
+    env.set_parallelism(1)
+    return parsed(ActionServer().agent("witness").apply(orders(env), key_by="number").outputs)
+
+
+@job
+def code_beats_the_file(server: str) -> Any:
+    configured = ActionServer(run_timeout=100)
+    return parsed(configured.agent("witness").apply(orders(environment()), key_by="number").outputs)
+
+
+@job
+def a_server_with_certificates_and_a_token_is_reached_with_them(server: str) -> Any:
+    address, folder = sys.argv[4], Path(sys.argv[5])
+    tls = Tls(ca=f"{folder / 'authority.crt'}", certificate=f"{folder / 'client.crt'}", key=f"{folder / 'client.key'}")
+    secured = ActionServer(address, tls=tls, token_file=str(folder / "token"))
+    return parsed(secured.agent("echo").apply(orders(environment()), key_by="customer").outputs)
 
 
 @job
@@ -256,6 +329,28 @@ def an_output_of_another_type_than_declared(server: str) -> Any:
 @job
 def a_setting_that_cannot_be_read(server: str) -> Any:
     ActionServer(server, reconnect_timeout="soon").agent("echo").apply(orders(environment()), key_by="customer")
+
+
+@job
+def a_setting_of_the_file_that_cannot_be_read(server: str) -> Any:
+    file = Path(os.environ["FLINK_CONF_DIR"]) / "config.yaml"
+    right = file.read_text()
+    file.write_text(f"{right}  drain-limit: a while\n")
+    try:
+        ActionServer().agent("echo").apply(orders(environment()), key_by="customer")
+    finally:
+        file.write_text(right)
+
+
+@job
+def a_limit_of_the_file_that_cannot_be(server: str) -> Any:
+    file = Path(os.environ["FLINK_CONF_DIR"]) / "config.yaml"
+    right = file.read_text()
+    file.write_text(f"{right}  max-runs-in-flight: 0\n")
+    try:
+        ActionServer().agent("echo").apply(orders(environment()), key_by="customer")
+    finally:
+        file.write_text(right)
 
 
 @job

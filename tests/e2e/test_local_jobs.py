@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.certificates import needs_openssl
+
 pytestmark = pytest.mark.timeout(400)  # the first test waits for all of the jobs
 
 Jobs = dict[str, Any]
@@ -39,6 +41,11 @@ def test_rows_become_dicts_and_short_term_memory_counts_per_key(local_jobs: Jobs
 def test_rows_come_back_as_rows_with_every_value_they_had(local_jobs: Jobs) -> None:
     values = result(local_jobs, "rows_come_back_as_rows")
     assert {name: got for name, (_, got) in values.items()} == {name: sent for name, (sent, _) in values.items()}
+
+
+def test_rows_nested_rows_and_nulls_keep_names_types_and_values(local_jobs: Jobs) -> None:
+    visits = result(local_jobs, "rows_reach_agents_as_rows_and_as_a_dataclass_and_come_back_as_rows")
+    assert visits["got"] == visits["expected"]
 
 
 def test_json_goes_in_as_it_is_and_comes_out_as_text(local_jobs: Jobs) -> None:
@@ -84,6 +91,28 @@ def test_agents_read_the_jobs_configuration(local_jobs: Jobs) -> None:
     assert [one["greeting"] for one in told] == [{"deep": [1]}] * 3
 
 
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [
+        ("server_and_limit_come_from_the_file", 1000),
+        ("the_commands_options_beat_the_file", 500),
+        ("code_beats_the_file", 100),
+    ],
+)
+def test_settings_come_from_the_file_the_command_and_the_code_the_later_wins(
+    local_jobs: Jobs, name: str, limit: int
+) -> None:
+    told = result(local_jobs, name)
+    assert len(told) == 3
+    assert all(limit - 60 < one["seconds_left"] <= limit for one in told), told
+
+
+@needs_openssl
+def test_a_job_reaches_a_server_that_asks_for_certificates_and_a_token(local_jobs: Jobs) -> None:
+    outputs = result(local_jobs, "a_server_with_certificates_and_a_token_is_reached_with_them")
+    assert sorted(one["number"] for one in outputs) == [1, 2, 3]
+
+
 def test_one_job_may_have_two_agents(local_jobs: Jobs) -> None:
     assert of_ann(witnessed(local_jobs, "one_job_may_have_two_agents")) == ORDERS_OF_ANN
 
@@ -107,6 +136,8 @@ def test_the_buffer_timeout_is_low_unless_the_job_says_otherwise(local_jobs: Job
         ("an_action_that_raises", "ActionFailedError", ["ValueError: nothing to be done with", "agents.py", "ann"]),
         ("an_output_of_another_type_than_declared", "ActionFailedError", ["a string was declared"]),
         ("a_setting_that_cannot_be_read", "OptionError", ["reconnect-timeout", "'soon'"]),
+        ("a_setting_of_the_file_that_cannot_be_read", "OptionError", ["agent.drain-limit", "'a while'", "'30 s'"]),
+        ("a_limit_of_the_file_that_cannot_be", "OptionError", ["max-runs-in-flight is 0", "above 0"]),
         ("an_address_without_a_port", "OptionError", ["'localhost'", "'localhost:7077'", "unix:/path"]),
         ("a_jar_that_is_not_there", "OperatorJarError", ["/nowhere/operator.jar"]),
     ],

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandaloneCluster]:
-    settings = {"agent.greeting": "from the cluster", "agent.farewell": "untold"}
+    settings = {"agent.greeting": "from the cluster", "agent.run-timeout": "1000 s"}
     with StandaloneCluster(JOB_PYTHON, tmp_path_factory.mktemp("cluster"), settings) as running:
         yield running
 
@@ -53,7 +53,7 @@ def test_server_and_agents_settings_may_stand_in_flinks_configuration(
 ) -> None:
     (tmp_path / "inputs").mkdir()
     (tmp_path / "inputs" / "lines").write_text("ah\nbe\nat\n")
-    options = {"agent.endpoints": server.address, "agent.greeting": "from -D"}
+    options = {"agent.endpoints": server.address, "agent.greeting": "from -D", "agent.run-timeout": "500 s"}
     cluster.run(
         HERE / "configured_job.py",
         (tmp_path / "inputs").as_uri(),
@@ -67,6 +67,7 @@ def test_server_and_agents_settings_may_stand_in_flinks_configuration(
         ("'BE'", "B", 0),
     ]
     assert {one["greeting"] for one in told} == {"from -D"}
+    assert all(440 < one["seconds_left"] <= 500 for one in told), told
 
 
 def test_a_job_without_a_server_in_its_configuration_says_what_is_missing(

@@ -77,6 +77,9 @@ class Attempt:
 
     def cancelled(self) -> Failed:
         """What to report when it was ended from outside."""
+        return self.context.with_metrics(self._cancelled())
+
+    def _cancelled(self) -> Failed:
         invocation, name = self.invocation, self.state.action.name
         if self.cancel_reason is CancelReason.TIMEOUT:
             message = f"action {name!r} ran longer than the {invocation.remaining_ms} ms that it had left"

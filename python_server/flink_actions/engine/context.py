@@ -6,20 +6,22 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-
-import orjson
 
 from flink_actions.engine.durable import DurableCalls, Request
 from flink_actions.engine.failures import failure_of
-from flink_actions.engine.invocation import Failed, Invocation, MemoryChanges, SentEvent
+from flink_actions.engine.identity import key_value
+from flink_actions.engine.invocation import Failed, Invocation, Measured, MemoryChanges, SentEvent, Succeeded
 from flink_actions.engine.memory import AttemptMemory, MemoryNode
+from flink_actions.engine.metrics import AttemptMetrics
 from flink_actions.engine.mirrors import Mirror, VersionMint
 from flink_actions.engine.task_paths import TaskNode
 from flink_actions.sdk import durable
 from flink_actions.sdk.context import RunnerContext
 from flink_actions.sdk.errors import ContextEndedError, DurableCallError
 from flink_actions.sdk.memory import MemoryObject
+from flink_actions.sdk.metrics import MetricGroup
 from flink_actions.sdk.resources import Resource, ResourceType
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ class InvocationContext(RunnerContext):
         "calls",
         "events",
         "is_ended",
+        "metrics",
         "mirror",
         "sensory",
         "short_term",
@@ -75,6 +78,7 @@ class InvocationContext(RunnerContext):
         self.events: list[SentEvent] = []
         # Made when they are first needed: most attempts make no durable call and start no task.
         self.calls: DurableCalls | None = None
+        self.metrics: AttemptMetrics | None = None
         self._task_root: TaskNode | None = None
 
     # ---- for the engine ----
@@ -88,10 +92,24 @@ class InvocationContext(RunnerContext):
             self.short_term.is_ended = True
         if self.calls is not None:
             self.calls.end()
+        if self.metrics is not None:
+            self.metrics.end()
 
     def failure(self, error: BaseException) -> Failed:
         """What to report when the action has raised."""
-        return failure_of(self._invocation, error, self.calls)
+        return self.with_metrics(failure_of(self._invocation, error, self.calls))
+
+    def with_metrics(self, failed: Failed) -> Failed:
+        """The failure, and what the attempt has measured."""
+        return failed if self.metrics is None else replace(failed, metrics=self.metrics.deltas())
+
+    def succeeded(self, changes: MemoryChanges | None, *, is_kept: bool = True) -> Succeeded:
+        """What to report when the action has returned."""
+        invocation = self._invocation
+        handle, cost, kept = invocation.handle, invocation.cost_bytes, invocation if is_kept else None
+        if self.metrics is None:
+            return Succeeded(handle, self.events, changes, cost, kept)
+        return Measured(handle, self.events, changes, cost, kept, self.metrics.deltas())
 
     def task_root(self) -> TaskNode:
         """The action's own task. On the event loop's thread."""
@@ -208,9 +226,26 @@ class InvocationContext(RunnerContext):
         return self._state.action.config.get(key)
 
     @property
+    def agent_metric_group(self) -> MetricGroup:
+        return (self.metrics or self._begin_metrics()).agent
+
+    @property
+    def action_metric_group(self) -> MetricGroup:
+        return (self.metrics or self._begin_metrics()).own
+
+    def _begin_metrics(self) -> AttemptMetrics:
+        if self.is_ended:
+            self._refuse("its metrics")
+        with _first_look:
+            metrics = self.metrics
+            if metrics is None:
+                metrics = self.metrics = AttemptMetrics(self._refuse)
+        return metrics
+
+    @property
     def key(self) -> Any:
         invocation = self._invocation
-        return invocation.key if invocation.is_key_raw else orjson.loads(invocation.key)
+        return invocation.key if invocation.is_key_raw else key_value(invocation.key)
 
     @property
     def run_number(self) -> int:

@@ -420,7 +420,12 @@ class Dispatcher:
                 # As in _succeed, with fewer calls on the way that most invocations take.
                 ctx.is_ended = True
                 changes = None
-                if ctx.short_term is not None or ctx.sensory is not None or ctx.calls is not None:
+                if (
+                    ctx.short_term is not None
+                    or ctx.sensory is not None
+                    or ctx.calls is not None
+                    or ctx.metrics is not None
+                ):
                     error_of_calls = ctx.calls.at_return() if ctx.calls is not None else None
                     ctx.end()
                     if error_of_calls is not None:
@@ -430,6 +435,8 @@ class Dispatcher:
                 del open_[handle]
                 succeeded.append(
                     Succeeded(handle, ctx.events, changes, invocation.cost_bytes, invocation if keeps else None)
+                    if ctx.metrics is None
+                    else ctx.succeeded(changes, is_kept=keeps)
                 )
             except KeyboardInterrupt:
                 raise
@@ -495,7 +502,7 @@ class Dispatcher:
             self._on_ended(attempt)
 
     def _succeed(self, attempt: Attempt) -> None:
-        ctx, invocation = attempt.context, attempt.invocation
+        ctx = attempt.context
         if attempt.is_settled:
             return
         error = ctx.calls.at_return() if ctx.calls is not None else None
@@ -508,8 +515,7 @@ class Dispatcher:
             # Whoever cancelled it counts it as over: what it makes of that must not change the key's memory.
             self._settle(attempt, attempt.cancelled())
             return
-        changes = ctx.commit(self._mint)
-        self._settle(attempt, Succeeded(invocation.handle, ctx.events, changes, invocation.cost_bytes, invocation))
+        self._settle(attempt, ctx.succeeded(ctx.commit(self._mint)))
 
     def _fail(self, attempt: Attempt, error: BaseException) -> None:
         if not attempt.is_settled:

@@ -6,7 +6,13 @@ A name is a digest of what it names: whatever was kept for one input can never a
 from __future__ import annotations
 
 import hashlib
+import json
+from typing import Any
 
+import orjson
+
+# The longest text that cannot hold an integer beyond 64 bits.
+_SHORT_KEY = 18
 _JSON, _BYTES = 0, 1  # session.proto's numbers of the content types
 
 
@@ -35,6 +41,12 @@ def idempotency_key(invocation: bytes, function_id: str, digest: bytes, ordinal:
     """Key of a durable call (16 bytes): of its invocation's calls with this function and these arguments the
     `ordinal`-th, from 0. Not by its place: threads may swap the places of calls, never their arguments."""
     return _digest(b"call", invocation, function_id.encode(), digest, _integer(ordinal))
+
+
+def key_value(key: bytes) -> Any:
+    """The value of a key's canonical text. Two different whole numbers never look alike."""
+    # orjson makes floats of integers beyond 64 bits.
+    return orjson.loads(key) if len(key) <= _SHORT_KEY else json.loads(key)
 
 
 def _integer(value: int) -> bytes:

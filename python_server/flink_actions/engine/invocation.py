@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, Protocol
 
+from flink_actions.engine.metrics import MetricDelta
+
 
 class MemoryForm(Enum):
     """How an invocation brings its key's memory."""
@@ -235,8 +237,35 @@ class Succeeded:
         # What has succeeded; None if nobody may ask for the result once more.
         self.invocation = invocation
 
+    @property
+    def metrics(self) -> Sequence[MetricDelta]:
+        """Changes of metrics."""
+        return ()
 
-class HandedBack(Succeeded):
+
+class Measured(Succeeded):
+    """It has changed metrics too. A class of its own, so that the others pay nothing for it."""
+
+    __slots__ = ("_metrics",)
+
+    def __init__(
+        self,
+        handle: int,
+        events: list[SentEvent],
+        changes: MemoryChanges | None,
+        cost_bytes: int,
+        invocation: Invocation | None,
+        metrics: Sequence[MetricDelta],
+    ) -> None:
+        super().__init__(handle, events, changes, cost_bytes, invocation)
+        self._metrics = metrics
+
+    @property
+    def metrics(self) -> Sequence[MetricDelta]:
+        return self._metrics
+
+
+class HandedBack(Measured):
     """An earlier start of the operator had this result already: it was kept and not computed now."""
 
     __slots__ = ()
@@ -255,6 +284,7 @@ class Failed:
         retry_after_ms: From RetryableError(after=); 0: as the policy says.
         cost_bytes: Byte credits that the invocation was charged.
         drop_calls: Records that the next attempt must not be given: of the call that ended this one.
+        metrics: Changes of metrics: what was paid was paid.
     """
 
     handle: int
@@ -265,6 +295,7 @@ class Failed:
     retry_after_ms: int = 0
     cost_bytes: int = 0
     drop_calls: Sequence[CallPlace] = ()
+    metrics: Sequence[MetricDelta] = ()
 
 
 @dataclass(frozen=True, slots=True)

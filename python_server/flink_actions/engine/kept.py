@@ -32,6 +32,7 @@ from flink_actions.engine.invocation import (
     SentEvent,
     Succeeded,
 )
+from flink_actions.engine.metrics import MetricDelta
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class _Result:
     run_number: int
     events: list[SentEvent]
     changes: MemoryChanges | None
+    metrics: Sequence[MetricDelta]
     size: int
     at: float
 
@@ -178,7 +180,9 @@ class KeptWork:
         invocation = outcome.invocation
         name, key = (invocation.invocation_id, invocation.memory_version), invocation.key
         self._drop_result(name)
-        self._results[name] = _Result(key, invocation.run_number, outcome.events, outcome.changes, size, at)
+        self._results[name] = _Result(
+            key, invocation.run_number, outcome.events, outcome.changes, outcome.metrics, size, at
+        )
         self._names_of_key.setdefault(key, {})[name] = None
         self.size += size
 
@@ -193,7 +197,7 @@ class KeptWork:
         self._drop_result(name)
         self.handed_back += 1
         invocation.detach()
-        return HandedBack(invocation.handle, kept.events, kept.changes, invocation.cost_bytes, invocation)
+        return HandedBack(invocation.handle, kept.events, kept.changes, invocation.cost_bytes, invocation, kept.metrics)
 
     # ---- calls ----
 

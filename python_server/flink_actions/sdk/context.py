@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from flink_actions.sdk.configuration import ReadableConfiguration
     from flink_actions.sdk.events import Event
     from flink_actions.sdk.memory import MemoryObject
+    from flink_actions.sdk.metrics import MetricGroup
 
 
 T = TypeVar("T")
@@ -151,6 +152,20 @@ class RunnerContext(ResourceLookup):
     @abstractmethod
     def get_action_config_value(self, key: str) -> Any:
         """A value of the action's configuration, or None."""
+
+    @property
+    @abstractmethod
+    def agent_metric_group(self) -> MetricGroup:
+        """Metrics of the agent, which all of its actions share; in Flink `actions.user.<group>.<name>`.
+
+        Example:
+            >>> ctx.agent_metric_group.counter("tokens").inc(42)  # doctest: +SKIP
+        """
+
+    @property
+    @abstractmethod
+    def action_metric_group(self) -> MetricGroup:
+        """Metrics of this action; in Flink `actions.action.<action>.user.<group>.<name>`."""
 
     @property
     @abstractmethod

@@ -22,6 +22,7 @@ from typing import Any
 import orjson
 
 from flink_actions.sdk.errors import NotDecodableError
+from flink_actions.sdk.rows import Row, row_of
 
 UNIONS = (typing.Union, types.UnionType)
 
@@ -143,6 +144,8 @@ def _new_converter(declared: Any) -> Converter | None:
         return _parsed(declared, (str, int, float), declared.__name__)
     if declared in (list, dict):
         return _exactly((declared,), declared.__name__)
+    if declared is Row:
+        return _row
     if declared is tuple:
         return _tuple_converter((Any, ...))
     # Any other class (a TypedDict, a Protocol) says how to look at plain values, not how to make new ones.
@@ -152,6 +155,14 @@ def _new_converter(declared: Any) -> Converter | None:
 def _expected(where: str, wanted: str, value: Any) -> NotDecodableError:
     text = repr(value)
     return NotDecodableError(where, f"expected {wanted}, found {text if len(text) <= 100 else text[:97] + '...'}")
+
+
+def _row(value: Any, where: str) -> Any:
+    if type(value) is list:
+        return Row(*map(row_of, value))
+    if type(value) is not dict:
+        raise _expected(where, "the fields of a Row", value)
+    return row_of(value)
 
 
 def _exactly(accepted: tuple[type, ...], wanted: str) -> Converter:

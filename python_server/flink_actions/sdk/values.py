@@ -1,9 +1,9 @@
 """Values and their wire form, JSON.
 
 Any JSON value travels as it is. bytes (base64), datetime, date and time (ISO 8601), Decimal, UUID (text), Enum (its
-value), tuples (arrays), dataclasses and pydantic models (objects) have a JSON form too; they arrive as such where a
-type is declared, and in their JSON form where none is. What has no form that can be read back is an error when it is
-sent, not when it is missed.
+value), tuples (arrays), dataclasses, pydantic models and Rows (objects; a Row without names an array) have a JSON form
+too; they arrive as such where a type is declared, and in their JSON form where none is. What has no form that can be
+read back is an error when it is sent, not when it is missed.
 
 An integer beyond 64 bits is refused when it is sent, to memory and to durable calls as well. One that comes from
 elsewhere, in an input's JSON, is exact where `int` is declared and a float where a float would do, as where nothing is
@@ -24,6 +24,7 @@ import orjson
 
 from flink_actions.sdk.declared import converter_to, is_pydantic_model, models
 from flink_actions.sdk.errors import NotDecodableError, NotEncodableError
+from flink_actions.sdk.rows import Row, plain_form
 
 # orjson would leave out a dataclass's fields that begin with "_"; `_json_form` does not.
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS
@@ -130,6 +131,8 @@ def _json_form(value: Any) -> Any:
         return str(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, Row):
+        return plain_form(value)
     if is_pydantic_model(type(value)):
         # A model says itself what its JSON is, and reads that back.
         return value.model_dump(mode="json")
@@ -137,6 +140,8 @@ def _json_form(value: Any) -> Any:
 
 
 def _children(value: Any, where: str) -> list[tuple[Any, str]]:
+    if isinstance(value, Row):
+        return _children(plain_form(value), where)
     if isinstance(value, dict):
         return [(item, f"{where}[{name!r}]") for name, item in value.items()]
     if isinstance(value, (list, tuple)):
@@ -171,7 +176,7 @@ def _explain(value: Any, where: str, error: Exception) -> NotEncodableError:
     return NotEncodableError(
         where,
         f"a {type(value).__module__}.{type(value).__qualname__} has no JSON form{': ' + reason if reason else ''}; "
-        "send JSON values, bytes, datetime, Decimal, UUID, tuples, dataclasses or pydantic models",
+        "send JSON values, bytes, datetime, Decimal, UUID, tuples, Rows, dataclasses or pydantic models",
     )
 
 

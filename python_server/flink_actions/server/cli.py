@@ -114,6 +114,13 @@ def _add_describe(commands: Any) -> None:
     default = ServerSettings().listen
     parser.add_argument("address", nargs="?", default=default, help=f"host:port or unix:/path (default {default})")
     parser.add_argument("--timeout-seconds", type=float, default=5.0, help="how long to wait for an answer (default 5)")
+    parser.add_argument("--tls-ca", metavar="FILE", help="authorities (PEM) that have signed the server's certificate")
+    parser.add_argument(
+        "--tls-certificate", metavar="FILE", help="own certificate (PEM), where the server asks for one"
+    )
+    parser.add_argument("--tls-key", metavar="FILE", help="its private key (PEM)")
+    parser.add_argument("--tls-server-name", metavar="NAME", help="name in the server's certificate, if not its host")
+    parser.add_argument("--token-file", metavar="FILE", help="file with the token that the server asks for")
 
 
 def _add_check(commands: Any) -> None:
@@ -125,6 +132,10 @@ def _add_check(commands: Any) -> None:
 _SETTING_HELP = (
     ("listen", "ADDRESS", "host:port or unix:/path that jobs connect to"),
     ("health_listen", "ADDRESS", "a second address, for health checks only; it may be public"),
+    ("tls_certificate", "FILE", "certificate chain (PEM) for TLS at TCP addresses"),
+    ("tls_key", "FILE", "its private key (PEM)"),
+    ("tls_client_ca", "FILE", "authorities (PEM) that have to have signed a client's certificate"),
+    ("token_file", "FILE", "file with a token that jobs have to bring"),
     ("workers", "N", "processes that run actions; one keeps about one core busy"),
     (
         "spares",
@@ -155,7 +166,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     defaults = ServerSettings()
     for name, metavar, text in _SETTING_HELP:
         default = getattr(defaults, name)
-        shown = f"{default:o}" if name == "socket_mode" else default
+        shown = f"{default:o}" if name == "socket_mode" else default or "none"
         parser.add_argument(
             f"--{name.replace('_', '-')}", metavar=metavar, default=argparse.SUPPRESS, help=f"{text} (default {shown})"
         )
@@ -195,9 +206,12 @@ def _serve(options: argparse.Namespace, started_at: float) -> int:
 
 
 def _describe(options: argparse.Namespace, started_at: float) -> int:
-    from flink_actions.server.describe import describe
+    from flink_actions.server.describe import Access, describe
 
-    return describe(options.address, options.timeout_seconds)
+    access = Access(
+        options.tls_ca, options.tls_certificate, options.tls_key, options.tls_server_name, options.token_file
+    )
+    return describe(options.address, options.timeout_seconds, access)
 
 
 def _check(options: argparse.Namespace, started_at: float) -> int:

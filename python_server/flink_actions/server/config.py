@@ -41,7 +41,19 @@ class ServerSettings:
     """A second address, for probes that cannot reach a Unix socket; may be public, as it answers health checks only."""
 
     insecure_public: bool = False
-    """Allows a public address although nothing encrypts or authenticates the traffic."""
+    """Allows a public address although nothing encrypts the traffic or asks who it is."""
+
+    tls_certificate: str = ""
+    """File with the server's certificate chain, PEM; with it TCP addresses speak TLS."""
+
+    tls_key: str = ""
+    """File with the certificate's private key, PEM."""
+
+    tls_client_ca: str = ""
+    """File with the authorities, PEM, one of which has to have signed a client's certificate; empty: none is asked."""
+
+    token_file: str = ""
+    """File with a token that every client has to bring; empty: none is asked."""
 
     workers: int = 1
     """Processes. One saturates about one core; more pay off when cores are free."""
@@ -195,6 +207,10 @@ _TYPES: dict[str, type] = {
     "listen": str,
     "health_listen": str,
     "insecure_public": bool,
+    "tls_certificate": str,
+    "tls_key": str,
+    "tls_client_ca": str,
+    "token_file": str,
     "workers": int,
     "spares": int,
     "socket_mode": int,
@@ -294,8 +310,18 @@ def _check(settings: ServerSettings) -> None:
         raise ConfigError(f"log_level is {settings.log_level!r}: it may be DEBUG, INFO, WARNING or ERROR")
     if settings.health_listen:
         parse_address(settings.health_listen)
-    if settings.address.is_public and not settings.insecure_public:
+    if bool(settings.tls_certificate) != bool(settings.tls_key):
+        given, missing = ("tls_certificate", "tls_key") if settings.tls_certificate else ("tls_key", "tls_certificate")
+        raise ConfigError(f"{given} is {getattr(settings, given)!r} and {missing} is not set: TLS needs both files")
+    if settings.tls_client_ca and not settings.tls_certificate:
+        raise ConfigError(
+            f"tls_client_ca is {settings.tls_client_ca!r} and tls_certificate is not set: clients show certificates "
+            "over TLS only, so the server needs one too"
+        )
+    is_protected = settings.tls_certificate or settings.token_file or settings.insecure_public
+    if settings.address.is_public and not is_protected:
         raise ConfigError(
             f"{settings.listen} can be reached from other machines, and nothing encrypts or authenticates the traffic: "
-            "listen on 127.0.0.1 or on a Unix socket, or say --insecure-public if the network protects it"
+            "listen on 127.0.0.1 or on a Unix socket, give it --tls-certificate and --tls-key or a --token-file, or "
+            "say --insecure-public if the network protects it"
         )

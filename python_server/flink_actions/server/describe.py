@@ -2,27 +2,74 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import grpc
 
 from flink_actions.server.address import parse_address
-from flink_actions.server.errors import StartError
+from flink_actions.server.errors import ConfigError, StartError
 from flink_actions.server.plan_text import plan_lines
 from flink_actions.server.protocol import PROTOCOL_MAX, PROTOCOL_MIN
+from flink_actions.server.security import read_token
 from flink_actions.wire.v1 import directory_pb2, directory_pb2_grpc
 
-__all__ = ["describe"]
+__all__ = ["Access", "describe"]
 
 
-def describe(address: str, timeout_seconds: float) -> int:
+@dataclass(frozen=True)
+class Access:
+    """How to get to a server that is protected. All are files, but for the name.
+
+    Args:
+        ca: Authorities that have signed the server's certificate; with it the connection is encrypted.
+        certificate: Own one, where the server asks for one.
+        key: Its private key.
+        server_name: In the server's certificate, if that is not the host of the address.
+        token: What the server asks for.
+    """
+
+    ca: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    server_name: str | None = None
+    token: str | None = None
+
+    def channel(self, target: str) -> grpc.Channel:
+        """To that server; raise `ConfigError` for a file that cannot be read."""
+        if self.ca is None:
+            return grpc.insecure_channel(target)
+        ca, key, certificate = _read(self.ca), _read(self.key), _read(self.certificate)
+        options = [("grpc.ssl_target_name_override", self.server_name)] if self.server_name else []
+        return grpc.secure_channel(target, grpc.ssl_channel_credentials(ca, key, certificate), options)
+
+    def metadata(self) -> list[tuple[str, str]]:
+        """What every rpc has to bring."""
+        if self.token is None:
+            return []
+        token = read_token(self.token)
+        return [("authorization", f"Bearer {token.decode()}")]
+
+
+def _read(path: str | None) -> bytes | None:
+    try:
+        return None if path is None else Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path!r} cannot be read: {error.strerror}") from error
+
+
+def describe(address: str, timeout_seconds: float, access: Access = Access()) -> int:
     """Print what the server at `address` says and return 0; raise `StartError` if none answers."""
     target = parse_address(address).grpc_target
-    with grpc.insecure_channel(target) as channel:
+    metadata = access.metadata()
+    with access.channel(target) as channel:
         stub = directory_pb2_grpc.DirectoryStub(channel)  # type: ignore[no-untyped-call]
         try:
-            plans = stub.Describe(directory_pb2.DescribeRequest(), timeout=timeout_seconds)
+            plans = stub.Describe(directory_pb2.DescribeRequest(), timeout=timeout_seconds, metadata=metadata)
             watch = stub.Watch(
                 directory_pb2.WatchRequest(protocol_min=PROTOCOL_MIN, protocol_max=PROTOCOL_MAX),
                 timeout=timeout_seconds,
+                metadata=metadata,
             )
             state = next(iter(watch))
             watch.cancel()

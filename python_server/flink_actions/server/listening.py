@@ -7,6 +7,7 @@ import os
 import socket
 from typing import Any
 
+import grpc
 import grpc.aio
 
 from flink_actions.server.address import Address, TcpAddress, UnixAddress
@@ -29,12 +30,19 @@ def grpc_options(*, max_receive_bytes: int = 4 * 1024 * 1024) -> list[tuple[str,
     ]
 
 
-def bind(server: grpc.aio.Server, address: Address, socket_mode: int) -> Address:
-    """Bind `server` and return the address with the port that it got; raise `StartError` if that is not possible."""
+def bind(
+    server: grpc.aio.Server, address: Address, socket_mode: int, credentials: grpc.ServerCredentials | None = None
+) -> Address:
+    """Bind `server` and return the address with the port that it got; raise `StartError` if that is not possible.
+
+    `credentials` are for TCP: who may open a socket is for the permissions of its file to say.
+    """
     if isinstance(address, UnixAddress):
         return _bind_socket(server, address, socket_mode)
     _try_to_bind(address)
     try:
+        if credentials is not None:
+            return address.with_port(server.add_secure_port(address.grpc_target, credentials))
         return address.with_port(server.add_insecure_port(address.grpc_target))
     except RuntimeError as error:
         raise StartError(f"cannot listen at {address}: {error}") from error

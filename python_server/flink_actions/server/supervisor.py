@@ -30,6 +30,7 @@ from flink_actions.server.health import SERVICE_NAME as HEALTH_SERVICE
 from flink_actions.server.health import Health
 from flink_actions.server.listening import bind, grpc_options
 from flink_actions.server.reflection import add_reflection
+from flink_actions.server.security import ServerSecurity
 from flink_actions.server.source_watch import SourceWatch
 from flink_actions.server.spawn import SpawnedWorker, spawn_crew
 from flink_actions.wire.v1 import directory_pb2, directory_pb2_grpc
@@ -69,7 +70,8 @@ class Supervisor:
         self._defect: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._reload_wanted = asyncio.Event()
         self._sources = SourceWatch()
-        self._server = grpc.aio.server(options=grpc_options())
+        self._security = ServerSecurity.read(settings)
+        self._server = grpc.aio.server(options=grpc_options(), interceptors=self._security.interceptors())
         self._health_server = grpc.aio.server(options=grpc_options())
         self._health = Health(self._server)
         self._health.answer_at(self._health_server)
@@ -108,11 +110,11 @@ class Supervisor:
         add_service: Any = directory_pb2_grpc.add_DirectoryServicer_to_server
         add_service(DirectoryService(self._directory, self._on_quarantine_wanted), self._server)
         add_reflection(self._server, directory_pb2.DESCRIPTOR.services_by_name["Directory"].full_name, HEALTH_SERVICE)
-        self._address = bind(self._server, address, self._settings.socket_mode)
+        self._address = bind(self._server, address, self._settings.socket_mode, self._security.credentials)
         await self._health.set("liveness", True)
         await self.on_change()
         await self._server.start()
-        _log.info("listening at %s", self._address)
+        _log.info("listening at %s%s", self._address, f" ({self._security})" if str(self._security) else "")
         if self._settings.health_listen:
             await self._listen_for_health(parse_address(self._settings.health_listen))
 

@@ -39,6 +39,7 @@ from flink_actions.server.health import Health
 from flink_actions.server.listening import bind, grpc_options
 from flink_actions.server.loop_lag import LoopLag
 from flink_actions.server.reflection import add_reflection
+from flink_actions.server.security import ServerSecurity
 from flink_actions.server.serve import rename_in_log, set_up_logging
 from flink_actions.server.sessions import Offer, Sessions, WorkerIdentity
 from flink_actions.wire.codec import encode_plan
@@ -122,12 +123,16 @@ async def _become_worker(
     reader, writer = await asyncio.open_connection(sock=supervisor, limit=control.LONGEST_LINE)
     # All that can be there before the address is known, so that it need not be made when it is urgent.
     offers = {agent: Offer(plan, encode_plan(plan)) for agent, plan in loaded.plans.items()}
-    server = grpc.aio.server(options=grpc_options(max_receive_bytes=settings.max_frame_bytes * _RECEIVE_HEADROOM))
+    security = ServerSecurity.read(settings)
+    server = grpc.aio.server(
+        options=grpc_options(max_receive_bytes=settings.max_frame_bytes * _RECEIVE_HEADROOM),
+        interceptors=security.interceptors(),
+    )
     start = await _next_message(reader)
     if isinstance(start, control.Start):
         rename_in_log(f"worker {start.worker}")
         is_worker.set()
-        await _serve(start, settings, loaded, offers, server, reader, writer, slots)
+        await _serve(start, settings, loaded, offers, server, security, reader, writer, slots)
     # Not by returning: the end of an event loop, and of Python, waits for threads, and one that an action has left
     # behind may never end.
     logging.shutdown()
@@ -181,12 +186,13 @@ async def _serve(
     loaded: LoadedAgents,
     offers: dict[str, Offer],
     server: grpc.aio.Server,
+    security: ServerSecurity,
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
     slots: memoryview,
 ) -> None:
     try:
-        address = bind(server, parse_address(start.listen), settings.socket_mode)
+        address = bind(server, parse_address(start.listen), settings.socket_mode, security.credentials)
     except StartError as error:
         writer.write(control.encode(control.LoadFailed(str(error))))
         await writer.drain()

@@ -105,6 +105,7 @@ class _Columns:
         "memory_paths",
         "memory_values",
         "memory_versions",
+        "metrics",
         "need_memory",
         "sensory_counts",
         "short_term_counts",
@@ -131,19 +132,22 @@ class _Columns:
         self.failures: list[session_pb2.Failure] = []
         self.bounces: list[session_pb2.Bounce] = []
         self.need_memory: list[int] = []
+        self.metrics: list[session_pb2.MetricDelta] = []
 
     def add(self, outcome: Outcome) -> int:
         """Add an outcome; gives back by how much the frame grew."""
         if type(outcome) is Succeeded:
             added = self._add_result(outcome)
-        elif isinstance(outcome, HandedBack):
-            added = self._add_result(outcome)
-            self.handed_back.append(outcome.handle)
+        elif isinstance(outcome, Succeeded):
+            added = self._add_result(outcome) + self._add_metrics(outcome)
+            if isinstance(outcome, HandedBack):
+                self.handed_back.append(outcome.handle)
         else:
             added = _RESULT_BYTES
             if isinstance(outcome, Failed):
                 added += 3 * (len(outcome.stack) + len(outcome.message) + len(outcome.exception))
                 added += sum(_ENTRY_BYTES + len(place.task) for place in outcome.drop_calls)
+                added += self._add_metrics(outcome)
                 self.failures.append(_failure_message(outcome))
             elif isinstance(outcome, NeedsMemory):
                 self.need_memory.append(outcome.handle)
@@ -156,6 +160,8 @@ class _Columns:
     def take_back(self, outcome: Outcome, added: int) -> None:
         """Undo the last `add`. Nothing but `frame` may follow."""
         self.size -= added
+        if isinstance(outcome, (Succeeded, Failed)) and outcome.metrics:
+            del self.metrics[-len(outcome.metrics) :]
         if isinstance(outcome, Failed):
             self.failures.pop()
         elif isinstance(outcome, NeedsMemory):
@@ -166,6 +172,19 @@ class _Columns:
             self._take_back_result(outcome)
             if isinstance(outcome, HandedBack):
                 self.handed_back.pop()
+
+    def _add_metrics(self, outcome: Succeeded | Failed) -> int:
+        for delta in outcome.metrics:
+            self.metrics.append(
+                session_pb2.MetricDelta(
+                    handle=outcome.handle,
+                    path=delta.path,
+                    is_of_action=delta.is_of_action,
+                    kind=session_pb2.MetricDelta.Kind.Name(delta.kind.value),
+                    value=delta.value,
+                )
+            )
+        return sum(delta.size for delta in outcome.metrics)
 
     def _add_result(self, result: Succeeded) -> int:
         size = _RESULT_BYTES
@@ -223,6 +242,8 @@ class _Columns:
     def frame(self) -> session_pb2.WorkerFrame:
         """The message."""
         frame = session_pb2.WorkerFrame(failures=self.failures, bounces=self.bounces, need_memory=self.need_memory)
+        if self.metrics:
+            frame.metrics.extend(self.metrics)
         if self.handles:
             results = frame.results
             results.handle.extend(self.handles)

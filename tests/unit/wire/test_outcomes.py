@@ -11,12 +11,16 @@ from flink_actions.engine.invocation import (
     BounceReason,
     Failed,
     FailureKind,
+    HandedBack,
+    Measured,
     MemoryChanges,
     NeedsMemory,
     Outcome,
     SentEvent,
     Succeeded,
 )
+from flink_actions.engine.metrics import MetricDelta
+from flink_actions.sdk.metrics import MetricKind
 from flink_actions.wire.codec import encode_outcomes
 from flink_actions.wire.v1 import session_pb2
 
@@ -204,3 +208,31 @@ def test_an_outcome_without_a_wire_form_becomes_a_failure_and_the_others_travel(
     wanted = bad.kind if isinstance(bad, Failed) else FailureKind.NOT_ENCODABLE
     assert (failure.handle, failure.kind) == (2, wanted.value)
     assert failure.message
+
+
+def test_metrics_ride_beside_their_outcome_and_count_in_the_frames_size() -> None:
+    deltas = [
+        MetricDelta(("model", "n"), False, MetricKind.COUNTER, 3),
+        MetricDelta(("load" * 20,), True, MetricKind.GAUGE, 0.5),
+    ]
+    outcomes: list[Outcome] = []
+    for handle in range(1, 400, 4):
+        outcomes += [
+            Succeeded(handle, [], None, 0),
+            Measured(handle + 1, [("rated", b"{}", False)], None, 0, None, deltas),
+            HandedBack(handle + 2, [], None, 0, None, deltas[:1]),
+            Failed(handle + 3, FailureKind.BUG, "ValueError", "text", metrics=deltas),
+        ]
+    frames = encode_outcomes(outcomes, 4096)
+    assert 3 < len(frames) < 60
+    found: dict[int, list[MetricDelta]] = {}
+    for frame in frames:
+        assert frame.ByteSize() <= 4096
+        here = {*frame.results.handle, *(failure.handle for failure in frame.failures)}
+        for metric in frame.metrics:
+            assert metric.handle in here
+            delta = MetricDelta(tuple(metric.path), metric.is_of_action, MetricKind(metric.kind), metric.value)
+            found.setdefault(metric.handle, []).append(delta)
+    assert sorted(handle for frame in frames for handle in frame.results.handed_back) == list(range(3, 400, 4))
+    expected = {1: None, 2: deltas, 3: deltas[:1], 0: deltas}
+    assert found == {handle: expected[handle % 4] for handle in range(1, 401) if expected[handle % 4]}

@@ -11,6 +11,7 @@ import io.flinkactions.operator.lane.Input;
 import io.flinkactions.operator.lane.Lane;
 import io.flinkactions.operator.lane.LaneStore;
 import io.flinkactions.operator.lane.Lanes;
+import io.flinkactions.operator.lane.ReportedMetrics;
 import io.flinkactions.operator.lane.ResultsCursor;
 import io.flinkactions.operator.lane.RunIdentity;
 import io.flinkactions.operator.lane.Runs;
@@ -118,6 +119,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
   private transient List<Lane> restoredLanes;
   private transient RunIdentity runIdentity;
   private transient OperatorMetrics actionMetrics;
+  private transient ReportedMetrics reportedMetrics;
   // Null: the job has none.
   private transient ActionStateStore<PendingCall> store;
   private transient StoredCalls storedCalls;
@@ -235,6 +237,8 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
             actionMetrics,
             storedCalls,
             settings.maxRunsInFlight());
+    lanes.uselessMirrors().tell(sessions::forgetMirror);
+    reportedMetrics = new ReportedMetrics(runs.invokes(), actionMetrics.user());
     actionMetrics.showSessions(sessions.counters());
     actionMetrics.showLanes(
         runs::begunCount,
@@ -326,7 +330,8 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
 
   private SessionSettings sessionSettings() {
     return SessionSettings.of(settings.endpoints().toArray(String[]::new))
-        .withReconnectTimeout(settings.reconnectTimeout());
+        .withReconnectTimeout(settings.reconnectTimeout())
+        .withSecurity(settings.security());
   }
 
   @Override
@@ -539,6 +544,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
 
   private void onEvent(SessionEvent event) throws Exception {
     if (event instanceof SessionEvent.FrameReceived received) {
+      reportedMetrics.onFrame(received.session(), received.frame());
       frame =
           new FrameInProgress(
               received.session(),
@@ -640,6 +646,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
     valve.onOver(context.getCheckpointId());
     runs.invokes().noteUsedTime(lanes::markDirty);
     lanes.writeDirty();
+    memory.writeChanges();
     startStore.snapshot(
         identity.epoch(), store == null ? null : store.onSnapshot(context.getCheckpointId()));
     cuts.onSnapshot(context.getCheckpointId(), sessions.openSessions());

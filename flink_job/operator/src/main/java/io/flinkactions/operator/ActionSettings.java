@@ -1,5 +1,6 @@
 package io.flinkactions.operator;
 
+import io.flinkactions.operator.session.ChannelSecurity;
 import io.flinkactions.operator.store.StoreSettings;
 import java.io.Serializable;
 import java.time.Duration;
@@ -43,6 +44,7 @@ public final class ActionSettings implements Serializable {
   private final String configJson;
   private final StoreSettings store;
   private final boolean ignoreStore;
+  private final ChannelSecurity security;
 
   private ActionSettings(Builder builder) {
     this.agent = builder.agent;
@@ -65,6 +67,7 @@ public final class ActionSettings implements Serializable {
     this.configJson = builder.configJson;
     this.store = builder.store;
     this.ignoreStore = builder.ignoreStore;
+    this.security = builder.security;
   }
 
   /**
@@ -193,6 +196,11 @@ public final class ActionSettings implements Serializable {
     return ignoreStore;
   }
 
+  /** How connections to the server are protected. */
+  public ChannelSecurity security() {
+    return security;
+  }
+
   /** Collects settings; every one but agent and endpoints has a default. */
   public static final class Builder {
 
@@ -217,12 +225,15 @@ public final class ActionSettings implements Serializable {
     private String configJson = "{}";
     private StoreSettings store;
     private boolean ignoreStore;
+    private ChannelSecurity security = ChannelSecurity.NONE;
 
     private Builder(String agent, List<String> endpoints) {
       this.agent = require(agent, "agent");
       if (endpoints.isEmpty()) {
         throw new IllegalArgumentException(
-            "no endpoint for agent '" + agent + "'; name at least one action server");
+            "no endpoint for agent '"
+                + agent
+                + "'; name at least one action server, in the job's code or as agent.endpoints");
       }
       endpoints.forEach(Builder::requireAddress);
       this.endpoints = List.copyOf(endpoints);
@@ -257,19 +268,19 @@ public final class ActionSettings implements Serializable {
 
     /** Sets the limit of runs in flight per subtask; by default 16,384. */
     public Builder maxRunsInFlight(int value) {
-      maxRunsInFlight = (int) positive(value, "max runs in flight");
+      maxRunsInFlight = (int) positive(value, "max-runs-in-flight");
       return this;
     }
 
     /** Sets the limits of waiting inputs per subtask, in bytes; by default 16 MiB and 256 MiB. */
     public Builder waitingBytes(long soft, long hard) {
-      waitingBytesSoftLimit = positive(soft, "soft limit of waiting bytes");
-      waitingBytesHardLimit = positive(hard, "hard limit of waiting bytes");
+      waitingBytesSoftLimit = positive(soft, "waiting-inputs.soft-limit");
+      waitingBytesHardLimit = positive(hard, "waiting-inputs.hard-limit");
       if (hard < soft) {
         throw new IllegalArgumentException(
-            "hard limit of waiting bytes "
+            "waiting-inputs.hard-limit is "
                 + hard
-                + " is below the soft limit "
+                + " and below waiting-inputs.soft-limit, "
                 + soft
                 + "; raise it");
       }
@@ -278,7 +289,7 @@ public final class ActionSettings implements Serializable {
 
     /** Sets how many idle keys stay on the heap per subtask; by default 65,536. */
     public Builder residentKeys(int value) {
-      residentKeys = (int) positive(value, "resident keys");
+      residentKeys = (int) positive(value, "resident-keys");
       return this;
     }
 
@@ -290,7 +301,7 @@ public final class ActionSettings implements Serializable {
 
     /** Sets how long the end of the input waits; by default for ever. */
     public Builder drainLimit(Duration value) {
-      drainLimit = notNegative(value, "drain limit");
+      drainLimit = notNegative(value, "drain-limit");
       return this;
     }
 
@@ -305,7 +316,7 @@ public final class ActionSettings implements Serializable {
      * default 200 ms.
      */
     public Builder valveDelay(Duration value) {
-      valveDelay = notNegative(value, "valve delay");
+      valveDelay = notNegative(value, "valve-delay");
       return this;
     }
 
@@ -323,7 +334,7 @@ public final class ActionSettings implements Serializable {
 
     /** Sets the hop limit for plans that name none; by default 1,000. */
     public Builder hopLimit(int value) {
-      hopLimit = (int) positive(value, "hop limit");
+      hopLimit = (int) positive(value, "hop-limit");
       return this;
     }
 
@@ -354,6 +365,12 @@ public final class ActionSettings implements Serializable {
     /** Begins a namespace that nobody has had before; by default the restored one goes on. */
     public Builder ignoreStore(boolean value) {
       ignoreStore = value;
+      return this;
+    }
+
+    /** Sets how connections are protected; by default not at all. */
+    public Builder security(ChannelSecurity value) {
+      security = Objects.requireNonNull(value, "security");
       return this;
     }
 

@@ -3,6 +3,7 @@ package io.flinkactions.operator;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.flinkactions.operator.session.ChannelSecurity;
 import io.flinkactions.operator.store.StoreSettings;
 import java.time.Duration;
 import java.util.HexFormat;
@@ -191,6 +192,44 @@ final class JobOptions {
   /** What follows is a setting of Kafka's clients, and none of the agents': it may be a secret. */
   static final String KAFKA_PROPERTIES = "agent.kafka-properties.";
 
+  static final ConfigOption<Boolean> TLS =
+      ConfigOptions.key("agent.tls.enabled")
+          .booleanType()
+          .defaultValue(false)
+          .withDescription("Encrypts connections to the server, but those to Unix sockets.");
+
+  static final ConfigOption<String> TLS_CA =
+      ConfigOptions.key("agent.tls.ca")
+          .stringType()
+          .defaultValue("")
+          .withDescription(
+              "File with the authorities (PEM) that have signed the server's certificate; empty:"
+                  + " the JVM's own.");
+
+  static final ConfigOption<String> TLS_CERTIFICATE =
+      ConfigOptions.key("agent.tls.certificate")
+          .stringType()
+          .defaultValue("")
+          .withDescription("File with the certificate (PEM) that the server asks for.");
+
+  static final ConfigOption<String> TLS_KEY =
+      ConfigOptions.key("agent.tls.key")
+          .stringType()
+          .defaultValue("")
+          .withDescription("File with its private key (PEM).");
+
+  static final ConfigOption<String> TLS_SERVER_NAME =
+      ConfigOptions.key("agent.tls.server-name")
+          .stringType()
+          .defaultValue("")
+          .withDescription("Name in the server's certificate, if it is not the endpoint's host.");
+
+  static final ConfigOption<String> TOKEN_FILE =
+      ConfigOptions.key("agent.token-file")
+          .stringType()
+          .defaultValue("")
+          .withDescription("File with the token that the server asks for.");
+
   static final ConfigOption<Duration> BUFFER_TIMEOUT =
       ConfigOptions.key("agent.buffer-timeout")
           .durationType()
@@ -224,6 +263,12 @@ final class JobOptions {
           STORE_BYTES_IN_FLIGHT,
           STORE_REBUILD_LIMIT,
           IGNORE_STORE,
+          TLS,
+          TLS_CA,
+          TLS_CERTIFICATE,
+          TLS_KEY,
+          TLS_SERVER_NAME,
+          TOKEN_FILE,
           BUFFER_TIMEOUT);
 
   private static final ObjectMapper JSON = new ObjectMapper();
@@ -259,10 +304,24 @@ final class JobOptions {
           option.key()
               + " is '"
               + section.toMap().get(option.key())
-              + "', which cannot be read: "
-              + e.getMessage(),
+              + "', which cannot be read; write "
+              + form(option.defaultValue()),
           e);
     }
+  }
+
+  /** What a value has to look like, by the class of the default. */
+  private static String form(Object defaultValue) {
+    if (defaultValue instanceof Duration) {
+      return "a duration, such as '30 s' or '5 min'";
+    }
+    if (defaultValue instanceof MemorySize) {
+      return "a size, such as '64 mb'";
+    }
+    if (defaultValue instanceof Boolean) {
+      return "true or false";
+    }
+    return defaultValue instanceof Number ? "a whole number" : "a text, or a list of texts";
   }
 
   /**
@@ -287,6 +346,14 @@ final class JobOptions {
         .unsortedBatchInput(get(UNSORTED_BATCH_INPUT))
         .store(store())
         .ignoreStore(get(IGNORE_STORE))
+        .security(
+            new ChannelSecurity(
+                get(TLS),
+                get(TLS_CA),
+                get(TLS_CERTIFICATE),
+                get(TLS_KEY),
+                get(TLS_SERVER_NAME),
+                get(TOKEN_FILE)))
         .configJson(agentConfigJson(agentConfig))
         .build();
   }

@@ -64,6 +64,8 @@ class JobOptionsTest {
         List.of(
             Map.of("reconnect-timeout", "soon"),
             Map.of("hop-limit", "many"),
+            Map.of("waiting-inputs.soft-limit", "much"),
+            Map.of("allow-pickle", "perhaps"),
             Map.of("plan-digest", "xyz"))) {
       String key = wrong.keySet().iterator().next();
       assertThatThrownBy(
@@ -71,6 +73,37 @@ class JobOptionsTest {
           .isInstanceOf(IllegalArgumentException.class)
           .hasMessageContaining("agent." + key)
           .hasMessageContaining("'" + wrong.get(key) + "'");
+    }
+  }
+
+  @Test
+  void a_value_that_cannot_be_read_is_told_what_it_should_look_like() {
+    for (Map.Entry<String, String> form :
+        Map.of(
+                "drain-limit", "a duration, such as '30 s'",
+                "hop-limit", "a whole number",
+                "waiting-inputs.soft-limit", "a size, such as '64 mb'",
+                "allow-pickle", "true or false")
+            .entrySet()) {
+      assertThatThrownBy(
+              () ->
+                  options(Map.of(form.getKey(), "much"))
+                      .settings("a", List.of("here:1"), JSON.createObjectNode()))
+          .isInstanceOf(IllegalArgumentException.class)
+          .hasMessageContaining("agent." + form.getKey() + " is 'much'")
+          .hasMessageContaining("write " + form.getValue());
+    }
+  }
+
+  @Test
+  void a_value_out_of_range_is_named_with_its_key_and_its_bound() {
+    for (String key : List.of("max-runs-in-flight", "hop-limit", "resident-keys")) {
+      assertThatThrownBy(
+              () ->
+                  options(Map.of(key, "0"))
+                      .settings("a", List.of("here:1"), JSON.createObjectNode()))
+          .isInstanceOf(IllegalArgumentException.class)
+          .hasMessage(key + " is 0; it must be above 0");
     }
   }
 

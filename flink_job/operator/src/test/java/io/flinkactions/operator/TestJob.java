@@ -34,6 +34,7 @@ import org.apache.flink.configuration.RestartStrategyOptions;
 import org.apache.flink.configuration.StateBackendOptions;
 import org.apache.flink.configuration.TaskManagerOptions;
 import org.apache.flink.core.execution.SavepointFormatType;
+import org.apache.flink.metrics.Metric;
 import org.apache.flink.runtime.checkpoint.AbstractCheckpointStats;
 import org.apache.flink.runtime.checkpoint.CheckpointStatsSnapshot;
 import org.apache.flink.runtime.jobgraph.JobGraph;
@@ -41,6 +42,7 @@ import org.apache.flink.runtime.jobgraph.SavepointRestoreSettings;
 import org.apache.flink.runtime.jobmaster.JobResult;
 import org.apache.flink.runtime.minicluster.MiniCluster;
 import org.apache.flink.runtime.minicluster.MiniClusterConfiguration;
+import org.apache.flink.runtime.testutils.InMemoryReporter;
 import org.apache.flink.streaming.api.datastream.DataStream;
 import org.apache.flink.streaming.api.datastream.KeyedStream;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
@@ -56,6 +58,7 @@ final class TestJob {
   private static final long DEADLINE_SECONDS = 60;
   // Sinks live in the cluster's threads, in this JVM; a job finds its collection by name.
   private static final Map<String, Queue<String>> COLLECTED = new ConcurrentHashMap<>();
+  private static final InMemoryReporter METRICS = InMemoryReporter.create();
   private static MiniCluster cluster;
   // Counts those that were ended.
   private static int taskManager;
@@ -73,6 +76,7 @@ final class TestJob {
   static synchronized MiniCluster cluster() throws Exception {
     if (cluster == null) {
       Configuration configuration = new Configuration();
+      METRICS.addToConfiguration(configuration);
       configuration.set(RestOptions.BIND_PORT, "0");
       configuration.set(TaskManagerOptions.MANAGED_MEMORY_SIZE, MemorySize.ofMebiBytes(128));
       cluster =
@@ -375,6 +379,11 @@ final class TestJob {
 
   JobID id() {
     return id;
+  }
+
+  /** Metrics of its tasks that run, by their full names. */
+  Map<String, Metric> metrics() {
+    return METRICS.getMetricsByIdentifiers(id);
   }
 
   boolean hasEnded() {

@@ -177,9 +177,16 @@ final class JsonReaders {
     Map<String, Integer> positions = positions(names);
     JsonReader[] readers = fieldReaders(type.getFieldTypes(), names, path);
     return in -> {
-      require(
-          in, JsonToken.START_OBJECT, path, "an object with the fields " + Arrays.toString(names));
       Row row = new Row(names.length);
+      if (in.currentToken() == JsonToken.START_ARRAY) {
+        readByPosition(in, row, readers, path);
+        return row;
+      }
+      require(
+          in,
+          JsonToken.START_OBJECT,
+          path,
+          "an object with the fields " + Arrays.toString(names) + ", or an array of them");
       while (in.nextToken() != JsonToken.END_OBJECT) {
         int position = position(positions, in.currentName(), path);
         in.nextToken();
@@ -187,6 +194,28 @@ final class JsonReaders {
       }
       return row;
     };
+  }
+
+  /** Of a Row without names: all of the fields, or one that was forgotten would shift the rest. */
+  private static void readByPosition(JsonParser in, Row row, JsonReader[] readers, String path)
+      throws IOException {
+    int count = 0;
+    for (; in.nextToken() != JsonToken.END_ARRAY; count++) {
+      if (count < readers.length) {
+        row.setField(count, readers[count].read(in));
+      } else {
+        in.skipChildren();
+      }
+    }
+    if (count != readers.length) {
+      throw new CodecException(
+          path
+              + " has "
+              + count
+              + " values without names, where "
+              + readers.length
+              + " fields were declared; name them, or send all of them");
+    }
   }
 
   private static JsonReader tupleReader(TupleTypeInfo<?> type, String path) {

@@ -74,6 +74,7 @@ public final class Invokes {
   private final Handles handles;
   private final Identities identities;
   private final boolean looksForKeptWork;
+  private final boolean memoryExpires;
   private final long runLimitMillis;
   private final Listener failures;
   private final TimeLimits timeLimits;
@@ -105,6 +106,7 @@ public final class Invokes {
     this.handles = handles;
     this.identities = identities;
     this.looksForKeptWork = sessions.looksForKeptWork();
+    this.memoryExpires = memoryExpires;
     this.messages = new InvokeMessages(memory, memoryExpires);
     this.runLimitMillis = runLimitMillis;
     this.failures = failures;
@@ -269,8 +271,9 @@ public final class Invokes {
     Invocation invocation = lane.run().current();
     WorkerSession session = invocation.session();
     try {
-      Invoke invoke = messages.of(lane, action, remainingMillis(lane.run(), action));
+      Invoke invoke = messages.of(lane, action, limitAttempt(lane.run(), action));
       session.queue(invoke, messages.followingCalls());
+      lanes.uselessMirrors().onSent(lane.claim(), session.token(), lane.keyBytes());
       lane.claim().hold(session.token(), lane.memoryVersion());
     } catch (SessionException.MessageTooLarge e) {
       giveBack(lane);
@@ -334,10 +337,10 @@ public final class Invokes {
   }
 
   /**
-   * What is left of the attempt's and the run's time, at least 1; 0: there is no limit. What is
-   * resumed has used some of it.
+   * Sees to it that the attempt ends in time, and gives back what is left of its and the run's time,
+   * at least 1; 0: there is no limit. What is resumed has used some of it.
    */
-  private long remainingMillis(Run run, PlannedAction action) {
+  private long limitAttempt(Run run, PlannedAction action) {
     Invocation invocation = run.current();
     long limit = action.timeoutMillis() > 0 ? action.timeoutMillis() : Long.MAX_VALUE;
     if (runLimitMillis > 0) {
@@ -350,6 +353,14 @@ public final class Invokes {
     invocation.limitTo(invocation.sentNanos() + patience);
     timeLimits.watch();
     return Math.max(1, limit - sentMillis(invocation));
+  }
+
+  /** The lane has no input any more. */
+  void onIdle(Lane lane) {
+    if (memoryExpires) {
+      // What comes next brings all of the memory, whatever the worker has.
+      lanes.uselessMirrors().onUseless(lane.claim(), lane.keyBytes());
+    }
   }
 
   /**

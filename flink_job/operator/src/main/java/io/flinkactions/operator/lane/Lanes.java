@@ -1,5 +1,6 @@
 package io.flinkactions.operator.lane;
 
+import io.flinkactions.operator.memory.UselessMirrors;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -18,6 +19,7 @@ public final class Lanes {
   private final boolean keysComeInGroups;
   private final Map<String, Lane> byKey = new HashMap<>();
   private final List<Lane> dirty = new ArrayList<>();
+  private final UselessMirrors uselessMirrors = new UselessMirrors();
   private int idleCount;
   private Lane leastRecentlyUsed;
   private Lane mostRecentlyUsed;
@@ -78,7 +80,7 @@ public final class Lanes {
     if (lane.isInIdleList) {
       unlink(lane);
     }
-    byKey.remove(lane.key());
+    leaveHeap(lane);
     if (lane.dirtyIndex >= 0) {
       removeFromDirty(lane);
     }
@@ -111,6 +113,11 @@ public final class Lanes {
     dirty.clear();
   }
 
+  /** What workers are told of mirrors that nothing will build on. */
+  public UselessMirrors uselessMirrors() {
+    return uselessMirrors;
+  }
+
   /** Lanes on the heap, idle ones included. */
   public int count() {
     return byKey.size();
@@ -122,11 +129,17 @@ public final class Lanes {
 
   private void evict(Lane lane) throws Exception {
     unlink(lane);
-    byKey.remove(lane.key());
+    leaveHeap(lane);
     if (lane.dirtyIndex >= 0) {
       store.write(lane);
       removeFromDirty(lane);
     }
+  }
+
+  /** Who has a mirror of its memory is forgotten with it. */
+  private void leaveHeap(Lane lane) {
+    byKey.remove(lane.key());
+    uselessMirrors.onUseless(lane.claim(), lane.keyBytes());
   }
 
   /**

@@ -569,6 +569,7 @@ public final class Runs {
     if (lane.isActive()) {
       startable.add(lane);
     } else {
+      invokes.onIdle(lane);
       lanes.onIdle(lane);
     }
   }

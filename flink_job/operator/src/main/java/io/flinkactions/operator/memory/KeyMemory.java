@@ -26,6 +26,9 @@ public interface KeyMemory {
   /** Shows every entry of the key. */
   void read(String key, Visitor visitor) throws Exception;
 
+  /** Makes state say what this says: to be called in {@code snapshotState}. */
+  void writeChanges() throws Exception;
+
   /** The key has no more inputs in this job: what is kept beside state may go. */
   void forget(String key);
 }

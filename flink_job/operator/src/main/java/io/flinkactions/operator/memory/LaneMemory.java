@@ -35,6 +35,11 @@ public final class LaneMemory implements KeyMemory {
   }
 
   @Override
+  public void writeChanges() {
+    // Nothing is restored from BATCH.
+  }
+
+  @Override
   public void forget(String key) {
     byKey.remove(key);
   }

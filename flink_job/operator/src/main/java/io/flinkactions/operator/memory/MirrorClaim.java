@@ -29,6 +29,11 @@ public final class MirrorClaim {
     return version.equals(current) ? MemoryForm.AS_YOU_HAVE_IT : MemoryForm.FULL;
   }
 
+  /** Token of the session whose worker is believed to hold it, or null. */
+  Object holder() {
+    return session;
+  }
+
   /** The version that the worker has: what a delta is from. */
   public ByteString version() {
     return version;

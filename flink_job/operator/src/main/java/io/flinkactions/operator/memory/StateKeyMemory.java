@@ -42,6 +42,11 @@ public final class StateKeyMemory implements KeyMemory {
   }
 
   @Override
+  public void writeChanges() {
+    // Each change is written as it comes.
+  }
+
+  @Override
   public void forget(String key) {
     // State outlives lanes.
   }

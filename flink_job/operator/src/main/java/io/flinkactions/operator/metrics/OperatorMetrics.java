@@ -44,6 +44,7 @@ public final class OperatorMetrics {
   private final Counter bounces;
   private final Counter resent;
   private final Histogram latency;
+  private final UserMetrics user;
   private PlannedAction lastAction;
   private ActionMetrics lastMetrics;
 
@@ -71,6 +72,12 @@ public final class OperatorMetrics {
     bounces = group.counter("bounces");
     resent = group.counter("resentInvocations");
     latency = group.histogram("latencyMicros", histograms.get());
+    user = new UserMetrics(group, histograms);
+  }
+
+  /** What actions count themselves. */
+  public UserMetrics user() {
+    return user;
   }
 
   /** Where things stand in the lanes. */

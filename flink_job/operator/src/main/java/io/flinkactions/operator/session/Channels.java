@@ -2,8 +2,8 @@ package io.flinkactions.operator.session;
 
 import io.grpc.Attributes;
 import io.grpc.Grpc;
-import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
+import io.grpc.ManagedChannelBuilder;
 import java.net.InetSocketAddress;
 import java.net.SocketAddress;
 import java.util.concurrent.TimeUnit;
@@ -18,10 +18,19 @@ final class Channels {
    * name and a failure of its own, and would answer from them; this side decides when to try again,
    * and nobody else.
    *
+   * @param endpoint the server that the job was given, of which the target is a part
    * @throws IllegalArgumentException if the target is no address
+   * @throws SessionException.Unauthenticated if a file of {@code security} cannot be read
    */
-  static ManagedChannel open(String target, int maxMessageBytes) {
-    return Grpc.newChannelBuilder(target, InsecureChannelCredentials.create())
+  static ManagedChannel open(
+      String target, String endpoint, ChannelSecurity security, int maxMessageBytes) {
+    ManagedChannelBuilder<?> channel = Grpc.newChannelBuilder(target, security.credentials(target));
+    String authority = security.authority(target, endpoint);
+    if (authority != null) {
+      channel.overrideAuthority(authority);
+    }
+    return channel
+        .intercept(security.interceptors())
         // Parsing on netty's thread saves a hop; nothing that runs there blocks.
         .directExecutor()
         .disableRetry()

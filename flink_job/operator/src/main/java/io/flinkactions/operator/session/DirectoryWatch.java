@@ -52,7 +52,7 @@ final class DirectoryWatch {
     endpoint = settings.endpoints().get((identity.subtask() + rotation) % count);
     int thisAttempt = ++attempt;
     hasState = false;
-    channel = Channels.open(endpoint, settings.maxFrameBytes());
+    channel = Channels.open(endpoint, endpoint, settings.security(), settings.maxFrameBytes());
     call = channel.newCall(DirectoryGrpc.getWatchMethod(), CallOptions.DEFAULT);
     call.start(new Listener(thisAttempt, call), new Metadata());
     call.sendMessage(

@@ -191,6 +191,8 @@ final class Fleet {
     return () -> {
       try {
         task.run();
+      } catch (SessionException e) {
+        fatal(e);
       } catch (RuntimeException e) {
         fatal(new SessionException.Defect(e));
       }
@@ -787,6 +789,16 @@ final class Fleet {
                   status.getCause()));
       default -> {}
     }
+  }
+
+  /** How connections are protected. */
+  ChannelSecurity security() {
+    return settings.security();
+  }
+
+  /** Where the directory is read that has named the workers. */
+  String endpoint() {
+    return watch.endpoint();
   }
 
   private void fatal(SessionException error) {

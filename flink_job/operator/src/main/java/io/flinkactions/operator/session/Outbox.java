@@ -18,6 +18,7 @@ import java.util.Collection;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.Iterator;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -31,8 +32,12 @@ import java.util.Set;
 final class Outbox {
   static final int MAX_INVOKES_PER_FRAME = 256;
   static final int MAX_INVOKE_BYTES_PER_FRAME = 256 * 1024;
+  // Of keys that the worker may forget; beyond it the hint is lost.
+  static final int MAX_FORGET_BYTES = 64 * 1024;
   // Room in a frame for what stands around its messages: sequence numbers, ping, pong.
   private static final int FRAME_OVERHEAD = 64;
+  // Tag and length of a key.
+  private static final int KEY_OVERHEAD = 6;
 
   private final int maxFrameBytes;
   private final int frameWindow;
@@ -56,7 +61,9 @@ final class Outbox {
   // Records of Invokes that wait here, and then of those that have gone.
   private final Map<Long, List<CallRecord>> callsOfQueued = new HashMap<>();
   private final ArrayDeque<CallRecord> followingCalls = new ArrayDeque<>();
-  private final ArrayDeque<ByteString> forgetKeys = new ArrayDeque<>();
+  // Hints: they ride along, and those that have no room here are lost.
+  private final Set<ByteString> forgetKeys = new LinkedHashSet<>();
+  private long forgetBytes;
   private AllResumed allResumed = AllResumed.NOT_YET;
   // The last of those that an earlier session left open, while it waits here.
   private Invoke lastResumed;
@@ -116,6 +123,10 @@ final class Outbox {
     }
     invokes.add(invoke);
     queuedBytes += invoke.getSerializedSize();
+    // Else the hint might arrive behind what builds the mirror anew.
+    if (!forgetKeys.isEmpty() && forgetKeys.remove(invoke.getKey())) {
+      forgetBytes -= invoke.getKey().size();
+    }
   }
 
   /** True if that makes room for someone who had found none. */
@@ -177,8 +188,11 @@ final class Outbox {
         CheckpointCompleted.newBuilder().setCheckpointId(checkpointId).setCut(cut).build();
   }
 
-  synchronized void forgetKeys(Collection<ByteString> keys) {
-    forgetKeys.addAll(keys);
+  synchronized void forgetKey(ByteString key) {
+    int room = Math.min(MAX_FORGET_BYTES, maxInvokeBytes() - KEY_OVERHEAD);
+    if (!isStreamOver && forgetBytes + key.size() <= room && forgetKeys.add(key)) {
+      forgetBytes += key.size();
+    }
   }
 
   synchronized void ping(long id) {
@@ -209,6 +223,7 @@ final class Outbox {
     control.clear();
     followingCalls.clear();
     forgetKeys.clear();
+    forgetBytes = 0;
   }
 
   /** Grants are totals. True if that makes room for someone who had found none. */
@@ -264,7 +279,6 @@ final class Outbox {
   private boolean hasControl() {
     return !control.isEmpty()
         || !followingCalls.isEmpty()
-        || !forgetKeys.isEmpty()
         || checkpointCompleted != null
         || allResumed == AllResumed.TO_BE_SAID
         || ping != null
@@ -312,13 +326,15 @@ final class Outbox {
       bytes += size;
       frame.addCallRecords(followingCalls.poll());
     }
-    while (!forgetKeys.isEmpty()) {
-      int size = forgetKeys.peek().size() + 6;
-      if (bytes > 0 && bytes + size > limit) {
+    for (Iterator<ByteString> keys = forgetKeys.iterator(); keys.hasNext(); ) {
+      ByteString key = keys.next();
+      if (bytes + key.size() + KEY_OVERHEAD > limit) {
         return bytes;
       }
-      bytes += size;
-      frame.addForgetKeys(forgetKeys.poll());
+      bytes += key.size() + KEY_OVERHEAD;
+      forgetBytes -= key.size();
+      frame.addForgetKeys(key);
+      keys.remove();
     }
     return bytes;
   }

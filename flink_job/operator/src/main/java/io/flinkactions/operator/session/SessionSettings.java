@@ -22,6 +22,7 @@ import java.util.regex.Pattern;
  *     before its work goes elsewhere
  * @param closeTimeout how long closing waits for the peers to say goodbye
  * @param maxFrameBytes largest frame that this side takes; what it may send, the worker says
+ * @param security how connections are protected
  */
 public record SessionSettings(
     List<String> endpoints,
@@ -32,7 +33,8 @@ public record SessionSettings(
     Duration pingTimeout,
     Duration grace,
     Duration closeTimeout,
-    int maxFrameBytes) {
+    int maxFrameBytes,
+    ChannelSecurity security) {
 
   private static final Pattern ADDRESS = Pattern.compile("unix:.+|[a-z]+://.*|[^/]+:\\d+");
 
@@ -68,7 +70,8 @@ public record SessionSettings(
         Duration.ofSeconds(30),
         Duration.ofSeconds(2),
         Duration.ofSeconds(1),
-        16 << 20);
+        16 << 20,
+        ChannelSecurity.NONE);
   }
 
   public SessionSettings withReconnectTimeout(Duration value) {
@@ -81,7 +84,8 @@ public record SessionSettings(
         pingTimeout,
         grace,
         closeTimeout,
-        maxFrameBytes);
+        maxFrameBytes,
+        security);
   }
 
   public SessionSettings withConnectTimeout(Duration value) {
@@ -94,7 +98,8 @@ public record SessionSettings(
         pingTimeout,
         grace,
         closeTimeout,
-        maxFrameBytes);
+        maxFrameBytes,
+        security);
   }
 
   public SessionSettings withPing(Duration interval, Duration timeout) {
@@ -107,7 +112,8 @@ public record SessionSettings(
         timeout,
         grace,
         closeTimeout,
-        maxFrameBytes);
+        maxFrameBytes,
+        security);
   }
 
   public SessionSettings withGrace(Duration value) {
@@ -120,7 +126,8 @@ public record SessionSettings(
         pingTimeout,
         value,
         closeTimeout,
-        maxFrameBytes);
+        maxFrameBytes,
+        security);
   }
 
   public SessionSettings withMaxFrameBytes(int value) {
@@ -133,6 +140,21 @@ public record SessionSettings(
         pingTimeout,
         grace,
         closeTimeout,
+        value,
+        security);
+  }
+
+  public SessionSettings withSecurity(ChannelSecurity value) {
+    return new SessionSettings(
+        endpoints,
+        fallsBack,
+        reconnectTimeout,
+        connectTimeout,
+        pingInterval,
+        pingTimeout,
+        grace,
+        closeTimeout,
+        maxFrameBytes,
         value);
   }
 
@@ -146,6 +168,7 @@ public record SessionSettings(
         pingTimeout,
         grace,
         closeTimeout,
-        maxFrameBytes);
+        maxFrameBytes,
+        security);
   }
 }

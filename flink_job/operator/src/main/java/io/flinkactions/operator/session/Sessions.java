@@ -132,6 +132,21 @@ public final class Sessions implements AutoCloseable {
     return List.copyOf(routing.open());
   }
 
+  /**
+   * Hint: nothing will build on the mirror of this key's memory that the worker behind the token
+   * has. It goes with what else is said, and is lost if there is too much of it.
+   *
+   * @param token {@link WorkerSession#token} of a session, which may have ended long ago
+   */
+  public void forgetMirror(Object token, ByteString key) {
+    for (WorkerSession session : routing.open()) {
+      if (session.token() == token) {
+        session.forgetKey(key);
+        return;
+      }
+    }
+  }
+
   /** Numbers for metrics. Any thread. */
   public SessionCounters counters() {
     return fleet.counters();

@@ -173,9 +173,9 @@ public final class WorkerSession {
     outbox.checkpointCompleted(checkpointId, cut);
   }
 
-  /** Hint: the mirrors of these keys are of no use any more. */
-  public void forgetKeys(Collection<ByteString> keys) {
-    outbox.forgetKeys(keys);
+  /** Hint: the mirror of this key is of no use any more. Makes no frame of its own. */
+  public void forgetKey(ByteString key) {
+    outbox.forgetKey(key);
   }
 
   /**

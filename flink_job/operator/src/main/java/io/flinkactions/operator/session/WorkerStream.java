@@ -99,7 +99,12 @@ final class WorkerStream {
 
   /** On the fleet's thread. Whatever comes of it is told to the fleet. */
   void start(Hello hello) {
-    channel = Channels.open(address, Math.toIntExact(hello.getMaxFrameBytes()) + 1024);
+    channel =
+        Channels.open(
+            address,
+            fleet.endpoint(),
+            fleet.security(),
+            Math.toIntExact(hello.getMaxFrameBytes()) + 1024);
     call =
         channel.newCall(
             Inbound.SESSION, CallOptions.DEFAULT.withOnReadyThreshold(READY_THRESHOLD_BYTES));

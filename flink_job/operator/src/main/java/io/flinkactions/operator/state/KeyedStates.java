@@ -2,6 +2,7 @@ package io.flinkactions.operator.state;
 
 import io.flinkactions.operator.memory.KeyMemory;
 import io.flinkactions.operator.memory.StateKeyMemory;
+import io.flinkactions.operator.memory.WriteBehindMemory;
 import java.time.Duration;
 import org.apache.flink.api.common.state.KeyedStateStore;
 import org.apache.flink.api.common.state.MapStateDescriptor;
@@ -22,6 +23,11 @@ public record KeyedStates(StateLaneStore lanes, KeyMemory memory) {
   private static final String HEADER = "key";
   private static final String INPUT = "input";
   private static final String MEMORY = "memory";
+
+  /** So many take RocksDB some 30 ms of a checkpoint. */
+  private static final int MOST_ENTRIES_WAITING = 10_000;
+
+  private static final long MOST_BYTES_WAITING = 8 << 20;
 
   /**
    * Registers the states.
@@ -44,7 +50,13 @@ public record KeyedStates(StateLaneStore lanes, KeyMemory memory) {
             store.getMapState(
                 new MapStateDescriptor<>(
                     INPUT, LongSerializer.INSTANCE, BytePrimitiveArraySerializer.INSTANCE)));
-    return new KeyedStates(lanes, new StateKeyMemory(backend, store.getMapState(memory)));
+    KeyMemory state = new StateKeyMemory(backend, store.getMapState(memory));
+    // An entry's time to live counts from when it is written to state: then it must not wait.
+    KeyMemory written =
+        memoryTtl.isZero()
+            ? new WriteBehindMemory(state, MOST_ENTRIES_WAITING, MOST_BYTES_WAITING)
+            : state;
+    return new KeyedStates(lanes, written);
   }
 
   private static ValueState<byte[]> value(KeyedStateStore store, String name) {

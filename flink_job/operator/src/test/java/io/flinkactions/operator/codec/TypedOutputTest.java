@@ -110,6 +110,11 @@ class TypedOutputTest {
   }
 
   @Test
+  void fields_without_names_come_in_the_declared_order() throws Exception {
+    assertThat(decoded(SMALL, "[\"a\", null]")).isEqualTo(Row.of("a", null));
+  }
+
+  @Test
   void a_field_that_was_not_declared_is_an_error() {
     assertThatThrownBy(() -> decoded(SMALL, "{\"id\": \"a\", \"cuont\": 1}"))
         .isInstanceOf(CodecException.class)
@@ -127,8 +132,11 @@ class TypedOutputTest {
         "{\"count\": 3000000000}    | the output.count is 3000000000, where a 32-bit integer was"
             + " declared",
         "{\"count\": [1]}           | the output.count is an array",
-        "[]                         | the output is an array, where an object with the fields [id,"
-            + " count]",
+        "[\"a\"]                    | the output has 1 values without names, where 2 fields were",
+        "[\"a\", 1, [2]]            | the output has 3 values without names, where 2 fields were",
+        "[1, \"a\"]                 | the output.id is 1, where a string was declared",
+        "\"a\"                      | the output is a, where an object with the fields [id, count],"
+            + " or an array of them",
         "null                       | the output is null",
         "{\"id\": nonsense}         | not JSON",
       })

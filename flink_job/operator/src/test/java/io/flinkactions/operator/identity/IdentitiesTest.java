@@ -3,23 +3,18 @@ package io.flinkactions.operator.identity;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
 import com.google.protobuf.ByteString;
+import io.flinkactions.operator.ContractCases;
 import io.flinkactions.wire.v1.ContentType;
-import java.io.IOException;
-import java.io.UncheckedIOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.Base64;
 import java.util.HexFormat;
 import java.util.stream.Stream;
-import java.util.stream.StreamSupport;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** The cases that pytest reads too: tests/contract/cases/identity.json. */
 class IdentitiesTest {
-  private static final JsonNode CASES = read("identity.json");
+  private static final JsonNode CASES = ContractCases.read("identity.json");
 
   private final Identities identities = new Identities();
 
@@ -86,16 +81,7 @@ class IdentitiesTest {
   }
 
   private static Stream<JsonNode> cases(String name) {
-    return StreamSupport.stream(CASES.get(name).spliterator(), false);
-  }
-
-  private static JsonNode read(String file) {
-    try {
-      Path path = Path.of(System.getProperty("flinkactions.contract-cases"), file);
-      return new ObjectMapper().readTree(Files.readString(path));
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
+    return ContractCases.items(CASES.get(name));
   }
 
   private static byte[] bytes(JsonNode hex) {

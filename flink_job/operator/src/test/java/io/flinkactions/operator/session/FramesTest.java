@@ -86,7 +86,7 @@ class FramesTest {
     subtask.invoke(session, 3);
     session.cancel(List.of(1L), Cancel.Reason.TIMEOUT);
     session.checkpointCompleted(7, 0);
-    session.forgetKeys(List.of(ByteString.copyFromUtf8("\"gone\"")));
+    session.forgetKey(ByteString.copyFromUtf8("\"gone\""));
     subtask.sessions.flush();
     OperatorFrame control = peer.frame();
     assertThat(control.getSequence()).isZero();
@@ -165,7 +165,7 @@ class FramesTest {
     int room = session.maxInvokeBytes() - Subtask.invoke(1, "").getSerializedSize() - 4;
     session.queue(Subtask.invoke(1, "x".repeat(room)));
     session.checkpointCompleted(1, 0);
-    session.forgetKeys(List.of(ByteString.copyFrom(new byte[1000])));
+    session.forgetKey(ByteString.copyFrom(new byte[1000]));
     subtask.sessions.flush();
     OperatorFrame control = peer.frame();
     OperatorFrame invoke = peer.frame();

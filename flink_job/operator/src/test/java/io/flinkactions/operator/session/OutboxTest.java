@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.google.protobuf.ByteString;
 import io.flinkactions.wire.v1.Bye;
+import io.flinkactions.wire.v1.CallPlace;
 import io.flinkactions.wire.v1.CallRecord;
 import io.flinkactions.wire.v1.CallsRecorded;
 import io.flinkactions.wire.v1.Cancel;
@@ -132,7 +133,7 @@ class OutboxTest {
   void nothing_is_kept_for_a_stream_that_is_over() {
     Outbox outbox = new Outbox(1 << 20, 1, PLENTY);
     outbox.queue(invoke(1, 10));
-    outbox.forgetKeys(List.of(ByteString.copyFromUtf8("k")));
+    outbox.forgetKey(ByteString.copyFromUtf8("k"));
     outbox.streamIsOver();
     // The mailbox thread has not heard of it yet.
     outbox.queue(invoke(2, 10));
@@ -160,21 +161,67 @@ class OutboxTest {
   @Test
   void much_control_is_spread_over_frames_and_bye_comes_behind_all_of_it() {
     Outbox outbox = new Outbox(8192, 2, PLENTY);
-    List<ByteString> keys = new ArrayList<>();
-    for (int i = 0; i < 100; i++) {
-      keys.add(ByteString.copyFrom(new byte[500]));
+    for (int i = 1; i <= 100; i++) {
+      CallPlace place = CallPlace.newBuilder().setTask("x".repeat(500)).build();
+      outbox.callsRecorded(CallsRecorded.newBuilder().setHandle(i).addPlaces(place).build());
     }
-    outbox.forgetKeys(keys);
     outbox.bye(Bye.Reason.JOB_CANCELLED, "");
     int sent = 0;
     OperatorFrame frame;
     do {
       frame = outbox.next();
       assertThat(frame.getSerializedSize()).isLessThanOrEqualTo(8192);
-      sent += frame.getForgetKeysCount();
+      sent += frame.getCallsRecordedCount();
     } while (!frame.hasBye());
     assertThat(sent).isEqualTo(100);
     assertThat(outbox.next()).isNull();
+  }
+
+  @Test
+  void keys_to_forget_make_no_frame_and_ride_with_the_next() {
+    Outbox outbox = new Outbox(1 << 20, 2, PLENTY);
+    ByteString key = ByteString.copyFromUtf8("\"gone\"");
+    outbox.forgetKey(key);
+    outbox.forgetKey(key);
+    assertThat(outbox.next()).isNull();
+    outbox.ping(1);
+    assertThat(outbox.next().getForgetKeysList()).containsExactly(key);
+    outbox.ping(2);
+    assertThat(outbox.next().getForgetKeysCount()).isZero();
+  }
+
+  @Test
+  void a_key_that_is_invoked_again_is_not_to_be_forgotten() {
+    Outbox outbox = new Outbox(1 << 20, 2, PLENTY);
+    Invoke again = invoke(1, 10);
+    ByteString other = ByteString.copyFromUtf8("\"other\"");
+    outbox.forgetKey(again.getKey());
+    outbox.forgetKey(other);
+    outbox.queue(again);
+    assertThat(outbox.next().getForgetKeysList()).containsExactly(other);
+  }
+
+  @Test
+  void what_is_too_much_to_forget_is_left_to_the_workers_own_bound() {
+    for (int frameBytes : List.of(8192, 4 << 20)) {
+      Outbox outbox = new Outbox(frameBytes, 2, PLENTY);
+      outbox.forgetKey(ByteString.copyFrom(new byte[frameBytes]));
+      for (int i = 0; i < 100_000; i++) {
+        outbox.forgetKey(ByteString.copyFromUtf8("key " + i));
+      }
+      long bytes = 0;
+      OperatorFrame frame;
+      do {
+        outbox.ping(1);
+        frame = outbox.next();
+        assertThat(frame.getSerializedSize()).isLessThanOrEqualTo(frameBytes);
+        bytes += frame.getForgetKeysList().stream().mapToLong(ByteString::size).sum();
+      } while (frame.getForgetKeysCount() > 0);
+      assertThat(bytes).isBetween(1000L, (long) Outbox.MAX_FORGET_BYTES);
+      outbox.forgetKey(ByteString.copyFromUtf8("there is room again"));
+      outbox.ping(2);
+      assertThat(outbox.next().getForgetKeysCount()).isEqualTo(1);
+    }
   }
 
   @Test

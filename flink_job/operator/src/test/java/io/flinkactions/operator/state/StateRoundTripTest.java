@@ -72,6 +72,7 @@ class StateRoundTripTest {
 
     @Override
     public void snapshotState(StateSnapshotContext context) throws Exception {
+      states.memory().writeChanges();
       if (foreignOperatorState == null) {
         start.snapshot(start.epoch(), store);
       } else {
