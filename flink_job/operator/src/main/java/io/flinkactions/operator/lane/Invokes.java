@@ -8,7 +8,7 @@ import io.flinkactions.operator.memory.KeyMemory;
 import io.flinkactions.operator.plan.AgentPlan;
 import io.flinkactions.operator.plan.PlannedAction;
 import io.flinkactions.operator.plan.Plans;
-import io.flinkactions.operator.session.ArchiveRoute;
+import io.flinkactions.operator.plan.UnsupportedPlanException;
 import io.flinkactions.operator.session.SessionException;
 import io.flinkactions.operator.session.Sessions;
 import io.flinkactions.operator.session.WorkerSession;
@@ -73,6 +73,7 @@ public final class Invokes {
   private final Lanes lanes;
   private final Handles handles;
   private final Identities identities;
+  private final HolderRoutes holders;
   private final boolean looksForKeptWork;
   private final boolean memoryExpires;
   private final long runLimitMillis;
@@ -95,7 +96,7 @@ public final class Invokes {
       Lanes lanes,
       Handles handles,
       KeyMemory memory,
-      Identities identities,
+      RunIdentity runIdentity,
       boolean memoryExpires,
       long runLimitMillis,
       Deadlines deadlines,
@@ -104,7 +105,8 @@ public final class Invokes {
     this.plans = plans;
     this.lanes = lanes;
     this.handles = handles;
-    this.identities = identities;
+    this.identities = runIdentity.identities();
+    this.holders = new HolderRoutes(sessions, plans, runIdentity);
     this.looksForKeptWork = sessions.looksForKeptWork();
     this.memoryExpires = memoryExpires;
     this.messages = new InvokeMessages(memory, memoryExpires);
@@ -136,13 +138,16 @@ public final class Invokes {
   }
 
   /** Where the lane's next invocation goes; null if there is no way now. */
-  WorkerSession route(Lane lane) {
+  WorkerSession route(Lane lane) throws UnsupportedPlanException {
     Run run = lane.run();
     ByteString generation = run == null ? ByteString.EMPTY : run.generation();
-    if (looksForKeptWork && !lane.isPastArchives()) {
-      ArchiveRoute archive = sessions.archive(lane.key(), generation, lane.askedArchive());
-      if (archive.session() != null || archive.mustWait()) {
-        return archive.session();
+    if (looksForKeptWork) {
+      if (sessions.awaitsHoldings()) {
+        return null;
+      }
+      WorkerSession holder = holders.of(lane);
+      if (holder != null) {
+        return holder.isOpen() ? holder : null;
       }
     }
     return sessions.route(lane.key(), generation);
@@ -261,6 +266,9 @@ public final class Invokes {
       return;
     }
     identified(lane);
+    if (looksForKeptWork) {
+      sessions.onAsked(session, invocation.id());
+    }
     invocation.beginAttempt();
     invocation.onSent(session, handles.open(lane), System.nanoTime());
     queue(lane, action);
@@ -305,13 +313,18 @@ public final class Invokes {
   Invocation identified(Lane lane) {
     Invocation invocation = lane.run().current();
     if (invocation.id() == null) {
-      invocation.identify(identify(lane.run(), invocation));
+      invocation.identify(idOf(identities, lane.run()));
       failures.onIdentified(lane, invocation);
     }
     return invocation;
   }
 
-  private byte[] identify(Run run, Invocation invocation) {
+  /** Id of the run's current invocation. */
+  static byte[] idOf(Identities identities, Run run) {
+    Invocation invocation = run.current();
+    if (invocation.id() != null) {
+      return invocation.id();
+    }
     SentEvent event = invocation.event();
     Input input = run.input();
     byte[] digest =
@@ -337,8 +350,8 @@ public final class Invokes {
   }
 
   /**
-   * Sees to it that the attempt ends in time, and gives back what is left of its and the run's time,
-   * at least 1; 0: there is no limit. What is resumed has used some of it.
+   * Sees to it that the attempt ends in time, and gives back what is left of its and the run's
+   * time, at least 1; 0: there is no limit. What is resumed has used some of it.
    */
   private long limitAttempt(Run run, PlannedAction action) {
     Invocation invocation = run.current();
@@ -371,6 +384,9 @@ public final class Invokes {
     Lane lane = take(session, handle);
     if (lane != null && session.isQuarantine()) {
       lane.run().current().clear();
+    }
+    if (lane != null && looksForKeptWork) {
+      sessions.onAnswered(lane.run().current().id());
     }
     return lane;
   }
@@ -409,9 +425,6 @@ public final class Invokes {
     Lane lane = take(session, bounce.getHandle());
     if (lane == null) {
       return false;
-    }
-    if (sessions.isArchive(session)) {
-      lane.onNotKept(session.generation());
     }
     send(lane);
     return true;
