@@ -8,10 +8,8 @@ Promises (CORRECTNESS.md, "Invariants for the simulation", 1, 2, 3, 5 and 9):
 - no input is answered with what was drawn for another;
 - a call is made again only when something died under it, and never once it was recorded. A task makes its next call
   when the one before is recorded, so the next call's beginning is the evidence. Records may be lost only when both
-  who has them have died: the worker, and the TaskManager before a checkpoint covered them. They may be missed, which
-  is counted apart, where a worker stood in for a dead one and a TaskManager is lost before a checkpoint has covered
-  that: the restored job asks the worker whose key it is, and that is the dead one's successor. With a store they are
-  neither lost nor missed, whoever dies;
+  who has them have died: the worker, and the TaskManager before a checkpoint covered them. What became of other
+  workers is no excuse: the restored job asks whoever holds them. With a store they are not lost, whoever dies;
 - the job restarts only when a TaskManager is lost, for a failure that says so, and no input is given up.
 
 What a fault ended has died. A worker that left as it was told (a reload) excuses nothing: it stays until all that it
@@ -34,8 +32,6 @@ from tests.chaos.agent import fold
 _SLACK_SECONDS = 0.3
 # Within this time after it was killed or stopped, the JobManager has noticed that a TaskManager is gone.
 _NOTICED_SECONDS = 15.0
-# Within this time after a death the successor has its sessions.
-_SUCCESSION_SECONDS = 2.0
 _SHOWN = 5
 # The JobManager has many words for a TaskManager that it cannot reach. What a task has thrown is of a loss only if it
 # says so; anything else is ours.
@@ -195,7 +191,7 @@ def _judge_calls(evidence: Evidence, verdict: Verdict) -> None:
         if line["what"] == "begin":
             begun[line["call"]].append(line)
     recorded = _recorded(evidence.ledger)
-    needless, forgotten, excused, missed, last = [], [], 0, 0, 0
+    needless, forgotten, excused, last = [], [], 0, 0
     for call, lines in begun.items():
         lines.sort(key=lambda line: float(line["at"]))
         for line, again in itertools.pairwise(lines):
@@ -207,8 +203,6 @@ def _judge_calls(evidence: Evidence, verdict: Verdict) -> None:
                     forgotten.append(_told(call, line, again))
                 elif ends and _is_gone(evidence.record_holders_gone, line, again):
                     excused += 1
-                elif any(_stood_in(evidence, end, line, again) for end in ends):
-                    missed += 1
                 else:
                     forgotten.append(_told(call, line, again))
             elif _died(evidence, line, again):
@@ -225,7 +219,6 @@ def _judge_calls(evidence: Evidence, verdict: Verdict) -> None:
         "events before an await that were sent again": _sent_again(begun.values()),
         "last calls made again after a death": last,
         "recorded calls made again, because worker and TaskManager died": excused,
-        "recorded calls made again, because a stand-in had the record": missed,
     }
 
 
@@ -283,14 +276,6 @@ def _uncovered_ends(evidence: Evidence, begun_at: float, again_at: float, record
         if begun_at < at < again_at + _SLACK_SECONDS
         and not any(recorded_at < triggered and completed < at for triggered, completed in evidence.checkpoints)
     ]
-
-
-def _stood_in(evidence: Evidence, end: float, line: Mapping[str, Any], again: Mapping[str, Any]) -> bool:
-    """Whether a worker had died since the checkpoint that the job came back to: its keys were elsewhere for a while."""
-    restored = max((triggered for triggered, completed in evidence.checkpoints if completed < end), default=0.0)
-    return line["pid"] != again["pid"] and any(
-        restored - _SUCCESSION_SECONDS < at < again["at"] for _, at in evidence.record_holders_gone
-    )
 
 
 def _told(call: str, line: Mapping[str, Any], again: Mapping[str, Any]) -> str:

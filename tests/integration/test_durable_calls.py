@@ -15,7 +15,7 @@ from flink_actions.wire.v1 import session_pb2
 
 from tests.integration.conftest import BEHAVIOURS
 from tests.support.running_server import RunningServer
-from tests.support.session_client import SessionClient, Start, identity, invoke
+from tests.support.session_client import SessionClient, Start, identity, invoke, worker_target
 
 STEPS = 5
 
@@ -220,3 +220,38 @@ def _of(handle: int, records: list[session_pb2.CallRecord], *, ends: bool) -> li
         copy.is_last = ends and number == len(records) - 1
         copies.append(copy)
     return copies
+
+
+async def test_each_worker_tells_a_restored_job_what_it_holds_and_an_earlier_one_nothing(tmp_path: Path) -> None:
+    """The calls of one that died are gone; those of the one that stood in for it are found there."""
+    ledger, count = tmp_path / "ledger", 10
+    with RunningServer(BEHAVIOURS, flags=["--workers", "2"]) as server:
+        async with server.directory() as directory:
+            entries = await directory.serving(2)
+        targets = [worker_target(server.address, entry) for entry in entries]
+        first = Start("behaviours")
+        async with SessionClient(targets[0], first, asks_for_holdings=True) as one:
+            assert not one.welcome.tells_holdings
+            done = work(one, "pay_in_steps", ledger, count)
+            await one.run(done)
+            unfinished = invoke(first, action(one, "pay_in_steps"), {"ledger": str(ledger), "name": "x", "steps": 1000})
+            await one.send_invokes([unfinished])
+            await one.until(lambda: len(one.calls.get(unfinished.handle, ())) > 3)
+            await one.abort()
+
+        later = Start("behaviours", epoch=first.epoch + 1)
+        async with SessionClient(targets[1], later, asks_for_holdings=True) as other:
+            assert not other.welcome.tells_holdings
+        async with SessionClient(targets[0], later) as silent:
+            assert not silent.welcome.tells_holdings, "it did not ask"
+            await silent.abort()
+        async with SessionClient(targets[0], later, asks_for_holdings=True) as again:
+            assert again.welcome.tells_holdings
+            await again.until(lambda: any(frame.holdings.is_last for frame in again.frames))
+            pages = [frame.holdings for frame in again.frames if frame.HasField("holdings")]
+            told = b"".join(page.invocations for page in pages)
+            assert {told[at : at + 8] for at in range(0, len(told), 8)} == {
+                one.invocation_id[:8] for one in [*done, unfinished]
+            }
+            assert {epoch for page in pages for epoch in page.epoch} == {first.epoch}
+            assert {attempt for page in pages for attempt in page.attempt} == {1}

@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from flink_actions.engine.identity import arguments_digest
+from flink_actions.engine.identity import arguments_digest, idempotency_key
 from flink_actions.sdk import values
 from flink_actions.wire.v1 import session_pb2
 
@@ -47,6 +47,12 @@ class Checks:
         self._moves: Counter[str] = Counter()
         # Invocations of which the operator has ended an attempt that its worker had not.
         self._superseded: set[str] = set()
+        # Idempotency key → the invocation, and the worker that had made the call when the operator recorded it last.
+        self._recorders: dict[str, tuple[str, Worker]] = {}
+        # Invocation → (epoch, attempt) that it was begun for, for which start, and where.
+        self._ranks: dict[str, dict[tuple[int, int], tuple[str, Worker]]] = {}
+        # (start, invocation) → who had told what they hold when it was first sent, without those that got it since.
+        self._unasked: dict[tuple[str, str], set[Worker]] = {}
         self._begun: set[tuple[int, str, int]] = set()
         self._finished: set[tuple[Any, ...]] = set()
         self._what_of_id: dict[str, tuple[str, str]] = {}
@@ -85,6 +91,7 @@ class Checks:
         if any(other.is_alive and other is not worker for other in others) and not is_lease_over:
             self._break(f"6: two workers are at {action} of {one.name} for one start")
         self._beginnings.setdefault(ctx.invocation_id, []).append((worker, start))
+        self._ranks.setdefault(ctx.invocation_id, {})[epoch, ctx.attempt] = (start, worker)
         job_id = self._world.job_id_of(start)
         known = self._highest_epoch.get((worker.number, job_id, key_group(one.key)), 0)
         if epoch < known:
@@ -126,9 +133,24 @@ class Checks:
             self._break(f"5: {call} was made again by the very worker that has its record")
         if _digest_of(call) in self._recorded(start, call):
             self._break(f"5: {call} was made again although the operator has its record")
+        self._check_holders(worker, start, key, call)
         self._count_repetition(start, key, call)
         self.payments[key] += 1
         self.paid[key] = f"{call[0]}.{call[1]}#{self.payments[key]}"
+
+    def _check_holders(self, worker: Worker, start: str, key: str, call: _Call) -> None:
+        """Whoever has the record lives, and was not asked: what happened to others is no excuse (5, 13)."""
+        invocation, holder = self._recorders.get(key, ("", worker))
+        if holder is worker or invocation in self._superseded:
+            return
+        # Of several that worked on it the last has the most; of earlier timelines there may be more, and it is void.
+        ranks = {rank: one for rank, (other, one) in self._ranks[invocation].items() if other != start and one.is_alive}
+        last = ranks[max(ranks)] if ranks else None
+        is_usable = not holder.sessions._is_draining and not holder.has_dropped_work
+        if last is holder and is_usable and holder in self._unasked.get((start, invocation), ()):
+            self._break(
+                f"5: {call} was made again by {worker.number}, and {holder.number}, which has its record, lives"
+            )
 
     def _count_repetition(self, start: str, key: str, call: _Call) -> None:
         """For one start, only what took an attempt from its worker repeats calls: the last one of each task."""
@@ -170,9 +192,19 @@ class Checks:
         self._superseded.add(invocation.id.hex())
         self.on_moved(invocation)
 
-    def on_dispatched(self, subtask: Subtask, lane: Lane, invocation: Invocation) -> None:
+    def on_recorded(
+        self, subtask: Subtask, worker: Worker, invocation: Invocation, record: session_pb2.CallRecord
+    ) -> None:
+        """The operator has a record from this worker."""
+        if record.HasField("value") and subtask.job is self._world.job:
+            key = idempotency_key(invocation.id, record.function_id, record.arguments_digest, 0).hex()
+            self._recorders[key] = (invocation.id.hex(), worker)
+
+    def on_dispatched(self, subtask: Subtask, lane: Lane, invocation: Invocation, worker: Worker) -> None:
         """An attempt is about to be sent: not before it is due (9)."""
         assert lane.run is not None
+        place = (subtask.start_id.hex(), invocation.id.hex())
+        self._unasked.setdefault(place, set(subtask.holders.told)).discard(worker)
         if invocation.due is not None:
             self._break(f"9: {lane.run.name} is sent although it waits")
 

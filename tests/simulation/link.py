@@ -169,6 +169,7 @@ class Link:
             self._subtask.on_stale(reject.known_epoch)
         elif reject.reason == session_pb2.Reject.DRAINING:
             self._is_unwanted = True
+            self._subtask.holders.on_given_up(self.worker)
         elif reject.reason != session_pb2.Reject.NAMESPACE_IN_USE or not self._subtask.may_find_namespace_in_use:
             raise Broken(f"the job was refused: {reject.message}")
 
@@ -177,7 +178,7 @@ class Link:
             self._give_up_timer.cancel()
         talk = self.talk = Talk(stream, welcome, self._subtask.job.read_plan(welcome))
         interrupted, self.interrupted = self.interrupted, None
-        self._subtask.on_welcome(talk, interrupted)
+        self._subtask.on_welcome(talk, interrupted, welcome)
 
     async def _listen(self, stream: Stream) -> None:
         random, loop = self._world.random, asyncio.get_running_loop()

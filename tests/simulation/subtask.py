@@ -13,6 +13,7 @@ from flink_actions.wire.v1 import plan_pb2, session_pb2
 
 from tests.simulation import lanes
 from tests.simulation.code import STEP_EVENT
+from tests.simulation.holders import Holders
 from tests.simulation.lanes import Event, Invocation, Lane, Run
 from tests.simulation.link import Link, Talk, handles_of
 from tests.simulation.scenario import INPUT_EVENT, KEY_GROUPS, Broken, key_group
@@ -27,6 +28,8 @@ __all__ = ["Subtask"]
 
 # How long frames of a worker that is known to be gone are still waited for, as the operator does.
 _LAST_FRAMES_SECONDS = 0.1
+# How long a worker that may hold something is waited for to tell what it is.
+_HOLDINGS_SECONDS = 10.0
 _NO_RETRY = (session_pb2.Failure.TERMINAL, session_pb2.Failure.REPLAY_MISMATCH, session_pb2.Failure.UNKNOWN_ACTION)
 
 
@@ -60,6 +63,7 @@ class Subtask:
         self.was_welcomed = False
         self.lanes: dict[str, Lane] = {}
         self.links: dict[Worker, Link] = {}
+        self.holders = Holders()
         self._entries: list[Entry] = []
         self._used_generations: dict[bytes, None] = {}
         self._handles: dict[int, _Sent] = {}
@@ -130,6 +134,7 @@ class Subtask:
             known_plan_digest=self.world.random.choice([b"", *self.job.plans]),
             max_frame_bytes=1 << 20,
             has_checkpoints=True,
+            asks_for_holdings=True,
             capabilities=[ALL_RESUMED] if self._says_all_resumed else [],
         )
 
@@ -138,17 +143,22 @@ class Subtask:
         if self.is_over:
             return
         self._entries = entries
-        listed = {entry.worker for entry in entries}
+        is_first, listed = not self.links, {entry.worker for entry in entries}
         for worker in list(self.links):
             if worker not in listed:
                 asyncio.get_running_loop().call_later(_LAST_FRAMES_SECONDS, self._bury, worker)
         for entry in entries:
             if entry.worker not in self.links:
                 self.links[entry.worker] = Link(self, entry.worker)
+                if is_first and entry.role is not Role.DRAINING:
+                    due = asyncio.get_running_loop().time() + _HOLDINGS_SECONDS
+                    self.holders.wait_for(entry.worker, due)
+                    self._wake_at(due)
         self.pump()
 
     def _bury(self, worker: Worker) -> None:
         link = self.links.pop(worker, None)
+        self.holders.on_given_up(worker)
         if link is not None and not self.is_over:
             link.on_dead()
 
@@ -187,6 +197,12 @@ class Subtask:
     # ---- where invocations go ----
 
     def _route(self, lane: Lane) -> Talk | None:
+        if self.holders.are_awaited(asyncio.get_running_loop().time()):
+            return None
+        run = lane.run or Run.of(self.world.inputs[lane.waiting[0]], lane.run_number + 1, b"")
+        holder = self.holders.of(run.queue[0].id)
+        if holder is not None:
+            return self.links[holder].talk
         open_ = [
             (entry, link.talk)
             for entry in self._entries
@@ -257,7 +273,8 @@ class Subtask:
         invocation.attempt += 1
         self._last_handle += 1
         self._handles[self._last_handle] = _Sent(self._last_handle, lane, invocation, talk)
-        self.world.checks.on_dispatched(self, lane, invocation)
+        self.world.checks.on_dispatched(self, lane, invocation, talk.stream.worker)
+        self.holders.on_asked(talk.stream.worker, invocation.id)
         if self.world.scenario.patience is not None:
             # Longer each time: a replay must get further than the attempt before.
             patience = self.world.scenario.patience * invocation.attempt
@@ -356,9 +373,10 @@ class Subtask:
 
     # ---- what becomes of sessions ----
 
-    def on_welcome(self, talk: Talk, interrupted: Talk | None) -> None:
+    def on_welcome(self, talk: Talk, interrupted: Talk | None, welcome: session_pb2.Welcome) -> None:
         """A session has begun; it takes over what an interrupted one had open, under the same handles."""
         self.was_welcomed = True
+        self.holders.on_welcome(talk.stream.worker, welcome)
         if interrupted is not None:
             for sent in self._handles.values():
                 if sent.talk is interrupted:
@@ -370,6 +388,7 @@ class Subtask:
 
     def on_given_up(self, talk: Talk) -> None:
         """Whatever it was at goes elsewhere, as another attempt."""
+        self.holders.on_given_up(talk.stream.worker)
         for handle, sent in list(self._handles.items()):
             if sent.talk is talk:
                 del self._handles[handle]
@@ -394,6 +413,8 @@ class Subtask:
         if self.is_frozen or self.is_over:
             return
         talk.on_frame(frame)
+        if frame.HasField("holdings"):
+            self.holders.on_page(talk.stream.worker, frame.holdings)
         for result in split_results(frame.results):
             self._on_result(talk, result, result.handle in frame.results.handed_back)
         for note in [*frame.calls_started, *frame.calls_completed]:
@@ -461,6 +482,7 @@ class Subtask:
             known = invocation.calls.get(place)
             if not (record.started_only and known is not None) and (sent is not None or known is None):
                 invocation.calls[place] = record
+                self.world.checks.on_recorded(self, talk.stream.worker, invocation, record)
         recorded = session_pb2.CallsRecorded(handle=note.handle, places=[note.place])
         for _ in range(self.world.random.choice([1, 1, 1, 2])):
             talk.stream.send(session_pb2.OperatorFrame(calls_recorded=[recorded]))
@@ -478,6 +500,7 @@ class Subtask:
             return
         lane, invocation, run = sent.lane, sent.invocation, sent.lane.run
         assert run is not None
+        self.holders.on_answered(invocation.id)
         self.world.checks.on_applied(self, lane, invocation, result)
         self.world.handed_back += is_handed_back
         if result.version:
@@ -515,6 +538,7 @@ class Subtask:
         if sent is None or failure.kind == session_pb2.Failure.CANCELLED:
             # Cancelled, and not by this side: the worker had given the session up.
             return
+        self.holders.on_answered(sent.invocation.id)
         for place in failure.drop_calls:
             sent.invocation.calls.pop((place.task, place.index), None)
         assert sent.sent_at is not None

@@ -159,6 +159,7 @@ class Dispatcher:
         operator_uid: str,
         config: Mapping[str, Any] | None = None,
         keeps_work: bool = False,
+        epoch: int = 0,
     ) -> Scope:
         """Begin to serve one start of an operator subtask.
 
@@ -168,6 +169,7 @@ class Dispatcher:
             operator_uid: See `namespace`.
             config: The job's settings: `ctx.config`.
             keeps_work: Results and call records are kept until a checkpoint covers them, for a later start.
+            epoch: Of the start: what is kept of a later one counts for more.
         """
         # Taken out and put back: the mirrors longest without a scope come first.
         mirrors = self._mirrors.pop((namespace, operator_uid), None)
@@ -182,6 +184,7 @@ class Dispatcher:
             config or {},
             self._on_scope_empty,
             kept=kept,
+            epoch=epoch,
             loop=self._loop,
             run_in_pool=self._threads.call,
         )

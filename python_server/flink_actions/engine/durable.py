@@ -145,7 +145,7 @@ class DurableCalls:
         if kept is None:
             return
         name = self._invocation.invocation_id
-        kept.begin_calls(name)
+        kept.begin_calls(name, (self._scope.epoch, self._invocation.attempt))
         for record in kept.calls_of(name):
             known = records.get(record.place)
             if known is None or (record.is_complete and not known.is_complete):

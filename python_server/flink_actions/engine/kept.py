@@ -19,8 +19,9 @@ from __future__ import annotations
 import itertools
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from flink_actions.engine.invocation import (
     CallPlace,
@@ -35,6 +36,9 @@ from flink_actions.engine.invocation import (
 from flink_actions.engine.metrics import MetricDelta
 
 _log = logging.getLogger(__name__)
+
+# How late something was worked on: epoch of the start, and the attempt.
+Rank: TypeAlias = tuple[int, int]
 
 # What a result and a call record take in this process beside their text, about.
 _RESULT_BYTES = 700
@@ -67,6 +71,7 @@ class _Result:
     metrics: Sequence[MetricDelta]
     size: int
     at: float
+    rank: Rank
 
 
 @dataclass(slots=True)
@@ -76,6 +81,7 @@ class _Calls:
     records: dict[CallPlace, CallRecord]
     size: int
     at: float
+    rank: Rank
     # An attempt was ended by one of them, which is gone; those after it may be of a path not taken again.
     has_dropped: bool = False
 
@@ -113,6 +119,25 @@ class KeptWork:
     def has_results_of_ended_starts(self) -> bool:
         """Whether an invocation may be answered from here."""
         return bool(self._results)
+
+    @property
+    def has_work_of_ended_starts(self) -> bool:
+        """Whether a later start may find anything here."""
+        return bool(self._results or self.calls_of_ended_starts)
+
+    def holdings(self) -> Iterator[tuple[bytes, Rank]]:
+        """Invocations of which a later start may find something here, with the rank of that; some of them twice.
+
+        They may be a hundred thousand: each is looked at when it is asked for, and what goes meanwhile is left out.
+        """
+        for name in list(self._results):
+            result = self._results.get(name)
+            if result is not None:
+                yield name[0], result.rank
+        for invocation_id in list(self.calls_of_ended_starts):
+            calls = self._calls.get(invocation_id)
+            if calls is not None and calls.records:
+                yield invocation_id, calls.rank
 
     @property
     def is_empty(self) -> bool:
@@ -161,27 +186,28 @@ class KeptWork:
                 if is_same or self._results[older].run_number < invocation.run_number:
                     self._drop_result(older)
 
-    def end_start(self, start: object, unsent: Iterable[Outcome] = ()) -> None:
-        """A start has ended; the next one may ask for what it had, and for what never left."""
+    def end_start(self, start: object, unsent: Iterable[Outcome] = (), epoch: int = 0) -> None:
+        """A start, of this epoch, has ended; the next one may ask for what it had, and for what never left."""
         now = self._now()
         for frame in self._frames.pop(start, ()):
             self.size -= frame.size
             each = frame.size // max(1, len(frame.outcomes))
             for outcome in frame.outcomes:
-                self._add_result(outcome, each, frame.at)
+                self._add_result(outcome, each, frame.at, epoch)
         self.calls_of_ended_starts.update(self._calls)
         for outcome in unsent:
-            self._add_result(outcome, _RESULT_BYTES + outcome.cost_bytes, now)
+            self._add_result(outcome, _RESULT_BYTES + outcome.cost_bytes, now, epoch)
         self._limit()
 
-    def _add_result(self, outcome: Outcome, size: int, at: float) -> None:
+    def _add_result(self, outcome: Outcome, size: int, at: float, epoch: int) -> None:
         if not isinstance(outcome, Succeeded) or outcome.invocation is None:
             return
         invocation = outcome.invocation
         name, key = (invocation.invocation_id, invocation.memory_version), invocation.key
         self._drop_result(name)
+        rank = (epoch, invocation.attempt)
         self._results[name] = _Result(
-            key, invocation.run_number, outcome.events, outcome.changes, outcome.metrics, size, at
+            key, invocation.run_number, outcome.events, outcome.changes, outcome.metrics, size, at, rank
         )
         self._names_of_key.setdefault(key, {})[name] = None
         self.size += size
@@ -201,15 +227,18 @@ class KeptWork:
 
     # ---- calls ----
 
-    def begin_calls(self, invocation_id: bytes) -> None:
+    def begin_calls(self, invocation_id: bytes, rank: Rank = (0, 0)) -> None:
         """An attempt begins that may make calls: from now on they are kept, together with what is here of earlier ones.
 
         A call is kept with all those before it or not at all, or a replay would find records that begin in the middle.
         """
-        if invocation_id not in self._calls:
-            self._calls[invocation_id] = _Calls({}, _CALL_BYTES, self._now())
-            self.size += _CALL_BYTES
-            self._limit()
+        calls = self._calls.get(invocation_id)
+        if calls is not None:
+            calls.rank = max(calls.rank, rank)
+            return
+        self._calls[invocation_id] = _Calls({}, _CALL_BYTES, self._now(), rank)
+        self.size += _CALL_BYTES
+        self._limit()
 
     def add_call(self, invocation_id: bytes, record: CallRecord) -> None:
         """An attempt has made this call, or begins it."""

@@ -176,6 +176,7 @@ class Scope:
         "_outbox",
         "actions",
         "config",
+        "epoch",
         "is_ended",
         "kept",
         "loop",
@@ -195,10 +196,12 @@ class Scope:
         on_empty: Callable[[Scope], None],
         *,
         kept: KeptWork | None,
+        epoch: int,
         loop: asyncio.AbstractEventLoop,
         run_in_pool: Callable[[Callable[[], Any], str], Awaitable[Any]],
     ) -> None:
         self.kept = kept
+        self.epoch = epoch
         self.loop = loop
         self.run_in_pool = run_in_pool
         # Longest message that the session's other side takes.
@@ -326,5 +329,5 @@ class Scope:
         self.is_ended = True
         if self.kept is not None and not is_drained:
             unsent = [] if self._outbox is None else self._outbox.drain()
-            self.kept.end_start(self, unsent)
+            self.kept.end_start(self, unsent, self.epoch)
         self._outbox = None

@@ -105,7 +105,7 @@ class OperatorStart:
         self._outgoing = None
         if self.scope.kept is not None:
             # Computed and never sent: the next start may ask for it.
-            self.scope.kept.end_start(self.scope, self.held.outcomes)
+            self.scope.kept.end_start(self.scope, self.held.outcomes, self.scope.epoch)
         self.held.end()
         self._stop_timer()
         self._dispatcher.end_scope(self.scope, reason)

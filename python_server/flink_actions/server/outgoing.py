@@ -118,6 +118,10 @@ class Outgoing:
         """The job has the worker's frames up to this one."""
         self._undelivered.on_received(sequence)
 
+    async def write_first(self, write: Write, frame: session_pb2.WorkerFrame) -> None:
+        """Write a frame of the session's beginning, before anything that is queued."""
+        await write(self._finish(frame))
+
     async def write_all(self, write: Write) -> None:
         """Write frames until Bye has left. The one task of a session that writes."""
         while True:

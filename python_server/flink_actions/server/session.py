@@ -143,11 +143,12 @@ class Session:
         self._reader: asyncio.Task[None] | None = None
         self._closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def run(self, welcome: session_pb2.Welcome) -> Ending:
-        """Say Welcome, then read and write until either side ends it; the work lingers, unless the job said Bye."""
+    async def run(self, welcome: session_pb2.Welcome, holdings: Iterable[session_pb2.Holdings] = ()) -> Ending:
+        """Say Welcome and what the worker holds for this start, then read and write until either side ends it; the work
+        lingers, unless the job said Bye."""
         self.start.attach(self._outgoing, says_all_resumed=self._limits.says_all_resumed)
         reader = self._reader = asyncio.create_task(self._read())
-        writer = asyncio.create_task(self._write(welcome))
+        writer = asyncio.create_task(self._write(welcome, holdings))
         try:
             await asyncio.wait({reader, writer, self._closing}, return_when=asyncio.FIRST_COMPLETED)
             if self._outgoing.is_closing:
@@ -177,8 +178,10 @@ class Session:
             _log.error("the session of %s broke the protocol: %s", self.start.operator, error)
             self.close(session_pb2.Bye.PROTOCOL_ERROR, str(error))
 
-    async def _write(self, welcome: session_pb2.Welcome) -> None:
+    async def _write(self, welcome: session_pb2.Welcome, holdings: Iterable[session_pb2.Holdings]) -> None:
         await self._stream.write(session_pb2.WorkerFrame(welcome=welcome).SerializeToString())
+        for page in holdings:
+            await self._outgoing.write_first(self._stream.write, session_pb2.WorkerFrame(holdings=page))
         await self._outgoing.write_all(self._stream.write)
 
     def _decode(self, data: bytes) -> session_pb2.OperatorFrame:

@@ -23,6 +23,7 @@ from flink_actions.server.operator_start import OperatorStart
 from flink_actions.server.protocol import ALL_RESUMED, SERVER_VERSION
 from flink_actions.server.session import Ending, Session, SessionLimits
 from flink_actions.server.turns import Turns, TurnStep
+from flink_actions.wire.holdings import encode_holdings
 from flink_actions.wire.v1 import plan_pb2, session_pb2
 
 __all__ = ["Offer", "Sessions", "WorkerIdentity"]
@@ -203,6 +204,7 @@ class Sessions:
             # The server's below, the job's above.
             config={**self._settings.config, **accepted.config},
             keeps_work=hello.has_checkpoints,
+            epoch=accepted.claim.epoch,
         )
         start = OperatorStart(
             accepted.operator,
@@ -239,7 +241,11 @@ class Sessions:
         ending = Ending.LOST
         try:
             _log.info("%s connected, agent %r", who, accepted.hello.agent)
-            ending = await session.run(self._welcome(accepted, limits))
+            # What it supersedes has ended by now: all that it may ask for is known.
+            kept = start.scope.kept if accepted.hello.asks_for_holdings else None
+            tells = kept is not None and kept.has_work_of_ended_starts
+            holdings = encode_holdings(kept.holdings()) if kept is not None and tells else ()
+            ending = await session.run(self._welcome(accepted, limits, tells_holdings=tells), holdings)
         finally:
             # A newer session of the same start may have taken the place while this one was breaking.
             if self._live.get(key) is session:
@@ -265,7 +271,9 @@ class Sessions:
             says_all_resumed=ALL_RESUMED in hello.capabilities,
         )
 
-    def _welcome(self, accepted: Accepted, limits: SessionLimits) -> session_pb2.Welcome:
+    def _welcome(
+        self, accepted: Accepted, limits: SessionLimits, *, tells_holdings: bool = False
+    ) -> session_pb2.Welcome:
         plan = self._offers[accepted.hello.agent].wire
         return session_pb2.Welcome(
             protocol=accepted.protocol,
@@ -279,6 +287,7 @@ class Sessions:
             credit=session_pb2.Credit(invocations=limits.grant.invocations, bytes=limits.grant.bytes),
             linger_ms=int(self._settings.linger_seconds * 1000),
             server_version=SERVER_VERSION,
+            tells_holdings=tells_holdings,
         )
 
     # ---- over time ----

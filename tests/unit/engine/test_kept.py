@@ -208,3 +208,33 @@ def test_calls_are_kept_from_the_first_one_on_or_not_at_all() -> None:
     kept.add_call(b"first", record_of(1))
     assert kept.calls_of(b"first") == []
     assert [record.place.index for record in kept.calls_of(b"second")] == [0, 1]
+
+
+async def test_what_is_held_of_ended_starts_is_told_with_who_was_last_at_it() -> None:
+    async with Restarted(Remembering()) as job:
+        first = await job.run(1, run_number=1)
+        assert first.changes is not None
+        kept = job.kept
+        kept.begin_calls(b"unfinished", (0, 3))
+        kept.add_call(b"unfinished", record_of(0))
+        kept.begin_calls(b"made no call", (0, 1))
+        # Of a start that lives nobody needs to be told.
+        assert list(kept.holdings()) == []
+        job.restart()
+        result = (b"%016d" % 1, (0, 1))
+        assert sorted(kept.holdings()) == [result, (b"unfinished", (0, 3))]
+        # A later start goes on with one of them, and ends.
+        kept.begin_calls(b"unfinished", (9, 1))
+        kept.begin_calls(b"unfinished", (8, 7))
+        assert sorted(kept.holdings()) == [result, (b"unfinished", (9, 1))]
+        await job.run(1, run_number=1)
+        job.worker.scope.on_cut(job.session, job.sequence)
+        assert list(kept.holdings()) == [(b"unfinished", (9, 1))]
+
+
+async def test_a_result_has_the_epoch_of_the_start_that_it_was_computed_for() -> None:
+    async with Restarted(Remembering()) as job:
+        await job.run(1, run_number=1)
+        job.worker.scope.epoch = 77
+        job.restart()
+        assert list(job.kept.holdings()) == [(b"%016d" % 1, (77, 1))]

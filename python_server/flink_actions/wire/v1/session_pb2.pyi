@@ -58,7 +58,7 @@ class OperatorFrame(_message.Message):
     def __init__(self, sequence: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., invokes: _Optional[_Iterable[_Union[Invoke, _Mapping]]] = ..., calls_recorded: _Optional[_Iterable[_Union[CallsRecorded, _Mapping]]] = ..., cancels: _Optional[_Iterable[_Union[Cancel, _Mapping]]] = ..., checkpoint_completed: _Optional[_Union[CheckpointCompleted, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., bye: _Optional[_Union[Bye, _Mapping]] = ..., forget_keys: _Optional[_Iterable[bytes]] = ..., call_records: _Optional[_Iterable[_Union[CallRecord, _Mapping]]] = ..., received: _Optional[int] = ..., all_resumed: bool = ...) -> None: ...
 
 class WorkerFrame(_message.Message):
-    __slots__ = ("sequence", "ack", "welcome", "reject", "results", "failures", "bounces", "need_memory", "calls_started", "calls_completed", "progress", "metrics", "credit", "ping", "pong", "drain", "bye")
+    __slots__ = ("sequence", "ack", "welcome", "reject", "results", "failures", "bounces", "need_memory", "calls_started", "calls_completed", "progress", "metrics", "credit", "ping", "pong", "drain", "bye", "holdings")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     ACK_FIELD_NUMBER: _ClassVar[int]
     WELCOME_FIELD_NUMBER: _ClassVar[int]
@@ -76,6 +76,7 @@ class WorkerFrame(_message.Message):
     PONG_FIELD_NUMBER: _ClassVar[int]
     DRAIN_FIELD_NUMBER: _ClassVar[int]
     BYE_FIELD_NUMBER: _ClassVar[int]
+    HOLDINGS_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     ack: int
     welcome: Welcome
@@ -93,10 +94,11 @@ class WorkerFrame(_message.Message):
     pong: Pong
     drain: Drain
     bye: Bye
-    def __init__(self, sequence: _Optional[int] = ..., ack: _Optional[int] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., reject: _Optional[_Union[Reject, _Mapping]] = ..., results: _Optional[_Union[Results, _Mapping]] = ..., failures: _Optional[_Iterable[_Union[Failure, _Mapping]]] = ..., bounces: _Optional[_Iterable[_Union[Bounce, _Mapping]]] = ..., need_memory: _Optional[_Iterable[int]] = ..., calls_started: _Optional[_Iterable[_Union[CallStarted, _Mapping]]] = ..., calls_completed: _Optional[_Iterable[_Union[CallRecord, _Mapping]]] = ..., progress: _Optional[_Iterable[_Union[Progress, _Mapping]]] = ..., metrics: _Optional[_Iterable[_Union[MetricDelta, _Mapping]]] = ..., credit: _Optional[_Union[Credit, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., bye: _Optional[_Union[Bye, _Mapping]] = ...) -> None: ...
+    holdings: Holdings
+    def __init__(self, sequence: _Optional[int] = ..., ack: _Optional[int] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., reject: _Optional[_Union[Reject, _Mapping]] = ..., results: _Optional[_Union[Results, _Mapping]] = ..., failures: _Optional[_Iterable[_Union[Failure, _Mapping]]] = ..., bounces: _Optional[_Iterable[_Union[Bounce, _Mapping]]] = ..., need_memory: _Optional[_Iterable[int]] = ..., calls_started: _Optional[_Iterable[_Union[CallStarted, _Mapping]]] = ..., calls_completed: _Optional[_Iterable[_Union[CallRecord, _Mapping]]] = ..., progress: _Optional[_Iterable[_Union[Progress, _Mapping]]] = ..., metrics: _Optional[_Iterable[_Union[MetricDelta, _Mapping]]] = ..., credit: _Optional[_Union[Credit, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., bye: _Optional[_Union[Bye, _Mapping]] = ..., holdings: _Optional[_Union[Holdings, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("protocol_min", "protocol_max", "namespace", "job_id", "job_name", "operator_uid", "agent", "subtask", "parallelism", "max_parallelism", "key_group_first", "key_group_last", "start_id", "epoch", "was_welcomed", "known_plan_digest", "pinned_plan_digest", "capabilities", "accepted_content_types", "max_frame_bytes", "config", "has_checkpoints", "operator_version")
+    __slots__ = ("protocol_min", "protocol_max", "namespace", "job_id", "job_name", "operator_uid", "agent", "subtask", "parallelism", "max_parallelism", "key_group_first", "key_group_last", "start_id", "epoch", "was_welcomed", "known_plan_digest", "pinned_plan_digest", "capabilities", "accepted_content_types", "max_frame_bytes", "config", "has_checkpoints", "operator_version", "asks_for_holdings")
     PROTOCOL_MIN_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_MAX_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
@@ -120,6 +122,7 @@ class Hello(_message.Message):
     CONFIG_FIELD_NUMBER: _ClassVar[int]
     HAS_CHECKPOINTS_FIELD_NUMBER: _ClassVar[int]
     OPERATOR_VERSION_FIELD_NUMBER: _ClassVar[int]
+    ASKS_FOR_HOLDINGS_FIELD_NUMBER: _ClassVar[int]
     protocol_min: int
     protocol_max: int
     namespace: str
@@ -143,10 +146,11 @@ class Hello(_message.Message):
     config: bytes
     has_checkpoints: bool
     operator_version: str
-    def __init__(self, protocol_min: _Optional[int] = ..., protocol_max: _Optional[int] = ..., namespace: _Optional[str] = ..., job_id: _Optional[str] = ..., job_name: _Optional[str] = ..., operator_uid: _Optional[str] = ..., agent: _Optional[str] = ..., subtask: _Optional[int] = ..., parallelism: _Optional[int] = ..., max_parallelism: _Optional[int] = ..., key_group_first: _Optional[int] = ..., key_group_last: _Optional[int] = ..., start_id: _Optional[bytes] = ..., epoch: _Optional[int] = ..., was_welcomed: bool = ..., known_plan_digest: _Optional[bytes] = ..., pinned_plan_digest: _Optional[bytes] = ..., capabilities: _Optional[_Iterable[str]] = ..., accepted_content_types: _Optional[_Iterable[_Union[ContentType, str]]] = ..., max_frame_bytes: _Optional[int] = ..., config: _Optional[bytes] = ..., has_checkpoints: bool = ..., operator_version: _Optional[str] = ...) -> None: ...
+    asks_for_holdings: bool
+    def __init__(self, protocol_min: _Optional[int] = ..., protocol_max: _Optional[int] = ..., namespace: _Optional[str] = ..., job_id: _Optional[str] = ..., job_name: _Optional[str] = ..., operator_uid: _Optional[str] = ..., agent: _Optional[str] = ..., subtask: _Optional[int] = ..., parallelism: _Optional[int] = ..., max_parallelism: _Optional[int] = ..., key_group_first: _Optional[int] = ..., key_group_last: _Optional[int] = ..., start_id: _Optional[bytes] = ..., epoch: _Optional[int] = ..., was_welcomed: bool = ..., known_plan_digest: _Optional[bytes] = ..., pinned_plan_digest: _Optional[bytes] = ..., capabilities: _Optional[_Iterable[str]] = ..., accepted_content_types: _Optional[_Iterable[_Union[ContentType, str]]] = ..., max_frame_bytes: _Optional[int] = ..., config: _Optional[bytes] = ..., has_checkpoints: bool = ..., operator_version: _Optional[str] = ..., asks_for_holdings: bool = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("protocol", "worker", "incarnation", "generation", "plan", "plan_digest", "max_frame_bytes", "frame_window", "credit", "linger_ms", "capabilities", "server_version")
+    __slots__ = ("protocol", "worker", "incarnation", "generation", "plan", "plan_digest", "max_frame_bytes", "frame_window", "credit", "linger_ms", "capabilities", "server_version", "tells_holdings")
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     WORKER_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
@@ -159,6 +163,7 @@ class Welcome(_message.Message):
     LINGER_MS_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     SERVER_VERSION_FIELD_NUMBER: _ClassVar[int]
+    TELLS_HOLDINGS_FIELD_NUMBER: _ClassVar[int]
     protocol: int
     worker: str
     incarnation: bytes
@@ -171,7 +176,8 @@ class Welcome(_message.Message):
     linger_ms: int
     capabilities: _containers.RepeatedScalarFieldContainer[str]
     server_version: str
-    def __init__(self, protocol: _Optional[int] = ..., worker: _Optional[str] = ..., incarnation: _Optional[bytes] = ..., generation: _Optional[bytes] = ..., plan: _Optional[_Union[_plan_pb2.Plan, _Mapping]] = ..., plan_digest: _Optional[bytes] = ..., max_frame_bytes: _Optional[int] = ..., frame_window: _Optional[int] = ..., credit: _Optional[_Union[Credit, _Mapping]] = ..., linger_ms: _Optional[int] = ..., capabilities: _Optional[_Iterable[str]] = ..., server_version: _Optional[str] = ...) -> None: ...
+    tells_holdings: bool
+    def __init__(self, protocol: _Optional[int] = ..., worker: _Optional[str] = ..., incarnation: _Optional[bytes] = ..., generation: _Optional[bytes] = ..., plan: _Optional[_Union[_plan_pb2.Plan, _Mapping]] = ..., plan_digest: _Optional[bytes] = ..., max_frame_bytes: _Optional[int] = ..., frame_window: _Optional[int] = ..., credit: _Optional[_Union[Credit, _Mapping]] = ..., linger_ms: _Optional[int] = ..., capabilities: _Optional[_Iterable[str]] = ..., server_version: _Optional[str] = ..., tells_holdings: bool = ...) -> None: ...
 
 class Reject(_message.Message):
     __slots__ = ("reason", "message", "known_epoch")
@@ -498,6 +504,18 @@ class Pong(_message.Message):
     kept_dropped: int
     kept_missed: int
     def __init__(self, id: _Optional[int] = ..., loop_lag_us: _Optional[int] = ..., kept_bytes: _Optional[int] = ..., kept_dropped: _Optional[int] = ..., kept_missed: _Optional[int] = ...) -> None: ...
+
+class Holdings(_message.Message):
+    __slots__ = ("invocations", "epoch", "attempt", "is_last")
+    INVOCATIONS_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    IS_LAST_FIELD_NUMBER: _ClassVar[int]
+    invocations: bytes
+    epoch: _containers.RepeatedScalarFieldContainer[int]
+    attempt: _containers.RepeatedScalarFieldContainer[int]
+    is_last: bool
+    def __init__(self, invocations: _Optional[bytes] = ..., epoch: _Optional[_Iterable[int]] = ..., attempt: _Optional[_Iterable[int]] = ..., is_last: bool = ...) -> None: ...
 
 class Drain(_message.Message):
     __slots__ = ("reason", "limit_ms")

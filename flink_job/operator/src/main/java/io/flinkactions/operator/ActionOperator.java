@@ -555,6 +555,10 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
       runs.begin();
     } else if (event instanceof SessionEvent.Welcomed welcomed) {
       onWelcomed(welcomed);
+    } else if (event instanceof SessionEvent.HoldingsTold told) {
+      if (told.page().getIsLast()) {
+        onRoutesChanged();
+      }
     } else if (event instanceof SessionEvent.Interrupted interrupted) {
       LOG.info(
           "Session with worker {} interrupted: {}",

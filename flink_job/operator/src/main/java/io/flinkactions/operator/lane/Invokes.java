@@ -8,7 +8,7 @@ import io.flinkactions.operator.memory.KeyMemory;
 import io.flinkactions.operator.plan.AgentPlan;
 import io.flinkactions.operator.plan.PlannedAction;
 import io.flinkactions.operator.plan.Plans;
-import io.flinkactions.operator.session.ArchiveRoute;
+import io.flinkactions.operator.plan.UnsupportedPlanException;
 import io.flinkactions.operator.session.SessionException;
 import io.flinkactions.operator.session.Sessions;
 import io.flinkactions.operator.session.WorkerSession;
@@ -77,6 +77,7 @@ public final class Invokes {
   private final Handles handles;
   private final KeyMemory memory;
   private final Identities identities;
+  private final HolderRoutes holders;
   private final boolean looksForKeptWork;
   private final boolean memoryExpires;
   private final long runLimitMillis;
@@ -103,7 +104,7 @@ public final class Invokes {
       Lanes lanes,
       Handles handles,
       KeyMemory memory,
-      Identities identities,
+      RunIdentity runIdentity,
       boolean memoryExpires,
       long runLimitMillis,
       Deadlines deadlines,
@@ -113,7 +114,8 @@ public final class Invokes {
     this.lanes = lanes;
     this.handles = handles;
     this.memory = memory;
-    this.identities = identities;
+    this.identities = runIdentity.identities();
+    this.holders = new HolderRoutes(sessions, plans, runIdentity);
     this.looksForKeptWork = sessions.looksForKeptWork();
     this.memoryExpires = memoryExpires;
     this.runLimitMillis = runLimitMillis;
@@ -145,13 +147,16 @@ public final class Invokes {
   }
 
   /** Where the lane's next invocation goes; null if there is no way now. */
-  WorkerSession route(Lane lane) {
+  WorkerSession route(Lane lane) throws UnsupportedPlanException {
     Run run = lane.run();
     ByteString generation = run == null ? ByteString.EMPTY : run.generation();
-    if (looksForKeptWork && !lane.isPastArchives()) {
-      ArchiveRoute archive = sessions.archive(lane.key(), generation, lane.askedArchive());
-      if (archive.session() != null || archive.mustWait()) {
-        return archive.session();
+    if (looksForKeptWork) {
+      if (sessions.awaitsHoldings()) {
+        return null;
+      }
+      WorkerSession holder = holders.of(lane);
+      if (holder != null) {
+        return holder.isOpen() ? holder : null;
       }
     }
     return sessions.route(lane.key(), generation);
@@ -270,6 +275,9 @@ public final class Invokes {
       return;
     }
     identified(lane);
+    if (looksForKeptWork) {
+      sessions.onAsked(session, invocation.id());
+    }
     invocation.beginAttempt();
     invocation.onSent(session, handles.open(lane), System.nanoTime());
     queue(lane, action);
@@ -314,13 +322,18 @@ public final class Invokes {
   Invocation identified(Lane lane) {
     Invocation invocation = lane.run().current();
     if (invocation.id() == null) {
-      invocation.identify(identify(lane.run(), invocation));
+      invocation.identify(idOf(identities, lane.run()));
       failures.onIdentified(lane, invocation);
     }
     return invocation;
   }
 
-  private byte[] identify(Run run, Invocation invocation) {
+  /** Id of the run's current invocation. */
+  static byte[] idOf(Identities identities, Run run) {
+    Invocation invocation = run.current();
+    if (invocation.id() != null) {
+      return invocation.id();
+    }
     SentEvent event = invocation.event();
     Input input = run.input();
     byte[] digest =
@@ -458,6 +471,9 @@ public final class Invokes {
     if (lane != null && session.isQuarantine()) {
       lane.run().current().clear();
     }
+    if (lane != null && looksForKeptWork) {
+      sessions.onAnswered(lane.run().current().id());
+    }
     return lane;
   }
 
@@ -495,9 +511,6 @@ public final class Invokes {
     Lane lane = take(session, bounce.getHandle());
     if (lane == null) {
       return false;
-    }
-    if (sessions.isArchive(session)) {
-      lane.onNotKept(session.generation());
     }
     send(lane);
     return true;

@@ -21,8 +21,6 @@ public final class Lane {
   private final MirrorClaim claim = new MirrorClaim();
   private long nextRunNumber;
   private ByteString memoryVersion;
-  // Last generation whose archive had nothing for this key; null: none is to be asked any more.
-  private ByteString askedArchive = ByteString.EMPTY;
 
   // Inputs in order; the first is the current run's, if there is one.
   private Input firstInput;
@@ -81,26 +79,6 @@ public final class Lane {
 
   public void setMemoryVersion(ByteString version) {
     memoryVersion = version;
-  }
-
-  /** Whether the key's work is done by those that serve, and nothing is looked for any more. */
-  public boolean isPastArchives() {
-    return askedArchive == null;
-  }
-
-  void passArchives() {
-    askedArchive = null;
-  }
-
-  /** The last generation whose archive had nothing for this key; empty: none was asked. */
-  ByteString askedArchive() {
-    return askedArchive;
-  }
-
-  void onNotKept(ByteString generation) {
-    if (askedArchive != null) {
-      askedArchive = generation;
-    }
   }
 
   /** The input whose run is next or current, or null. */

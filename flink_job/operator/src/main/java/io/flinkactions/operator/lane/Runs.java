@@ -102,7 +102,7 @@ public final class Runs {
             lanes,
             new Handles(limit),
             memory,
-            identities,
+            runIdentity,
             memoryExpires,
             runLimitMillis,
             deadlines,
@@ -174,11 +174,6 @@ public final class Runs {
     boolean isArchive = session != null && sessions.isArchive(session);
     PlannedAction[] triggered =
         restored == null ? plans.read(session.plan()).triggeredBy(EventTypes.INPUT) : null;
-    if (triggered != null && triggered.length == 0 && isArchive) {
-      // Then it has kept nothing either.
-      lane.onNotKept(session.generation());
-      return begin(lane);
-    }
     startable.poll();
     Input input = lane.firstInput();
     waiting.onBegun(input);
@@ -247,9 +242,6 @@ public final class Runs {
     }
     long latencyNanos = System.nanoTime() - invocation.sentNanos();
     invokes.takeAnswered(session, result.handle());
-    if (!lane.isPastArchives() && !sessions.isArchive(session)) {
-      lane.passArchives();
-    }
     if (result.changesMemory()) {
       applyMemory(lane, session, result);
     }

@@ -15,17 +15,15 @@ import java.util.Set;
  *     began there waits for it
  * @param firstSessions by generation, incarnations that have a session or are being connected for
  *     the first time: a generation is not used before all of them have one, or have failed once
- * @param archives by generation, incarnations that answer from what they keep of this operator and
- *     nothing else, as far as they have a session or are being connected for the first time; empty
- *     if this start has nothing to look for
+ * @param awaited incarnations that may hold work of earlier starts and have time left to tell
  */
 record DirectoryView(
     List<ByteString> generations,
     Map<ByteString, WorkerEntry.State> states,
     Set<ByteString> reachableSoon,
     Map<ByteString, Set<ByteString>> firstSessions,
-    Map<ByteString, Set<ByteString>> archives) {
+    Set<ByteString> awaited) {
 
   static final DirectoryView EMPTY =
-      new DirectoryView(List.of(), Map.of(), Set.of(), Map.of(), Map.of());
+      new DirectoryView(List.of(), Map.of(), Set.of(), Map.of(), Set.of());
 }

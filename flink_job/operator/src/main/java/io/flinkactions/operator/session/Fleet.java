@@ -238,6 +238,7 @@ final class Fleet {
 
   private void onEntry(WorkerEntry entry, Attributes attributes) {
     Link link = links.get(entry.getIncarnation());
+    boolean isNew = link == null;
     if (entry.getState() == WorkerEntry.State.DEAD) {
       if (link != null) {
         die(
@@ -259,10 +260,21 @@ final class Fleet {
     if (!entry.getAddress().isEmpty()) {
       link.address = Channels.resolve(entry.getAddress(), attributes);
     }
+    if (isNew) {
+      link.mayTellHoldings = mayHold(entry);
+      // Two attempts to reach it.
+      link.holdingsDueAt = System.nanoTime() + 2 * settings.connectTimeout().toNanos();
+    }
+    link.mayTellHoldings &= isUsable(link);
     if (link.phase == Link.Phase.REFUSED && link.refusedIn != entry.getState()) {
       link.phase = Link.Phase.IDLE;
     }
     connectIfWanted(link);
+  }
+
+  /** One that came after this start was begun holds nothing of those before. */
+  private boolean mayHold(WorkerEntry entry) {
+    return identity.isRestart() && (view == DirectoryView.EMPTY || roster.keepsForUs(entry));
   }
 
   private void onMissing(Link link) {
@@ -440,6 +452,9 @@ final class Fleet {
                       + bye.getMessage()));
       default -> {
         String words = bye.getMessage().isEmpty() ? bye.getReason().name() : bye.getMessage();
+        if (link != null) {
+          link.mayTellHoldings = false;
+        }
         end(session, Death.of("said Bye: " + words), false);
         if (link != null) {
           waitForOtherState(link);
@@ -543,6 +558,7 @@ final class Fleet {
       return;
     }
     link.death = death;
+    link.mayTellHoldings = false;
     if (link.isQuarantine()) {
       // Another one is needed at once.
       quarantine.askAtOnce();
@@ -674,9 +690,20 @@ final class Fleet {
         giveUp(link);
       }
     }
+    seeToHoldings(now);
     seeToQuarantine();
     tickAlone(now);
     tickQuarantine(now);
+  }
+
+  /** A worker that does not tell in time what it holds is not waited for any more. */
+  private void seeToHoldings(long now) {
+    for (Link link : links.values()) {
+      if (link.mayTellHoldings && now - link.holdingsDueAt >= 0) {
+        link.mayTellHoldings = false;
+        publish();
+      }
+    }
   }
 
   private void pingOrGiveUp(Link link, long now) {
@@ -695,6 +722,7 @@ final class Fleet {
   private void giveUp(Link link) {
     WorkerSession lost = link.interrupted;
     link.interrupted = null;
+    link.mayTellHoldings = false;
     // Before the end is told, so that nobody is left to wait for a worker that is forgotten.
     if (link.isListed) {
       // An attempt that is under way would resume what was given up; the stream knows better, by

@@ -29,6 +29,11 @@ final class Link {
   boolean wasWelcomed;
   boolean hasFailed;
 
+  // Of a restarted job: until then its worker is waited for to tell what it holds of earlier
+  // starts.
+  boolean mayTellHoldings;
+  long holdingsDueAt;
+
   WorkerSession interrupted;
   long giveUpAt;
 

@@ -37,8 +37,12 @@ final class Roster {
 
   /** Whether this worker keeps work that this start may ask for. */
   boolean isArchiveForUs(WorkerEntry entry) {
+    return entry.getState() == WorkerEntry.State.ARCHIVE && keepsForUs(entry);
+  }
+
+  /** Whether it says that it has something of earlier starts of this operator, or of this one. */
+  boolean keepsForUs(WorkerEntry entry) {
     return identity.isRestart()
-        && entry.getState() == WorkerEntry.State.ARCHIVE
         && entry.getKeptList().stream()
             .anyMatch(
                 kept ->
@@ -77,16 +81,17 @@ final class Roster {
     Map<ByteString, WorkerEntry.State> states = new HashMap<>();
     Set<ByteString> reachableSoon = new HashSet<>();
     Map<ByteString, Set<ByteString>> firstSessions = new HashMap<>();
-    Map<ByteString, Set<ByteString>> archives = new HashMap<>();
+    Set<ByteString> awaited = new HashSet<>();
     for (Link link : links) {
       if (link.isQuarantine()) {
         continue;
       }
+      // One that has kept something is tried more than once.
+      if (link.mayTellHoldings && (link.isOpenOrFirstTried() || keepsForUs(link.entry))) {
+        awaited.add(link.incarnation);
+      }
       ByteString generation = link.entry.getGeneration();
       if (link.entry.getState() == WorkerEntry.State.ARCHIVE) {
-        if (link.isOpenOrFirstTried() && isArchiveForUs(link.entry)) {
-          archives.computeIfAbsent(generation, id -> new HashSet<>()).add(link.incarnation);
-        }
         continue;
       }
       if (link.isOpenOrFirstTried()) {
@@ -108,7 +113,7 @@ final class Roster {
         states,
         reachableSoon,
         firstSessions,
-        archives);
+        awaited);
   }
 
   /** For people. */

@@ -2,6 +2,7 @@ package io.flinkactions.operator.session;
 
 import com.google.protobuf.ByteString;
 import io.flinkactions.wire.v1.Drain;
+import io.flinkactions.wire.v1.Holdings;
 import io.flinkactions.wire.v1.WorkerEntry;
 import java.util.ArrayList;
 import java.util.Collection;
@@ -29,6 +30,8 @@ final class Routing {
   // work (CORRECTNESS.md 13).
   private final Set<ByteString> gathered = new HashSet<>();
 
+  private final Holders holders = new Holders();
+
   private DirectoryView directory = DirectoryView.EMPTY;
   private Map<ByteString, List<WorkerSession>> byGeneration = Map.of();
   private ByteString currentGeneration = ByteString.EMPTY;
@@ -36,7 +39,22 @@ final class Routing {
 
   void opened(WorkerSession session) {
     open.add(session);
+    holders.opened(session);
     rebuild();
+  }
+
+  void tells(WorkerSession session, Holdings page) {
+    holders.tells(session, page);
+  }
+
+  Holders holders() {
+    return holders;
+  }
+
+  /** Whether a worker that may hold something has not told yet, and has time left. */
+  boolean awaitsHoldings(DirectoryView latest) {
+    follow(latest);
+    return isUnread() || !holders.haveTold(directory.awaited());
   }
 
   void draining(WorkerSession session, Drain.Reason reason) {
@@ -54,28 +72,6 @@ final class Routing {
 
   boolean isArchive(WorkerSession session) {
     return directory.states().get(session.incarnation()) == WorkerEntry.State.ARCHIVE;
-  }
-
-  ArchiveRoute archive(String key, ByteString generation, ByteString asked, DirectoryView latest) {
-    follow(latest);
-    if (directory.archives().isEmpty()) {
-      return isUnread() ? ArchiveRoute.NOT_YET : ArchiveRoute.NONE;
-    }
-    List<ByteString> generations = directory.generations();
-    // One that is gone is before all others.
-    for (int i = generations.indexOf(asked) + 1; i < generations.size(); i++) {
-      ByteString candidate = generations.get(i);
-      Set<ByteString> expected = directory.archives().get(candidate);
-      if (expected == null || !generation.isEmpty() && !generation.equals(candidate)) {
-        continue;
-      }
-      List<WorkerSession> sessions =
-          open.stream().filter(session -> expected.contains(session.incarnation())).toList();
-      return sessions.size() < expected.size()
-          ? ArchiveRoute.NOT_YET
-          : new ArchiveRoute(Rendezvous.choose(key, sessions), false);
-    }
-    return ArchiveRoute.NONE;
   }
 
   /**

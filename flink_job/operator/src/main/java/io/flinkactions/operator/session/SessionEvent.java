@@ -2,6 +2,7 @@ package io.flinkactions.operator.session;
 
 import com.google.protobuf.ByteString;
 import io.flinkactions.wire.v1.Drain;
+import io.flinkactions.wire.v1.Holdings;
 import io.flinkactions.wire.v1.Plan;
 import io.flinkactions.wire.v1.WorkerFrame;
 import java.time.Duration;
@@ -32,6 +33,12 @@ public sealed interface SessionEvent {
    */
   record Welcomed(WorkerSession session, Plan plan, WorkerSession resumes)
       implements SessionEvent {}
+
+  /**
+   * Its worker tells what it holds of earlier starts, behind {@link Welcomed}. With the last page
+   * invocations may have another way than before; {@link Sessions} knows.
+   */
+  record HoldingsTold(WorkerSession session, Holdings page) implements SessionEvent {}
 
   /**
    * Work came back. Say {@link WorkerSession#applied} when it has been applied: only then is

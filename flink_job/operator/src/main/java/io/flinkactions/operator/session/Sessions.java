@@ -45,12 +45,15 @@ public final class Sessions implements AutoCloseable {
     SessionEvent event = inbox.poll();
     if (event instanceof SessionEvent.Welcomed welcomed) {
       routing.opened(welcomed.session());
+    } else if (event instanceof SessionEvent.HoldingsTold told) {
+      routing.tells(told.session(), told.page());
     } else if (event instanceof SessionEvent.Draining draining) {
       routing.draining(draining.session(), draining.reason());
     } else if (event instanceof SessionEvent.Interrupted interrupted) {
       routing.closed(interrupted.session());
     } else if (event instanceof SessionEvent.Ended ended) {
       routing.closed(ended.session());
+      routing.holders().ended(ended.session());
     }
     return event;
   }
@@ -75,16 +78,34 @@ public final class Sessions implements AutoCloseable {
   }
 
   /**
-   * The session in which to ask for kept work of a key, before it is done anew (CORRECTNESS.md 13):
-   * the oldest generation that {@link #route} leads to no more, and whose worker stays for what it
-   * keeps. It answers what it has kept and gives back all else.
-   *
-   * @param generation the generation in which the key's run began, or empty: where it is known no
-   *     other is asked
-   * @param asked the last generation that had nothing for this key, or empty
+   * Whether a worker that may hold work of an earlier start has still to tell what it is: until
+   * then nobody knows where an invocation is to go.
    */
-  public ArchiveRoute archive(String key, ByteString generation, ByteString asked) {
-    return routing.archive(key, generation, asked, fleet.view());
+  public boolean awaitsHoldings() {
+    return routing.awaitsHoldings(fleet.view());
+  }
+
+  /** Sessions with workers that hold work of earlier starts: archives and interrupted ones, too. */
+  public List<WorkerSession> holders() {
+    return routing.holders().all();
+  }
+
+  /**
+   * How late this worker was at the invocation in an earlier start, to compare with others: the
+   * latest began with the records of those before. 0: it holds nothing of it.
+   */
+  public long heldRank(WorkerSession holder, byte[] invocationId) {
+    return routing.holders().rank(holder, invocationId);
+  }
+
+  /** The invocation is sent to this worker. */
+  public void onAsked(WorkerSession worker, byte[] invocationId) {
+    routing.holders().asked(worker, invocationId);
+  }
+
+  /** The invocation was answered, and is to be looked for nowhere any more. */
+  public void onAnswered(byte[] invocationId) {
+    routing.holders().answered(invocationId);
   }
 
   /** Whether its worker answers from what it has kept and runs nothing. */

@@ -94,6 +94,7 @@ public final class StartIdentity {
         .setMaxFrameBytes(maxFrameBytes)
         .setConfig(ByteString.copyFromUtf8(configJson))
         .setHasCheckpoints(hasCheckpoints)
+        .setAsksForHoldings(isRestart)
         .setOperatorVersion(BuildInfo.VERSION)
         .build();
   }

@@ -35,7 +35,8 @@ public final class WorkerSession {
       ByteString generation,
       Plan plan,
       long lingerMillis,
-      boolean isQuarantine) {}
+      boolean isQuarantine,
+      boolean tellsHoldings) {}
 
   /**
    * {@code resumes} is the session with the same incarnation that this one goes on with, or null.
@@ -206,6 +207,11 @@ public final class WorkerSession {
   }
 
   // ---- for this package ----
+
+  /** Whether its worker is about to tell what it holds of earlier starts. */
+  boolean tellsHoldings() {
+    return welcomed.tellsHoldings();
+  }
 
   void notOpenAnyMore() {
     isOpen = false;

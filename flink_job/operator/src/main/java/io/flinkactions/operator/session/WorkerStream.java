@@ -334,7 +334,8 @@ final class WorkerStream {
             welcome.getGeneration(),
             plan,
             welcome.getLingerMs(),
-            isQuarantine),
+            isQuarantine,
+            welcome.getTellsHoldings()),
         new Outbox(maxFrameBytes, welcome.getFrameWindow(), welcome.getCredit()),
         resumes);
   }
@@ -361,6 +362,9 @@ final class WorkerStream {
     }
     if (frame.hasPong()) {
       onPong(frame);
+    }
+    if (frame.hasHoldings()) {
+      inbox.add(new SessionEvent.HoldingsTold(session, frame.getHoldings()));
     }
     if (carriesWork(frame)) {
       unapplied.add(bytes);

@@ -3,18 +3,23 @@ package io.flinkactions.operator.session;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import com.google.protobuf.ByteString;
+import io.flinkactions.operator.lane.Input;
+import io.flinkactions.operator.lane.Invokes;
 import io.flinkactions.operator.lane.Lane;
 import io.flinkactions.operator.lane.Runs;
 import io.flinkactions.operator.session.ScriptedWorker.Peer;
 import io.flinkactions.wire.v1.Action;
 import io.flinkactions.wire.v1.Bounce;
 import io.flinkactions.wire.v1.Generation;
+import io.flinkactions.wire.v1.Holdings;
 import io.flinkactions.wire.v1.Invoke;
 import io.flinkactions.wire.v1.KeptWork;
+import io.flinkactions.wire.v1.OperatorFrame;
 import io.flinkactions.wire.v1.Plan;
 import io.flinkactions.wire.v1.Trigger;
 import io.flinkactions.wire.v1.Welcome;
 import io.flinkactions.wire.v1.WorkerEntry;
+import io.flinkactions.wire.v1.WorkerFrame;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -55,7 +60,24 @@ class ArchivedRunsTest extends ScriptedRuns {
     serving = server.worker("w0", "serving");
     serving.welcomesWith(offering(plan("new", "unasked", "answer")));
     archive = new ScriptedWorker("w0", "archive", OLD);
-    archive.welcomesWith(offering(plan("old", "forgotten")));
+    archive.welcomesWith(offering(plan("old", "forgotten")).setTellsHoldings(true));
+  }
+
+  /** The archive tells that it holds the first invocation of key a, by its own plan. */
+  private void archiveTells(Peer peer) throws Exception {
+    Lane lane = new Lane("\"a\"", 0, ByteString.EMPTY);
+    Input input = input(lane);
+    byte[] runId = runIdentity.runId("namespace-1", lane, input);
+    byte[] digest = Invokes.inputDigest(runIdentity.identities(), input);
+    byte[] id = runIdentity.identities().invocationId(runId, "forgotten", 0, digest);
+    peer.send(
+        WorkerFrame.newBuilder()
+            .setHoldings(
+                Holdings.newBuilder()
+                    .setInvocations(ByteString.copyFrom(id, 0, 8))
+                    .addEpoch(1)
+                    .addAttempt(1)
+                    .setIsLast(true)));
   }
 
   @AfterEach
@@ -100,9 +122,11 @@ class ArchivedRunsTest extends ScriptedRuns {
       WorkerSession one = subtask.welcomed();
       WorkerSession other = subtask.welcomed();
       WorkerSession archived = one.generation().equals(OLD) ? one : other;
+      Peer archivePeer = archive.peer();
+      archiveTells(archivePeer);
+      subtask.next(SessionEvent.HoldingsTold.class);
       Lane lane = comes(subtask, runs);
       assertThat(lane.run().generation()).isEqualTo(OLD);
-      Peer archivePeer = archive.peer();
       Invoke asked = archivePeer.frame().getInvokes(0);
       assertThat(lane.run().current().action()).isEqualTo("forgotten");
 
@@ -116,7 +140,8 @@ class ArchivedRunsTest extends ScriptedRuns {
       assertThat(lane.run().generation()).isEqualTo(ScriptedServer.GENERATION);
       assertThat(lane.run().current().action()).isEqualTo("unasked");
       assertThat(runs.begunCount()).isOne();
-      assertThat(archivePeer.frameWithin(200)).isNull();
+      OperatorFrame more = archivePeer.frameWithin(200);
+      assertThat(more == null ? 0 : more.getInvokesCount()).isZero();
     }
   }
 
@@ -128,14 +153,33 @@ class ArchivedRunsTest extends ScriptedRuns {
       WorkerSession one = subtask.welcomed();
       WorkerSession other = subtask.welcomed();
       WorkerSession archived = one.generation().equals(OLD) ? one : other;
+      Peer archivePeer = archive.peer();
+      archiveTells(archivePeer);
+      subtask.next(SessionEvent.HoldingsTold.class);
       comes(subtask, runs);
-      archive.peer().frame();
+      archivePeer.frame();
       server.drop(archive);
       archive.close();
       assertThat(subtask.next(SessionEvent.Ended.class).session()).isSameAs(archived);
       runs.invokes().onGivenUp(archived, true, null);
       subtask.sessions.flush();
       assertThat(serving.peer().frame().getInvokesList()).hasSize(1);
+    }
+  }
+
+  @Test
+  void an_archive_is_not_asked_for_what_it_does_not_hold() throws Exception {
+    archive.close();
+    archive = new ScriptedWorker("w0", "archive", OLD);
+    archive.welcomesWith(offering(plan("old", "forgotten")));
+    announceArchive("namespace-1");
+    try (Subtask subtask = subtask(server, true)) {
+      Runs runs = runsOf(subtask);
+      subtask.welcomed();
+      subtask.welcomed();
+      comes(subtask, runs);
+      assertThat(serving.peer().frame().getInvokesList()).hasSize(1);
+      assertThat(archive.peer().frameWithin(200)).isNull();
     }
   }
 

@@ -23,7 +23,7 @@ public final class CuttableServer implements AutoCloseable {
   }
 
   static WorkerEntry onlyWorkerOf(String endpoint) {
-    ManagedChannel channel = Channels.open(endpoint, 1 << 20);
+    ManagedChannel channel = Channels.open(endpoint, endpoint, ChannelSecurity.NONE, 1 << 20);
     try {
       DirectoryState state =
           DirectoryGrpc.newBlockingStub(channel)

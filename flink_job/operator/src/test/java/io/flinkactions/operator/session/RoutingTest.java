@@ -4,7 +4,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.google.protobuf.ByteString;
 import io.flinkactions.wire.v1.Credit;
-import io.flinkactions.wire.v1.WorkerEntry;
+import io.flinkactions.wire.v1.Holdings;
+import java.nio.charset.StandardCharsets;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -16,6 +17,10 @@ class RoutingTest {
   private static final ByteString GENERATION = ByteString.copyFromUtf8("g");
 
   private static WorkerSession session(String worker, String incarnation) {
+    return session(worker, incarnation, false);
+  }
+
+  private static WorkerSession session(String worker, String incarnation, boolean tellsHoldings) {
     return new WorkerSession(
         null,
         new WorkerSession.Welcomed(
@@ -24,14 +29,15 @@ class RoutingTest {
             GENERATION,
             ScriptedWorker.PLAN,
             0,
-            false),
+            false,
+            tellsHoldings),
         new Outbox(1 << 20, 2, Credit.getDefaultInstance()),
         null);
   }
 
   private static final DirectoryView ONE_GENERATION =
       new DirectoryView(
-          List.of(GENERATION), Map.of(), Set.of(), Map.of(GENERATION, Set.of()), Map.of());
+          List.of(GENERATION), Map.of(), Set.of(), Map.of(GENERATION, Set.of()), Set.of());
 
   private static Map<String, String> assignment(Routing routing, int keys) {
     Map<String, String> workers = new HashMap<>();
@@ -89,11 +95,11 @@ class RoutingTest {
             Map.of(),
             Set.of(old),
             Map.of(GENERATION, Set.of()),
-            Map.of());
+            Set.of());
     assertThat(routing.route("\"k\"", old, mayComeBack)).isNull();
     DirectoryView gone =
         new DirectoryView(
-            List.of(GENERATION), Map.of(), Set.of(), Map.of(GENERATION, Set.of()), Map.of());
+            List.of(GENERATION), Map.of(), Set.of(), Map.of(GENERATION, Set.of()), Set.of());
     assertThat(routing.route("\"k\"", old, gone)).isSameAs(current);
   }
 
@@ -103,38 +109,74 @@ class RoutingTest {
       expected.add(ByteString.copyFromUtf8(incarnation));
     }
     return new DirectoryView(
-        List.of(GENERATION), Map.of(), Set.of(GENERATION), Map.of(GENERATION, expected), Map.of());
+        List.of(GENERATION), Map.of(), Set.of(GENERATION), Map.of(GENERATION, expected), Set.of());
+  }
+
+  private static DirectoryView awaiting(String... incarnations) {
+    DirectoryView view = expecting(incarnations);
+    return new DirectoryView(
+        view.generations(),
+        view.states(),
+        view.reachableSoon(),
+        view.firstSessions(),
+        view.firstSessions().get(GENERATION));
+  }
+
+  private static Holdings page(boolean isLast, String... ids) {
+    Holdings.Builder page = Holdings.newBuilder().setIsLast(isLast);
+    for (String id : ids) {
+      page.addEpoch(1).addAttempt(1);
+      page.setInvocations(page.getInvocations().concat(ByteString.copyFromUtf8(id)));
+    }
+    return page.build();
   }
 
   @Test
-  void kept_work_is_asked_for_in_the_oldest_archive_first_and_never_in_one_that_had_nothing() {
-    ByteString older = ByteString.copyFromUtf8("older");
-    ByteString old = ByteString.copyFromUtf8("old");
+  void a_start_waits_for_all_pages_of_those_that_may_hold_something_and_for_no_others() {
     Routing routing = new Routing();
-    WorkerSession serving = session("w0", "a");
-    WorkerSession oldest = session("w0", "o");
-    routing.opened(serving);
-    routing.opened(oldest);
-    DirectoryView view =
-        new DirectoryView(
-            List.of(older, old, GENERATION),
-            Map.of(oldest.incarnation(), WorkerEntry.State.ARCHIVE),
-            Set.of(GENERATION),
-            Map.of(GENERATION, Set.of(serving.incarnation())),
-            Map.of(
-                older,
-                Set.of(oldest.incarnation()),
-                old,
-                Set.of(ByteString.copyFromUtf8("not welcomed yet"))));
-    assertThat(routing.archive("k", ByteString.EMPTY, ByteString.EMPTY, view).session())
-        .isSameAs(oldest);
-    assertThat(routing.isArchive(oldest)).isTrue();
-    assertThat(routing.archive("k", ByteString.EMPTY, older, view).mustWait()).isTrue();
-    assertThat(routing.archive("k", ByteString.EMPTY, old, view)).isEqualTo(ArchiveRoute.NONE);
-    // A run that began elsewhere has nothing there.
-    assertThat(routing.archive("k", GENERATION, ByteString.EMPTY, view))
-        .isEqualTo(ArchiveRoute.NONE);
-    assertThat(routing.route("k", ByteString.EMPTY, view)).isSameAs(serving);
+    WorkerSession holder = session("w0", "a", true);
+    assertThat(routing.awaitsHoldings(awaiting("a", "b"))).isTrue();
+    routing.opened(holder);
+    routing.opened(session("w1", "b"));
+    assertThat(routing.awaitsHoldings(awaiting("a", "b"))).isTrue();
+    routing.tells(holder, page(false, "12345678"));
+    assertThat(routing.awaitsHoldings(awaiting("a", "b"))).isTrue();
+    // Its time is over: what it has told so far is used.
+    assertThat(routing.awaitsHoldings(awaiting("b"))).isFalse();
+    assertThat(routing.holders().all()).containsExactly(holder);
+    routing.tells(holder, page(true, "23456789"));
+    assertThat(routing.awaitsHoldings(awaiting("a", "b"))).isFalse();
+    // What was interrupted still holds it, also before it has told once more.
+    routing.closed(holder);
+    assertThat(routing.awaitsHoldings(awaiting("a", "b"))).isFalse();
+    assertThat(routing.holders().all()).containsExactly(holder);
+    WorkerSession again = session("w0", "a", true);
+    routing.opened(again);
+    assertThat(routing.holders().all()).containsExactly(again);
+    assertThat(routing.awaitsHoldings(awaiting("a", "b"))).isFalse();
+    byte[] id = "23456789........".getBytes(StandardCharsets.UTF_8);
+    assertThat(routing.holders().rank(again, id)).isPositive();
+    routing.holders().asked(again, id);
+    assertThat(routing.holders().rank(again, id)).isZero();
+    routing.closed(again);
+    routing.opened(session("w0", "a", false));
+    assertThat(routing.holders().all()).isEmpty();
+  }
+
+  @Test
+  void what_a_worker_held_that_is_given_up_is_looked_for_no_more() {
+    Routing routing = new Routing();
+    WorkerSession holder = session("w0", "a", true);
+    WorkerSession other = session("w1", "b", true);
+    routing.opened(holder);
+    routing.opened(other);
+    routing.tells(holder, page(true, "12345678", "23456789"));
+    routing.tells(other, page(true, "12345678"));
+    routing.closed(holder);
+    routing.holders().ended(holder);
+    assertThat(routing.holders().all()).containsExactly(other);
+    routing.holders().answered("12345678........".getBytes(StandardCharsets.UTF_8));
+    assertThat(routing.holders().all()).isEmpty();
   }
 
   @Test

@@ -17,6 +17,7 @@ public final class UnconnectedSession {
             ByteString.copyFromUtf8("generation"),
             Plan.getDefaultInstance(),
             0,
+            false,
             false),
         null,
         null);
