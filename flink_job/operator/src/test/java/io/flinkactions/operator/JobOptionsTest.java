@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.flinkactions.operator.session.ChannelSecurity;
 import io.flinkactions.operator.store.StoreSettings;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -156,6 +157,33 @@ class JobOptionsTest {
                 Map.of("security.protocol", "SSL")));
     assertThat(options(Map.of()).settings("a", List.of("here:1"), JSON.createObjectNode()).store())
         .isNull();
+  }
+
+  @Test
+  void what_protects_connections_is_the_operator_s_and_not_the_agents() {
+    ActionSettings settings =
+        options(
+                Map.of(
+                    "tls.enabled", "true",
+                    "tls.ca", "/ca.crt",
+                    "tls.certificate", "/job.crt",
+                    "tls.key", "/job.key",
+                    "tls.server-name", "agents.local",
+                    "token-file", "/token"))
+            .settings("a", List.of("here:1"), JSON.createObjectNode());
+    assertThat(settings.security())
+        .isEqualTo(
+            new ChannelSecurity(true, "/ca.crt", "/job.crt", "/job.key", "agents.local", "/token"));
+    assertThat(settings.configJson()).isEqualTo("{}");
+    assertThat(
+            options(Map.of()).settings("a", List.of("here:1"), JSON.createObjectNode()).security())
+        .isEqualTo(ChannelSecurity.NONE);
+    assertThatThrownBy(
+            () ->
+                options(Map.of("tls.ca", "/ca.crt"))
+                    .settings("a", List.of("here:1"), JSON.createObjectNode()))
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessageContaining("tls.enabled");
   }
 
   @Test

@@ -14,11 +14,9 @@ import io.flinkactions.operator.session.Sessions;
 import io.flinkactions.operator.session.WorkerSession;
 import io.flinkactions.operator.time.Deadlines;
 import io.flinkactions.wire.v1.Bounce;
-import io.flinkactions.wire.v1.CallRecord;
 import io.flinkactions.wire.v1.Cancel;
 import io.flinkactions.wire.v1.Failure;
 import io.flinkactions.wire.v1.Invoke;
-import io.flinkactions.wire.v1.MemoryForm;
 import java.util.ArrayList;
 import java.util.IdentityHashMap;
 import java.util.List;
@@ -38,7 +36,6 @@ import java.util.function.Consumer;
 public final class Invokes {
 
   private static final int ENVELOPE_BYTES = 192;
-  private static final long INLINE_CALL_BYTES = 64 * 1024;
 
   // Deaths of workers that had one invocation and no other. Once may be chance.
   private static final int LONE_DEATHS_LIMIT = 3;
@@ -75,7 +72,6 @@ public final class Invokes {
   private final Plans plans;
   private final Lanes lanes;
   private final Handles handles;
-  private final KeyMemory memory;
   private final Identities identities;
   private final HolderRoutes holders;
   private final boolean looksForKeptWork;
@@ -88,11 +84,7 @@ public final class Invokes {
   // Attempts that this side has ended while it had no connection to their worker.
   private final Map<WorkerSession, List<Long>> endedUnheard = new IdentityHashMap<>();
   private final Resends resends = new Resends();
-  private final Invoke.Builder builder = Invoke.newBuilder();
-  // Of the Invoke that is being made: records that do not fit into it.
-  private List<CallRecord> followingCalls = List.of();
-  private boolean hasWatermark;
-  private long watermark;
+  private final InvokeMessages messages;
   private boolean isFrozen;
   private boolean isQuarantineMissing;
   // A suspect's turn has come, and as many runs are in flight as may be.
@@ -113,11 +105,11 @@ public final class Invokes {
     this.plans = plans;
     this.lanes = lanes;
     this.handles = handles;
-    this.memory = memory;
     this.identities = runIdentity.identities();
     this.holders = new HolderRoutes(sessions, plans, runIdentity);
     this.looksForKeptWork = sessions.looksForKeptWork();
     this.memoryExpires = memoryExpires;
+    this.messages = new InvokeMessages(memory, memoryExpires);
     this.runLimitMillis = runLimitMillis;
     this.failures = failures;
     this.quarantine = new Quarantine(sessions, failures::onWaitsForQuarantine);
@@ -132,8 +124,7 @@ public final class Invokes {
 
   /** What invocations are told of event time. */
   public void onWatermark(long timestamp) {
-    hasWatermark = true;
-    watermark = timestamp;
+    messages.onWatermark(timestamp);
   }
 
   /** Sends the lane's current invocation, now or as soon as a worker has room for it. */
@@ -288,8 +279,8 @@ public final class Invokes {
     Invocation invocation = lane.run().current();
     WorkerSession session = invocation.session();
     try {
-      Invoke invoke = invoke(lane, action);
-      session.queue(invoke, followingCalls);
+      Invoke invoke = messages.of(lane, action, limitAttempt(lane.run(), action));
+      session.queue(invoke, messages.followingCalls());
       lanes.uselessMirrors().onSent(lane.claim(), session.token(), lane.keyBytes());
       lane.claim().hold(session.token(), lane.memoryVersion());
     } catch (SessionException.MessageTooLarge e) {
@@ -358,100 +349,23 @@ public final class Invokes {
     return input.hasTimestamp() ? input.timestamp() : null;
   }
 
-  private Invoke invoke(Lane lane, PlannedAction action) throws Exception {
-    Run run = lane.run();
-    Input input = run.input();
-    Invocation invocation = run.current();
-    SentEvent event = invocation.event();
-    Invoke.Builder invoke =
-        builder
-            .clear()
-            .setHandle(invocation.handle())
-            .setInvocationId(invocation.idBytes())
-            .setKey(lane.keyBytes())
-            .setRunNumber(input.runNumber())
-            .setAction(action.index())
-            .setAttempt(invocation.attempt())
-            .setFailures(invocation.failures());
-    addLimit(invoke, run, action);
-    addCalls(invoke, invocation);
-    if (event == null) {
-      invoke
-          .setEventType(EventTypes.INPUT)
-          .setPayload(input.payload())
-          .setContentType(input.contentType())
-          .setEventSource(run.idBytes());
-    } else {
-      invoke
-          .setEventType(event.type())
-          .setPayload(event.payload())
-          .setContentType(event.contentType())
-          .setEventSource(event.source())
-          .setEventPosition(event.position())
-          .setUpstreamAction(event.upstreamAction())
-          .setUpstreamEventId(event.upstreamEventId());
-    }
-    if (input.hasTimestamp()) {
-      invoke.setTimestamp(input.timestamp());
-    }
-    if (hasWatermark) {
-      invoke.setWatermark(watermark);
-    }
-    addMemory(invoke, lane, invocation.session());
-    return invoke.build();
-  }
-
-  /** What is left of the attempt's and the run's time. What is resumed has used some of it. */
-  private void addLimit(Invoke.Builder invoke, Run run, PlannedAction action) {
+  /**
+   * Sees to it that the attempt ends in time, and gives back what is left of its and the run's
+   * time, at least 1; 0: there is no limit. What is resumed has used some of it.
+   */
+  private long limitAttempt(Run run, PlannedAction action) {
     Invocation invocation = run.current();
     long limit = action.timeoutMillis() > 0 ? action.timeoutMillis() : Long.MAX_VALUE;
     if (runLimitMillis > 0) {
       limit = Math.min(limit, runLimitMillis - run.usedMillis());
     }
     if (limit == Long.MAX_VALUE) {
-      return;
+      return 0;
     }
-    invoke.setRemainingMs(Math.max(1, limit - sentMillis(invocation)));
     long patience = TimeUnit.MILLISECONDS.toNanos(limit + TimeLimits.GRACE_MILLIS);
     invocation.limitTo(invocation.sentNanos() + patience);
     timeLimits.watch();
-  }
-
-  /** With the Invoke as far as a frame goes well, else all of them behind it. */
-  private void addCalls(Invoke.Builder invoke, Invocation invocation) {
-    followingCalls = List.of();
-    if (!invocation.hasCalls()) {
-      return;
-    }
-    if (invocation.calls().bytes() <= INLINE_CALL_BYTES) {
-      invoke.addAllCalls(invocation.callRecords());
-      return;
-    }
-    List<CallRecord> following = new ArrayList<>(invocation.callRecords().size());
-    for (CallRecord record : invocation.callRecords()) {
-      boolean isLast = following.size() == invocation.callRecords().size() - 1;
-      following.add(record.toBuilder().setHandle(invocation.handle()).setIsLast(isLast).build());
-    }
-    invoke.setMoreCalls(true);
-    followingCalls = following;
-  }
-
-  private void addMemory(Invoke.Builder invoke, Lane lane, WorkerSession session) throws Exception {
-    ByteString version = lane.memoryVersion();
-    invoke.setMemoryVersion(version);
-    // What expires in state does not expire in a mirror, so then nothing is left to the mirror.
-    MemoryForm form =
-        memoryExpires ? MemoryForm.FULL : lane.claim().formFor(session.token(), version);
-    invoke.setMemoryForm(form);
-    if (form == MemoryForm.DELTA) {
-      invoke.setMemoryFrom(lane.claim().version()).setClearSensory(true);
-    } else if (form == MemoryForm.FULL && !version.isEmpty()) {
-      invoke.setSensoryCount(lane.run().sensory().size());
-      lane.run()
-          .sensory()
-          .forEach((path, value) -> invoke.addMemoryPath(path).addMemoryValue(value));
-      memory.read(lane.key(), (path, value) -> invoke.addMemoryPath(path).addMemoryValue(value));
-    }
+    return Math.max(1, limit - sentMillis(invocation));
   }
 
   /** The lane has no input any more. */

@@ -397,7 +397,7 @@ public final class Runs {
 
   private void onFailed(Lane lane, PlannedAction action, ActionFailure failure, Throwable cause)
       throws Exception {
-    metrics.onFailure(action);
+    metrics.onFailure(action, failure.kind());
     lane.run().current().countFailure();
     lanes.markDirty(lane);
     FailurePolicy policy = action == null ? FailurePolicy.getDefaultInstance() : action.onFailure();

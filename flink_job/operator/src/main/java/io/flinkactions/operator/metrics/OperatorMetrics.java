@@ -2,6 +2,7 @@ package io.flinkactions.operator.metrics;
 
 import io.flinkactions.operator.plan.PlannedAction;
 import io.flinkactions.operator.session.SessionCounters;
+import io.flinkactions.wire.v1.Failure;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.function.IntSupplier;
@@ -32,6 +33,7 @@ public final class OperatorMetrics {
   private final Counter outputs;
   private final Counter actions;
   private final Counter failures;
+  private final Counter timeouts;
   private final Counter retries;
   private final Counter deadLetters;
   private final Counter ignored;
@@ -48,7 +50,8 @@ public final class OperatorMetrics {
   private PlannedAction lastAction;
   private ActionMetrics lastMetrics;
 
-  private record ActionMetrics(Counter count, Counter failures, Histogram latency) {}
+  private record ActionMetrics(
+      Counter count, Counter failures, Counter timeouts, Histogram latency) {}
 
   public OperatorMetrics(MetricGroup operatorGroup, Supplier<Histogram> histograms) {
     this.group = operatorGroup.addGroup("actions");
@@ -60,6 +63,7 @@ public final class OperatorMetrics {
     actions = group.counter("results");
     group.meter("resultsPerSecond", new MeterView(actions));
     failures = group.counter("failures");
+    timeouts = group.counter("timeouts");
     retries = group.counter("retries");
     deadLetters = group.counter("deadLetters");
     ignored = group.counter("ignoredFailures");
@@ -163,10 +167,18 @@ public final class OperatorMetrics {
   }
 
   /** An attempt failed; the action is null if the plan has it no more. */
-  public void onFailure(PlannedAction action) {
+  public void onFailure(PlannedAction action, Failure.Kind kind) {
+    boolean isTimeout = kind == Failure.Kind.TIMEOUT;
     failures.inc();
+    if (isTimeout) {
+      timeouts.inc();
+    }
     if (action != null) {
-      of(action).failures.inc();
+      ActionMetrics metrics = of(action);
+      metrics.failures.inc();
+      if (isTimeout) {
+        metrics.timeouts.inc();
+      }
     }
   }
 
@@ -249,6 +261,9 @@ public final class OperatorMetrics {
     Counter count = own.counter("results");
     own.meter("resultsPerSecond", new MeterView(count));
     return new ActionMetrics(
-        count, own.counter("failures"), own.histogram("latencyMicros", histograms.get()));
+        count,
+        own.counter("failures"),
+        own.counter("timeouts"),
+        own.histogram("latencyMicros", histograms.get()));
   }
 }
