@@ -10,12 +10,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import grpc
+import grpc.aio
 import pytest
 from flink_actions.wire.v1 import session_pb2
 
 from tests.integration.conftest import BEHAVIOURS
 from tests.support.running_server import RunningServer
-from tests.support.session_client import Rejected, SessionClient, Start, invoke
+from tests.support.session_client import DEADLINE_SECONDS, Rejected, SessionClient, Start, invoke
 
 Reject, Bye = session_pb2.Reject, session_pb2.Bye
 
@@ -77,6 +79,28 @@ async def test_a_refused_hello_is_told_why_and_the_next_one_is_served(
     assert part in error.message
     async with await server.session(Start("behaviours")):
         pass
+
+
+async def test_a_job_that_says_bye_before_it_has_read_anything_hears_the_end_of_the_stream(
+    server: RunningServer,
+) -> None:
+    (address,) = await server.worker_addresses()
+
+    async def come_and_go(number: int) -> object:
+        start = Start("behaviours", namespace=f"namespace {number}")
+        async with grpc.aio.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+            call = channel.stream_stream("/flink_actions.wire.v1.Worker/Session")()
+            # Bye arrives while Welcome is being written.
+            await call.write(session_pb2.OperatorFrame(hello=start.hello()).SerializeToString())
+            await call.write(session_pb2.OperatorFrame(bye=Bye(reason=Bye.FINISHED)).SerializeToString())
+            await call.done_writing()
+            while await asyncio.wait_for(call.read(), DEADLINE_SECONDS) is not grpc.aio.EOF:
+                pass
+            return await call.code()
+
+    for first in range(0, 200, 20):
+        codes = await asyncio.gather(*map(come_and_go, range(first, first + 20)))
+        assert codes == [grpc.StatusCode.OK] * 20
 
 
 async def test_a_later_start_of_the_same_key_groups_fences_the_earlier_one(

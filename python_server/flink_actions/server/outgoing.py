@@ -66,6 +66,7 @@ class Outgoing:
         self._pong: session_pb2.Pong | None = None
         self._drain: session_pb2.Drain | None = None
         self._bye: session_pb2.Bye | None = None
+        self._is_stopped = False
         self.outbox = Outbox(self.wake)
         self._undelivered = UndeliveredOutcomes(undelivered_bytes)
         self._being_written: list[Outcome] = []
@@ -101,6 +102,11 @@ class Outgoing:
             self._bye = session_pb2.Bye(reason=reason, message=message)
             self._wake.set()
 
+    def stop(self) -> None:
+        """Say nothing more, Bye neither; `write_all` returns when the write that is under way has ended."""
+        self._is_stopped = True
+        self._wake.set()
+
     @property
     def is_closing(self) -> bool:
         """Whether Bye is on its way."""
@@ -123,17 +129,21 @@ class Outgoing:
         await write(self._finish(frame))
 
     async def write_all(self, write: Write) -> None:
-        """Write frames until Bye has left. The one task of a session that writes."""
+        """Write frames until Bye has left, or `stop`. The one task of a session that writes."""
         while True:
             await self._wake.wait()
             self._wake.clear()
+            if self._is_stopped:
+                return
             # Notes before the outcomes of the same moment: a failure may drop what a note has recorded.
             notes = self.outbox.drain_notes()
             self._being_written = self.outbox.drain()
             if notes:
                 await self._write_notes(write, notes)
-            while self._being_written:
+            while self._being_written and not self._is_stopped:
                 await self._write_outcomes(write)
+            if self._is_stopped:
+                return
             is_last = self._bye is not None and len(self.outbox) == 0
             if is_last or self._has_more_to_say():
                 await write(self._finish(session_pb2.WorkerFrame(bye=self._bye if is_last else None)))

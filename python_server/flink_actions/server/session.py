@@ -150,14 +150,21 @@ class Session:
         reader = self._reader = asyncio.create_task(self._read())
         writer = asyncio.create_task(self._write(welcome, holdings))
         try:
-            await asyncio.wait({reader, writer, self._closing}, return_when=asyncio.FIRST_COMPLETED)
-            if self._outgoing.is_closing:
+            try:
+                await asyncio.wait({reader, writer, self._closing}, return_when=asyncio.FIRST_COMPLETED)
+                if self._outgoing.is_closing:
+                    await asyncio.wait({writer}, timeout=_LAST_WORDS_SECONDS)
+            finally:
+                reader.cancel()
+                # Here and not later: this also runs when gRPC cancels the rpc because the connection broke.
+                self.start.detach(self._outgoing, self._silent_seconds)
+            if not self._outgoing.is_closing:
+                # Not cancelled in the middle of a write: gRPC ends no rpc while a message of it is under way, and the
+                # job would wait for the end.
+                self._outgoing.stop()
                 await asyncio.wait({writer}, timeout=_LAST_WORDS_SECONDS)
         finally:
-            reader.cancel()
             writer.cancel()
-            # Here and not later: this also runs when gRPC cancels the rpc because the connection broke.
-            self.start.detach(self._outgoing, self._silent_seconds)
         for ended in await asyncio.gather(reader, writer, return_exceptions=True):
             if isinstance(ended, Exception) and not _is_of_broken_stream(ended):
                 _log.error("a defect ended the session of %s", self.start.operator, exc_info=ended)
