@@ -158,9 +158,9 @@ class Session:
                 reader.cancel()
                 # Here and not later: this also runs when gRPC cancels the rpc because the connection broke.
                 self.start.detach(self._outgoing, self._silent_seconds)
-            if not self._outgoing.is_closing:
-                # Not cancelled in the middle of a write: gRPC ends no rpc while a message of it is under way, and the
-                # job would wait for the end.
+            if not self._outgoing.is_closing and not reader.cancelled():
+                # The job has ended it and is there. No cancellation in the middle of a write: gRPC ends no rpc while a
+                # message of it is under way, and the job would wait for the end.
                 self._outgoing.stop()
                 await asyncio.wait({writer}, timeout=_LAST_WORDS_SECONDS)
         finally:
