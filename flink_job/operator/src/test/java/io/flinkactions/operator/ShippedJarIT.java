@@ -70,12 +70,15 @@ class ShippedJarIT {
   void channels_of_every_kind_of_address_can_be_made() throws Exception {
     try (URLClassLoader jar = jarAlone()) {
       Class<?> channels = jar.loadClass("io.flinkactions.operator.session.Channels");
-      var open = channels.getDeclaredMethod("open", String.class, int.class);
+      Class<?> security = jar.loadClass("io.flinkactions.operator.session.ChannelSecurity");
+      Object none = security.getField("NONE").get(null);
+      var open =
+          channels.getDeclaredMethod("open", String.class, String.class, security, int.class);
       open.setAccessible(true);
       Class<?> channelType = jar.loadClass(SHADED + "io.grpc.ManagedChannel");
       for (String target :
           List.of("localhost:7077", "dns:///localhost:7077", "unix:" + Path.of("/tmp/no-such"))) {
-        Object channel = open.invoke(null, target, 1 << 20);
+        Object channel = open.invoke(null, target, target, none, 1 << 20);
         channelType.getMethod("shutdownNow").invoke(channel);
       }
     }
