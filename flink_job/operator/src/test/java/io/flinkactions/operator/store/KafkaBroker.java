@@ -27,6 +27,7 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 public final class KafkaBroker implements AutoCloseable {
 
   private static final Duration START_LIMIT = Duration.ofSeconds(60);
+  private static final Duration STOP_LIMIT = Duration.ofSeconds(10);
   private static KafkaBroker shared;
 
   private final Path folder;
@@ -202,6 +203,15 @@ public final class KafkaBroker implements AutoCloseable {
   /** It stands still and says nothing, as behind a network that is gone. */
   public void pause() throws Exception {
     signal("STOP");
+    // One of its threads has to run once to take the signal; the others go on until then.
+    Path stat = Path.of("/proc", Long.toString(process.pid()), "stat");
+    long deadline = System.nanoTime() + STOP_LIMIT.toNanos();
+    while (Files.exists(stat) && !Files.readString(stat).contains(") T ")) {
+      if (System.nanoTime() > deadline) {
+        throw new IllegalStateException("the broker does not stop: " + Files.readString(stat));
+      }
+      Thread.sleep(1);
+    }
   }
 
   public void resume() throws Exception {
