@@ -588,7 +588,9 @@ async def test_an_action_goes_back_to_the_leader_when_it_no_longer_waits(shop: S
         state = worker.scope.actions[1]
         shop.gate.clear()
         worker.submit(*(worker.invocation("wait", {"n": n}) for n in range(64)))
-        await asyncio.sleep(0.02)
+        deadline = time.monotonic() + 5
+        while not state.gets_task and time.monotonic() < deadline:
+            await asyncio.sleep(0.001)
         assert state.gets_task
         shop.gate.set()
         await worker.outcomes(64)
