@@ -10,7 +10,9 @@ Rules, all on the event loop's thread (calls from other threads begin and end th
   code rightly takes another path than the one that was recorded.
 - A call does not start while an earlier record of its task is unacknowledged; with a reconciler not before its own
   start is acknowledged. So a death repeats the last call of each task at most.
-- Records that this worker kept and the operator does not have are sent when they answer.
+- Records that this worker kept and the operator does not have are sent when they answer. If the operator has others
+  than this worker, the invocation was worked on elsewhere since: what was kept here then answers a call at its place,
+  and is no mismatch if that call does not come.
 """
 
 from __future__ import annotations
@@ -120,6 +122,8 @@ class DurableCalls:
         self._records: dict[CallPlace, CallRecord] = {}
         # Records that only this worker has.
         self._unsent: set[CallPlace] = set()
+        # Kept here, but not on the way to what the operator has: they answer the very same calls, and oblige to none.
+        self._of_another_past: dict[CallPlace, CallRecord] = {}
         if self._is_recording:
             self._unite_records()
         self._taken = set(self._records)
@@ -145,12 +149,18 @@ class DurableCalls:
         if kept is None:
             return
         name = self._invocation.invocation_id
+        mine = {record.place: record for record in kept.calls_of(name)}
+        if all(_is_continued(record, mine.get(record.place)) for record in given):
+            for place, record in mine.items():
+                known = records.get(place)
+                if known is None or (record.is_complete and not known.is_complete):
+                    records[place] = record
+                    self._unsent.add(place)
+        else:
+            # Since this worker had it the invocation has gone on elsewhere, on values that may be others.
+            kept.forget_calls_of(name)
+            self._of_another_past = {place: record for place, record in mine.items() if place not in records}
         kept.begin_calls(name, (self._scope.epoch, self._invocation.attempt))
-        for record in kept.calls_of(name):
-            known = records.get(record.place)
-            if known is None or (record.is_complete and not known.is_complete):
-                records[record.place] = record
-                self._unsent.add(record.place)
         # The operator may be restored from before it had these: kept without them, those of this attempt would be
         # records of a code that begins in the middle.
         for record in given:
@@ -208,6 +218,8 @@ class DurableCalls:
         node.calls += 1
         self._tasks.add(place.task)
         record = self._match(place, request) if self._records else None
+        if record is None and self._of_another_past:
+            record = self._match_another_past(place, request)
         if record is None:
             while place in self._taken:
                 # Kept for a call that did not come yet: writing over it would repeat that one.
@@ -239,6 +251,15 @@ class DurableCalls:
             if self.mismatch is not None:
                 raise self.mismatch
         return None
+
+    def _match_another_past(self, place: CallPlace, request: Request) -> CallRecord | None:
+        record = self._of_another_past.get(place)
+        if record is None or place in self._taken or not _is_equal(record, request):
+            return None
+        del self._of_another_past[place]
+        self._taken.add(place)
+        self._unsent.add(place)
+        return record
 
     def _replay(self, call: _Open) -> Any:
         record = call.record
@@ -454,6 +475,13 @@ async def _awaited(awaitable: Awaitable[Any]) -> Any:
 
 def _is_equal(record: CallRecord, request: Request) -> bool:
     return record.arguments_digest == request.digest and record.function_id == request.function_id
+
+
+def _is_continued(given: CallRecord, mine: CallRecord | None) -> bool:
+    """Whether what this worker has kept leads to the operator's record, or on from it."""
+    if mine is None or given.is_complete or not mine.is_complete:
+        return mine == given
+    return (mine.function_id, mine.arguments_digest) == (given.function_id, given.arguments_digest)
 
 
 def _give_up(acknowledged: asyncio.Future[None], place: CallPlace) -> None:

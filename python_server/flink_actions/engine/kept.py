@@ -179,7 +179,7 @@ class KeptWork:
             if not isinstance(outcome, Succeeded) or outcome.invocation is None:
                 continue
             invocation = outcome.invocation
-            self._drop_calls_of(invocation.invocation_id)
+            self.forget_calls_of(invocation.invocation_id)
             for older in list(self._names_of_key.get(invocation.key, ())):
                 # Of the same run others may still be asked for: they come after what is covered.
                 is_same = older[0] == invocation.invocation_id
@@ -266,6 +266,13 @@ class KeptWork:
             for place in places:
                 calls.records.pop(place, None)
 
+    def forget_calls_of(self, invocation_id: bytes) -> None:
+        """Nobody will ask for these again, or what asks has gone another way since."""
+        self.calls_of_ended_starts.discard(invocation_id)
+        calls = self._calls.pop(invocation_id, None)
+        if calls is not None:
+            self.size -= calls.size
+
     def has_dropped_calls_of(self, invocation_id: bytes) -> bool:
         """Whether a call that ended an attempt at this invocation was dropped."""
         calls = self._calls.get(invocation_id)
@@ -318,7 +325,7 @@ class KeptWork:
                 self._drop_result(name)
                 self.dropped += 1
                 return True
-        self._drop_calls_of(next(iter(self._calls)))
+        self.forget_calls_of(next(iter(self._calls)))
         self.dropped += 1
         return True
 
@@ -331,9 +338,3 @@ class KeptWork:
         del names[name]
         if not names:
             del self._names_of_key[result.key]
-
-    def _drop_calls_of(self, name: bytes) -> None:
-        self.calls_of_ended_starts.discard(name)
-        calls = self._calls.pop(name, None)
-        if calls is not None:
-            self.size -= calls.size

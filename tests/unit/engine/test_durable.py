@@ -701,6 +701,52 @@ async def test_calls_that_the_operator_lost_are_answered_by_this_worker_and_told
     assert ledger.calls == [0, 1, 2]
 
 
+async def test_what_was_kept_before_it_went_on_elsewhere_answers_and_does_not_oblige() -> None:
+    """Another worker has made the first call anew meanwhile, with another value: the code goes another way then."""
+    ledger, dies = Ledger(), asyncio.Event()
+
+    async def draw() -> str:
+        ledger.note("draw")
+        return "left"
+
+    async def go(way: str) -> str:
+        ledger.note(way)
+        return way
+
+    async def aside(ctx: Any) -> str:
+        return await ctx.durable_execute_async(go, "aside")
+
+    async def act(event: Any, ctx: Any) -> None:
+        async with asyncio.TaskGroup() as group:
+            other = group.create_task(aside(ctx))
+            way = await ctx.durable_execute_async(draw)
+            found = [await ctx.durable_execute_async(go, way)]
+            if way == "left":
+                found.append(await ctx.durable_execute_async(go, "further left"))
+        if not dies.is_set():
+            dies.set()
+            await asyncio.sleep(60)
+        ctx.send_event(OutputEvent(output=[other.result(), *found]))
+
+    async with Worker(agent_of(act)) as worker:
+        worker.scope = worker.dispatcher.open_scope(worker.plan, namespace="n", operator_uid="o", keeps_work=True)
+        worker.scope.attach(worker.outbox)
+        before = Job(worker)
+        await before.run("act", until=dies.is_set)
+        assert ledger.calls == ["draw", "aside", "left", "further left"]
+        first = CallPlace("", 0)
+        elsewhere = before.records[first]._replace(value=b'"right"')
+        now = Job(worker)
+        now.attempt = 2
+        now.records[first] = elsewhere
+        assert output(await now.run("act")) == ["aside", "right"]
+        assert sorted(record.value or b"" for record in now.records.values()) == [b'"aside"', b'"right"', b'"right"']
+        again = Job(worker)
+        again.attempt, again.records = 3, {first: elsewhere}
+        assert output(await again.run("act")) == ["aside", "right"]
+    assert ledger.calls == ["draw", "aside", "left", "further left", "right"]
+
+
 async def test_the_loops_task_factory_is_given_back() -> None:
     loop = asyncio.get_running_loop()
     before = loop.get_task_factory()
