@@ -296,7 +296,7 @@ public final class Invokes {
 
   private void giveBack(Lane lane) {
     Invocation invocation = lane.run().current();
-    if (runLimitMillis > 0) {
+    if (runLimitMillis > 0 && invocation.hasLimit()) {
       lane.run().addUsed(sentMillis(invocation));
     }
     handles.close(invocation.handle());
@@ -351,7 +351,9 @@ public final class Invokes {
 
   /**
    * Sees to it that the attempt ends in time, and gives back what is left of its and the run's
-   * time, at least 1; 0: there is no limit. What is resumed has used some of it.
+   * time, at least 1; 0: there is no limit. What is resumed has used some of it. Of an action of
+   * limited concurrency only the worker knows when it begins: there the attempt is limited, and
+   * what it takes does not count for the run.
    */
   private long limitAttempt(Run run, PlannedAction action) {
     Invocation invocation = run.current();
@@ -361,6 +363,9 @@ public final class Invokes {
     }
     if (limit == Long.MAX_VALUE) {
       return 0;
+    }
+    if (action.isLimited()) {
+      return Math.max(1, limit);
     }
     long patience = TimeUnit.MILLISECONDS.toNanos(limit + TimeLimits.GRACE_MILLIS);
     invocation.limitTo(invocation.sentNanos() + patience);
@@ -629,8 +634,8 @@ public final class Invokes {
   /** How much of its time limit the run has used, an attempt that is at a worker included. */
   public static long usedMillis(Run run) {
     Invocation invocation = run.current();
-    boolean isSent = invocation != null && invocation.isSent();
-    return run.usedMillis() + (isSent ? sentMillis(invocation) : 0);
+    boolean counts = invocation != null && invocation.isSent() && invocation.hasLimit();
+    return run.usedMillis() + (counts ? sentMillis(invocation) : 0);
   }
 
   private List<Lane> sentTo(WorkerSession session) {
