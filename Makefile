@@ -33,12 +33,15 @@ run: $(SERVER_VENV)/.ready $(JOB_VENV)/.ready $(JAR) ## the quickstart: a server
 
 # ---- tests: what they need first, the quick ones first ----
 
+# They wait more than they compute. (Java's are spread over two processes too: pom.xml.)
+TWO_AT_ONCE := --numprocesses 2 --dist worksteal
+
 test: test-python test-java test-java-newest test-jobs ## all tests (some 25 minutes on two cores)
 	$(call STEP,all tests passed)
 
 test-python: $(SERVER_VENV)/.ready ## unit, contract, simulation and integration tests of the Python side
 	$(call STEP,Python: unit and contract and integration)
-	@$(PYTEST) -q --durations=5 tests/unit tests/contract tests/simulation tests/integration
+	@$(PYTEST) -q --durations=5 $(TWO_AT_ONCE) tests/unit tests/contract tests/simulation tests/integration
 
 simulate: $(SERVER_VENV)/.ready ## seeded worlds in which all goes wrong; SEEDS=N, from FROM=M on, PROCESSES=P
 	@$(SERVER_VENV)/bin/python -m tests.simulation --seeds $(or $(SEEDS),200) --from $(or $(FROM),0) --processes $(or $(PROCESSES),$(shell nproc))

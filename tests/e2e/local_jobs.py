@@ -13,7 +13,8 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -331,26 +332,28 @@ def a_setting_that_cannot_be_read(server: str) -> Any:
     ActionServer(server, reconnect_timeout="soon").agent("echo").apply(orders(environment()), key_by="customer")
 
 
-@job
-def a_setting_of_the_file_that_cannot_be_read(server: str) -> Any:
+@contextmanager
+def a_line_more_in_the_file(setting: str) -> Iterator[None]:
+    """At its end, in the section `agent:`."""
     file = Path(os.environ["FLINK_CONF_DIR"]) / "config.yaml"
     right = file.read_text()
-    file.write_text(f"{right}  drain-limit: a while\n")
+    file.write_text(f"{right}  {setting}\n")
     try:
-        ActionServer().agent("echo").apply(orders(environment()), key_by="customer")
+        yield
     finally:
         file.write_text(right)
+
+
+@job
+def a_setting_of_the_file_that_cannot_be_read(server: str) -> Any:
+    with a_line_more_in_the_file("drain-limit: a while"):
+        ActionServer().agent("echo").apply(orders(environment()), key_by="customer")
 
 
 @job
 def a_limit_of_the_file_that_cannot_be(server: str) -> Any:
-    file = Path(os.environ["FLINK_CONF_DIR"]) / "config.yaml"
-    right = file.read_text()
-    file.write_text(f"{right}  max-runs-in-flight: 0\n")
-    try:
+    with a_line_more_in_the_file("max-runs-in-flight: 0"):
         ActionServer().agent("echo").apply(orders(environment()), key_by="customer")
-    finally:
-        file.write_text(right)
 
 
 @job

@@ -1,12 +1,21 @@
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.support.running_server import AGENTS, RunningServer
 
 BEHAVIOURS = f"{AGENTS / 'behaviours.py'}:agent"
+
+
+@pytest.fixture
+def socket_folder() -> Iterator[Path]:
+    """A folder for Unix sockets, whose paths have to be short: pytest's own lie deep."""
+    with tempfile.TemporaryDirectory(prefix="sockets-") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

@@ -125,11 +125,11 @@ def test_a_client_without_a_certificate_of_the_authority_is_turned_away(files: F
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:0", "unix"])
-def test_every_rpc_but_health_needs_the_token(tmp_path: Path, listen: str) -> None:
+def test_every_rpc_but_health_needs_the_token(tmp_path: Path, socket_folder: Path, listen: str) -> None:
     token = tmp_path / "token"
     token.write_text(f"{TOKEN}\n")
     if listen == "unix":
-        listen = f"unix:{tmp_path / 'socket'}"
+        listen = f"unix:{socket_folder}/s"
     with RunningServer(BEHAVIOURS, listen=listen, flags=["--token-file", str(token)]) as server:
         server.until_logged(r"\(token\)")
         with channel(server.address) as plain:

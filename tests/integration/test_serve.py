@@ -79,8 +79,8 @@ async def test_two_servers_never_share_a_port(server: RunningServer) -> None:
     assert server.process.poll() is None
 
 
-async def test_unix_sockets_are_private_and_gone_after_the_server(tmp_path: Path) -> None:
-    path = tmp_path / "s"
+async def test_unix_sockets_are_private_and_gone_after_the_server(socket_folder: Path) -> None:
+    path = socket_folder / "s"
     with RunningServer(BEHAVIOURS, listen=f"unix:{path}", flags=["--workers", "2"]) as server:
         start = Start("behaviours")
         for address in await server.worker_addresses(2):
@@ -88,19 +88,19 @@ async def test_unix_sockets_are_private_and_gone_after_the_server(tmp_path: Path
             async with SessionClient(address, start) as session:
                 (result,) = await session.run([invoke(start, 0, "over a socket")])
                 assert result.output == "over a socket"
-        assert len(sockets_in(tmp_path)) == 3
-        assert modes_in(tmp_path) == {0o600}
-    assert sockets_in(tmp_path) == []
+        assert len(sockets_in(socket_folder)) == 3
+        assert modes_in(socket_folder) == {0o600}
+    assert sockets_in(socket_folder) == []
 
 
-async def test_socket_permissions_can_be_opened_to_a_group(tmp_path: Path) -> None:
-    with RunningServer(BEHAVIOURS, listen=f"unix:{tmp_path}/s", flags=["--socket-mode", "660"]) as server:
+async def test_socket_permissions_can_be_opened_to_a_group(socket_folder: Path) -> None:
+    with RunningServer(BEHAVIOURS, listen=f"unix:{socket_folder}/s", flags=["--socket-mode", "660"]) as server:
         await server.worker_addresses()
-        assert modes_in(tmp_path) == {0o660}
+        assert modes_in(socket_folder) == {0o660}
 
 
-async def test_a_killed_servers_sockets_are_replaced_and_a_living_ones_are_not(tmp_path: Path) -> None:
-    listen = f"unix:{tmp_path}/s"
+async def test_a_killed_servers_sockets_are_replaced_and_a_living_ones_are_not(socket_folder: Path) -> None:
+    listen = f"unix:{socket_folder}/s"
     with RunningServer(BEHAVIOURS, listen=listen) as killed:
         await killed.worker_addresses()
         killed.process.kill()
@@ -247,8 +247,8 @@ async def test_a_draining_server_is_not_ready_and_says_so_in_the_directory(serve
         assert response.status == response.NOT_SERVING
 
 
-async def test_a_health_address_answers_health_checks_and_nothing_else(tmp_path: Path) -> None:
-    address = f"unix:{tmp_path}/health"
+async def test_a_health_address_answers_health_checks_and_nothing_else(socket_folder: Path) -> None:
+    address = f"unix:{socket_folder}/health"
     with RunningServer(BEHAVIOURS, flags=["--health-listen", address]) as server:
         server.until_logged("serving 'behaviours'")
         async with grpc.aio.insecure_channel(address) as channel:
@@ -366,14 +366,14 @@ def test_describe_names_the_address_where_nobody_answers(tmp_path: Path) -> None
     assert "Traceback" not in done.stderr
 
 
-async def test_a_restart_serves_changed_code_to_the_same_start(tmp_path: Path) -> None:
+async def test_a_restart_serves_changed_code_to_the_same_start(tmp_path: Path, socket_folder: Path) -> None:
     source = (
         "from flink_actions import Agent, OutputEvent\n"
         "async def answer(event, ctx):\n"
         "    ctx.send_event(OutputEvent(output='{}'))\n"
         "agent = Agent('changing').add_action('answer', ['_input_event'], answer)\n"
     )
-    listen = f"unix:{tmp_path}/s"
+    listen = f"unix:{socket_folder}/s"
     start = Start("changing")
     answers, plans, generations, codes = [], [], [], []
     for code in ("old", "new"):
@@ -391,14 +391,14 @@ async def test_a_restart_serves_changed_code_to_the_same_start(tmp_path: Path) -
     assert generations[0] != generations[1]
 
 
-async def test_a_small_agent_is_ready_well_under_a_second_after_the_start(tmp_path: Path) -> None:
+async def test_a_small_agent_is_ready_well_under_a_second_after_the_start(tmp_path: Path, socket_folder: Path) -> None:
     (tmp_path / "agent.py").write_text(
         "from flink_actions import Agent\n"
         "async def act(event, ctx): ...\n"
         "agent = Agent('small').add_action('act', ['_input_event'], act)\n"
     )
     begun = time.monotonic()
-    with RunningServer("agent.py:agent", listen=f"unix:{tmp_path}/s", cwd=tmp_path) as server:
+    with RunningServer("agent.py:agent", listen=f"unix:{socket_folder}/s", cwd=tmp_path) as server:
         async with await server.session(Start("small")):
             elapsed = time.monotonic() - begun
     print(f"ready after {elapsed:.3f} s")

@@ -65,9 +65,8 @@ async def test_a_spare_takes_the_place_of_a_worker_that_dies_and_is_replaced_its
         assert len(re.findall("worker w0: job .* connected", server.log)) >= 4
 
 
-async def test_a_spare_listens_nowhere(tmp_path: Path) -> None:
-    socket = tmp_path / "server.sock"
-    with RunningServer(BEHAVIOURS, listen=f"unix:{socket}", flags=WITH_SPARE) as server:
+async def test_a_spare_listens_nowhere(socket_folder: Path) -> None:
+    with RunningServer(BEHAVIOURS, listen=f"unix:{socket_folder}/s", flags=WITH_SPARE) as server:
         spare = await pid_of_spare(server)
         assert not listening_sockets_of(spare)
         assert listening_sockets_of(await pid_of_worker(server))

@@ -268,7 +268,7 @@ class Scope:
 
         One that is open goes on as it is; one whose outcome was kept, for this start or an earlier one, is answered.
         """
-        if self.kept is not None and self.kept.has_results_of_ended_starts:
+        if self.kept is not None and self.kept.has_results_to_give:
             batch = [invocation for invocation in batch if not self._hand_back(invocation, self.kept)]
         fresh = {invocation.handle: invocation for invocation in batch}
         if len(fresh) != len(batch) or not self.open.keys().isdisjoint(fresh):
@@ -293,7 +293,7 @@ class Scope:
         return rest
 
     def _hand_back(self, invocation: Invocation, kept: KeptWork) -> bool:
-        if invocation.handle in self.open:
+        if invocation.handle in self.open or not kept.has_results_of(invocation.key):
             return False
         # First: `detach` lets go of the memory that came with it.
         mirror = self.mirrors.resolve(invocation) if invocation.memory_version else None

@@ -242,9 +242,10 @@ async def test_the_thread_of_a_durable_call_that_its_own_action_cancels_is_accou
         await until(lambda: worker.dispatcher.overrun_threads == 0)
 
 
-async def test_a_durable_call_that_is_cancelled_before_it_has_a_thread_takes_none(agent: Threaded) -> None:
+@pytest.mark.parametrize("kind", ["block", "call"], ids=["a def action", "a durable call"])
+async def test_what_is_cancelled_before_it_has_a_thread_takes_none_and_never_begins(agent: Threaded, kind: str) -> None:
     async with Worker(agent, threads=1) as worker:
-        first, second = worker.invocation("call", {"n": 1}), worker.invocation("call", {"n": 2}, key=b"2")
+        first, second = worker.invocation(kind, {"n": 1}), worker.invocation(kind, {"n": 2}, key=b"2")
         worker.submit(first, second)
         await until(lambda: agent.began == [1])
         worker.dispatcher.cancel(worker.scope, [second.handle], CancelReason.SUPERSEDED)
@@ -281,20 +282,6 @@ async def test_a_later_attempt_does_not_wait_for_a_thread_that_cannot_be_stopped
         agent.gate.set()
         outcomes = await worker.outcomes(2)
         assert [type(outcome) for outcome in outcomes] == [Failed, Succeeded]
-
-
-async def test_a_def_action_that_is_cancelled_before_it_begins_never_begins(agent: Threaded) -> None:
-    async with Worker(agent, threads=1) as worker:
-        first, second = worker.invocation("block", {"n": 1}), worker.invocation("block", {"n": 2})
-        worker.submit(first, second)
-        await until(lambda: agent.began == [1])
-        worker.dispatcher.cancel(worker.scope, [second.handle], CancelReason.SUPERSEDED)
-        (outcome,) = await worker.outcomes(1)
-        assert outcome.handle == second.handle
-        assert worker.dispatcher.overrun_threads == 0
-        agent.gate.set()
-        await worker.outcomes(1)
-        assert agent.began == [1]
 
 
 def test_a_pool_of_no_threads_is_refused() -> None:

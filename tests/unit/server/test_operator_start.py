@@ -52,6 +52,13 @@ class Rig:
         self.start.attach(outgoing, says_all_resumed=says_all_resumed)
         return outgoing
 
+    async def lose_session_with(self, *seconds: int, after: float = 1) -> None:
+        """A session begins work of so many seconds, and breaks some seconds later."""
+        outgoing = self.session()
+        self.send(outgoing, *seconds)
+        await asyncio.sleep(after)
+        self.start.detach(outgoing)
+
     def send(self, outgoing: Outgoing, *seconds: int) -> None:
         """What a session does with a frame of Invokes; the handle is the time that the work takes."""
         batch = [
@@ -76,10 +83,7 @@ def run(scenario: Coroutine[Any, Any, None]) -> None:
 def test_work_goes_on_while_there_is_no_session_and_is_answered_when_it_is_asked_for() -> None:
     async def scenario() -> None:
         rig = Rig()
-        first = rig.session()
-        rig.send(first, 3, 8)
-        await asyncio.sleep(1)
-        rig.start.detach(first)
+        await rig.lose_session_with(3, 8)
         await asyncio.sleep(4)
         second = rig.session()
         assert answered(second) == []
@@ -95,10 +99,7 @@ def test_work_goes_on_while_there_is_no_session_and_is_answered_when_it_is_asked
 def test_an_outcome_that_comes_before_its_invoke_waits_for_it() -> None:
     async def scenario() -> None:
         rig = Rig()
-        first = rig.session()
-        rig.send(first, 5)
-        await asyncio.sleep(1)
-        rig.start.detach(first)
+        await rig.lose_session_with(5)
         second = rig.session()
         await asyncio.sleep(6)
         assert answered(second) == []
@@ -113,10 +114,7 @@ def test_an_outcome_that_comes_before_its_invoke_waits_for_it() -> None:
 def test_a_start_that_does_not_come_back_is_ended_after_the_linger_time_and_not_before() -> None:
     async def scenario() -> None:
         rig = Rig()
-        first = rig.session()
-        rig.send(first, 60)
-        await asyncio.sleep(1)
-        rig.start.detach(first)
+        await rig.lose_session_with(60)
         await asyncio.sleep(LINGER_SECONDS - 0.1)
         assert rig.cancelled == []
         await asyncio.sleep(0.2)
@@ -130,10 +128,7 @@ def test_a_start_that_does_not_come_back_is_ended_after_the_linger_time_and_not_
 def test_a_reconnect_stops_the_lingering() -> None:
     async def scenario() -> None:
         rig = Rig()
-        first = rig.session()
-        rig.send(first, 60)
-        await asyncio.sleep(1)
-        rig.start.detach(first)
+        await rig.lose_session_with(60)
         await asyncio.sleep(LINGER_SECONDS - 1)
         second = rig.session()
         rig.send(second, 60)
@@ -147,10 +142,7 @@ def test_a_reconnect_stops_the_lingering() -> None:
 def test_what_a_returned_start_never_asks_for_is_dropped_and_what_still_runs_of_it_cancelled() -> None:
     async def scenario() -> None:
         rig = Rig()
-        first = rig.session()
-        rig.send(first, 1, 90, 100)
-        await asyncio.sleep(2)
-        rig.start.detach(first)
+        await rig.lose_session_with(1, 90, 100, after=2)
         assert len(rig.start.held) == 1
         second = rig.session()
         rig.send(second, 100)
@@ -167,10 +159,7 @@ def test_what_a_returned_start_never_asks_for_is_dropped_and_what_still_runs_of_
 def test_who_says_when_all_is_resumed_is_waited_for_until_then_and_no_longer() -> None:
     async def scenario() -> None:
         rig = Rig()
-        first = rig.session()
-        rig.send(first, 5, 60, 90, 100)
-        await asyncio.sleep(1)
-        rig.start.detach(first)
+        await rig.lose_session_with(5, 60, 90, 100)
         second = rig.session(says_all_resumed=True)
         rig.send(second, 60)
         await asyncio.sleep(LINGER_SECONDS * 5)
@@ -191,10 +180,7 @@ def test_who_says_when_all_is_resumed_is_waited_for_until_then_and_no_longer() -
 def test_who_has_not_yet_said_so_when_its_session_breaks_again_has_the_linger_time_once_more() -> None:
     async def scenario() -> None:
         rig = Rig()
-        first = rig.session()
-        rig.send(first, 60)
-        await asyncio.sleep(1)
-        rig.start.detach(first)
+        await rig.lose_session_with(60)
         second = rig.session(says_all_resumed=True)
         await asyncio.sleep(LINGER_SECONDS * 2)
         rig.start.detach(second)
@@ -229,10 +215,7 @@ def test_many_reconnects_leave_nothing_behind() -> None:
     async def scenario() -> None:
         rig = Rig()
         for number in range(1, 100):
-            outgoing = rig.session()
-            rig.send(outgoing, number)
-            await asyncio.sleep(0.01)
-            rig.start.detach(outgoing)
+            await rig.lose_session_with(number, after=0.01)
         final = rig.session()
         await asyncio.sleep(200)
         assert len(rig.start.held) == 0

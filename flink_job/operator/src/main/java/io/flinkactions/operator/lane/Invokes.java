@@ -18,9 +18,7 @@ import io.flinkactions.wire.v1.Cancel;
 import io.flinkactions.wire.v1.Failure;
 import io.flinkactions.wire.v1.Invoke;
 import java.util.ArrayList;
-import java.util.IdentityHashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
@@ -81,8 +79,7 @@ public final class Invokes {
   private final TimeLimits timeLimits;
   private final ReadyLanes ready = new ReadyLanes();
   private final Quarantine quarantine;
-  // Attempts that this side has ended while it had no connection to their worker.
-  private final Map<WorkerSession, List<Long>> endedUnheard = new IdentityHashMap<>();
+  private final EndedAttempts ended = new EndedAttempts();
   private final Resends resends = new Resends();
   private final InvokeMessages messages;
   private boolean isFrozen;
@@ -447,9 +444,9 @@ public final class Invokes {
       return 0;
     }
     resends.drop(interrupted);
-    List<Long> ended = endedUnheard.remove(interrupted);
-    if (ended != null) {
-      session.cancel(ended, Cancel.Reason.TIMEOUT);
+    List<Long> overdue = ended.resume(interrupted, session);
+    if (!overdue.isEmpty()) {
+      session.cancel(overdue, Cancel.Reason.TIMEOUT);
     }
     quarantine.onResumed(interrupted, session);
     List<Lane> sent = sentTo(interrupted);
@@ -494,7 +491,7 @@ public final class Invokes {
    */
   public int onGivenUp(WorkerSession session, boolean isDead, Set<ByteString> suspects)
       throws Exception {
-    endedUnheard.remove(session);
+    ended.drop(session);
     resends.drop(session);
     List<Lane> sent = sentTo(session);
     List<Lane> accused = new ArrayList<>();
@@ -596,12 +593,12 @@ public final class Invokes {
                 + TimeLimits.GRACE_MILLIS
                 + " ms after its time limit: its event loop is blocked, say");
     failures.onSuperseded(lane, invocation.handle());
+    ended.add(session, invocation.handle());
     if (session.isOpen()) {
       session.cancel(List.of(invocation.handle()), Cancel.Reason.TIMEOUT);
       closed(session, invocation.handle());
     } else {
       resends.remove(session, invocation.handle());
-      endedUnheard.computeIfAbsent(session, worker -> new ArrayList<>()).add(invocation.handle());
     }
     giveBack(lane);
     failures.onFailure(lane, action, failure, null);
