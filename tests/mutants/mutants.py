@@ -41,6 +41,41 @@ class Mutant:
 
 MUTANTS = (
     Mutant(
+        7,
+        "covers what left with a broken session and may never have arrived",
+        f"{_SERVER}/operator_start.py",
+        "self.scope.kept.take_back(self.scope, [outcome.handle for outcome in undelivered])",
+        "pass",
+        "tests/unit/server/test_unapplied_results.py"
+        "::test_a_cut_of_the_next_session_does_not_cover_what_may_never_have_arrived",
+    ),
+    Mutant(
+        7,
+        "covers a Result that crossed the cancellation of its attempt",
+        f"{_SERVER}/operator_start.py",
+        "kept.set_apart(outcomes, self.scope.epoch)",
+        "pass",
+        "tests/unit/server/test_unapplied_results.py"
+        "::test_a_result_that_crosses_the_cancellation_of_its_attempt_answers_the_next_one",
+    ),
+    Mutant(
+        7,
+        "forgets what came without a session and was not asked for",
+        f"{_SERVER}/operator_start.py",
+        "self.scope.kept.set_apart(self.held.outcomes, self.scope.epoch)",
+        "pass",
+        "tests/unit/server/test_unapplied_results.py"
+        "::test_what_came_while_there_was_no_session_and_is_not_asked_for_answers_the_next_attempt",
+    ),
+    Mutant(
+        7,
+        "cancels an attempt once, on a stream that may break",
+        f"{_JAVA}/lane/Invokes.java",
+        "ended.add(session, invocation.handle());",
+        "",
+        "PinnedRunsTest",
+    ),
+    Mutant(
         5,
         "keeps memory in keyed state in BATCH",
         f"{_JAVA}/ActionOperator.java",

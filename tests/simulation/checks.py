@@ -117,12 +117,15 @@ class Checks:
         _, start = start_of(ctx)
         attempt = (worker.number, start, ctx.invocation_id, ctx.attempt)
         work = (worker.number, ctx.invocation_id, ctx._invocation.memory_version)
-        if attempt in self._finished:
+        # When a start has been away for longer than it is waited for, the worker ends it, and keeps what it held of it
+        # within its limits: should the same start come back after all, what was dropped by then is done again.
+        lease = (*attempt, ctx._scope)
+        if lease in self._finished or (attempt in self._finished and not worker.has_dropped_work):
             self._break(f"6: one attempt at {action} of {one.name} was finished twice")
         is_same_start = (worker.number, start, ctx.invocation_id) in self._finished
         if work in self._finished and not is_same_start and not worker.has_dropped_work:
             self._break(f"7: {action} of {one.name} was done again by the worker that has its Result, on that memory")
-        self._finished |= {attempt, work, (worker.number, start, ctx.invocation_id)}
+        self._finished |= {attempt, lease, work, (worker.number, start, ctx.invocation_id)}
 
     def on_paid(self, worker: Worker, start: str, key: str, call: _Call) -> None:
         """A durable call is made."""

@@ -69,6 +69,8 @@ class Subtask:
         self._handles: dict[int, _Sent] = {}
         # Attempts that this side ended: their last records still count.
         self._superseded: dict[int, tuple[Lane, Invocation]] = {}
+        # The same by the session that they were sent on: told again to the one that resumes it.
+        self._ended: dict[Talk, list[int]] = {}
         self._last_handle = 0
         # Key → who is believed to have its memory, which version, and whether sensory memory was cleared since.
         self._claims: dict[str, tuple[Talk, bytes, bool]] = {}
@@ -378,6 +380,9 @@ class Subtask:
         self.was_welcomed = True
         self.holders.on_welcome(talk.stream.worker, welcome)
         if interrupted is not None:
+            ended = self._ended[talk] = self._ended.pop(interrupted, [])
+            if ended:
+                talk.stream.send(handles_of(ended))
             for sent in self._handles.values():
                 if sent.talk is interrupted:
                     sent.talk, sent.is_queued, sent.is_resumed = talk, True, True
@@ -389,6 +394,7 @@ class Subtask:
     def on_given_up(self, talk: Talk) -> None:
         """Whatever it was at goes elsewhere, as another attempt."""
         self.holders.on_given_up(talk.stream.worker)
+        self._ended.pop(talk, None)
         for handle, sent in list(self._handles.items()):
             if sent.talk is talk:
                 del self._handles[handle]
@@ -556,6 +562,7 @@ class Subtask:
         self._superseded[handle] = (sent.lane, sent.invocation)
         self.world.checks.on_superseded(sent.invocation)
         self.world.superseded += 1
+        self._ended.setdefault(sent.talk, []).append(handle)
         if sent.talk.is_open:
             sent.talk.stream.send(handles_of([handle]))
         # Not the user's failure: here it is the operator's impatience that is tried.

@@ -1,10 +1,10 @@
 """An attempt that did not end in its first step: a coroutine that waits, a `def` action in a thread, or one that waits
 for either.
 
-States: begun → ended; for a `def` action queued → running → ended. *Settled* (its outcome is out) and *ended* (its code
-    runs no more) are one
-moment, save for a `def` action that was cancelled or is over time: a thread cannot be stopped, so it is settled first
-and ends whenever it ends. Until then it counts as overrun.
+States: begun → ended; for a `def` action queued → running → ended; where its action has a limit, it may wait for a
+place first. *Settled* (its outcome is out) and *ended* (its code runs no more) are one moment, save for a `def` action
+that was cancelled or is over time: a thread cannot be stopped, so it is settled first and ends whenever it ends. Until
+then it counts as overrun.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class Attempt:
         "cancel_reason",
         "context",
         "followers",
+        "has_place",
         "invocation",
         "invocation_id",
         "is_overrun",
@@ -58,6 +59,8 @@ class Attempt:
         # Settled, and its thread goes on.
         self.is_overrun = False
         self.mirror: Mirror | None = None
+        # One of those that its action has, if that has a limit.
+        self.has_place = False
         # Later attempts at the same work, which begin when this one has ended.
         self.followers: list[tuple[Invocation, Scope]] = []
 

@@ -267,6 +267,10 @@ class InvocationContext(RunnerContext):
     def watermark(self) -> int | None:
         return self._invocation.watermark
 
+    def begin_at(self, now: float) -> None:
+        """It has waited in this worker until now, which is no part of its time limit."""
+        self._received_at = now
+
     @property
     def deadline(self) -> float | None:
         remaining_ms = self._invocation.remaining_ms

@@ -11,6 +11,7 @@ Rules of the house, all on the event loop's thread:
 - An action that often suspends gets a task of its own at once (ActionState decides), so that the rest of its frame need
   not wait.
 - A `def` action goes to the pool of threads, those of one frame as one job, until they are seen to block.
+- An attempt at an action of limited concurrency is begun, but for its code, and waits for a place.
 - Each attempt has its own contextvars.Context, and is entered in the scope's `open` until it is settled.
 - An attempt at work whose earlier attempt still runs begins when that has ended.
 - The loop's task factory numbers the tasks that actions make (see task_paths). The engine's own tasks pass it by.
@@ -399,9 +400,13 @@ class Dispatcher:
                 # There may be records that the code has to account for, even if it makes no call.
                 ctx.durable_calls()
             if not state.is_coroutine:
-                batch.for_threads.append(self._begin(invocation, state, scope, ctx))
+                attempt = self._begin(invocation, state, scope, ctx)
+                if state.places is None:
+                    batch.for_threads.append(attempt)
+                elif state.places.take(attempt):
+                    self._start(attempt)
                 continue
-            if state.gets_task and state.begins_in_task():
+            if state.places is not None or (state.gets_task and state.begins_in_task()):
                 batch.has_tasks = True
                 self._begin_in_task(invocation, state, scope, ctx)
                 continue
@@ -465,10 +470,14 @@ class Dispatcher:
         scope.open[invocation.handle] = attempt
         self._running[attempt.invocation_id] = attempt
         attempt.watch(ctx.mirror)
-        deadline = ctx.deadline
+        if state.places is None:
+            self._limit_time(attempt)
+        return attempt
+
+    def _limit_time(self, attempt: Attempt) -> None:
+        deadline = attempt.context.deadline
         if deadline is not None:
             attempt.timer = self._loop.call_at(deadline, self._cancel_attempt, attempt, CancelReason.TIMEOUT)
-        return attempt
 
     def _begin_in_task(self, invocation: Invocation, state: ActionState, scope: Scope, ctx: InvocationContext) -> None:
         try:
@@ -481,11 +490,26 @@ class Dispatcher:
             return
         attempt = self._begin(invocation, state, scope, ctx)
         attempt.unbegun = coroutine
+        if state.places is None:
+            self._start_task(attempt)
+        elif state.places.take(attempt):
+            self._start(attempt)
+
+    def _start_task(self, attempt: Attempt) -> None:
         context = self._base_context.copy()
-        context.run(running_task.set, ctx)
+        context.run(running_task.set, attempt.context)
         attempt.task = self._new_task(
-            self._attend(attempt, all_of(coroutine, self._slot, attempt.invocation_id)), context
+            self._attend(attempt, all_of(attempt.unbegun, self._slot, attempt.invocation_id)), context
         )
+
+    def _start(self, attempt: Attempt) -> None:
+        """It has a place: its code may run, and its time limit counts from here."""
+        attempt.context.begin_at(self._loop.time())
+        self._limit_time(attempt)
+        if attempt.state.is_coroutine:
+            self._start_task(attempt)
+        else:
+            self._threads.run([attempt])
 
     async def _attend(self, attempt: Attempt, coroutine: Any) -> None:
         """See a coroutine to its end in this task."""
@@ -537,6 +561,10 @@ class Dispatcher:
         """Its code runs no more: what waited for that begins."""
         if self._running.get(attempt.invocation_id) is attempt:
             del self._running[attempt.invocation_id]
+        if attempt.state.places is not None:
+            following = attempt.state.places.leave(attempt)
+            if following is not None:
+                self._start(following)
         followers, attempt.followers = attempt.followers, []
         for invocation, scope in followers:
             if not scope.is_ended:
@@ -554,13 +582,14 @@ class Dispatcher:
         if attempt.cancel_reason is None:
             attempt.cancel_reason = reason
         task = attempt.task
-        if task is None:
+        if task is not None:
+            task.cancel()
+        elif not attempt.state.is_coroutine:
             self._give_up_thread(attempt)
             return
-        task.cancel()
         if attempt.unbegun is not None:
-            # A task that is cancelled before its first step never enters its coroutine: nothing there could settle
-            # this.
+            # It waits for a place, or in a task that is cancelled before its first step and so never enters its
+            # coroutine: nothing there could settle this.
             attempt.unbegun.close()
             self._fail(attempt, asyncio.CancelledError())
             self._on_ended(attempt)

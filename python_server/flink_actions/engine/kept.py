@@ -9,6 +9,9 @@ When a start has ended its frames are taken apart, and its Results are found by 
 
 - under a cut: a frame of the same start at or below it, or of an earlier session of that start;
 - of an ended start, when a cut covers the same invocation, or a later run of the same key;
+- likewise what a live start has not applied, for all that is known: it left with a session that broke, or crossed the
+  cancellation of its attempt. No cut of a frame speaks of it: it is taken out of its frame (`take_back`), and if the
+  start does not ask for it under its handle it is set apart for the next attempt (`set_apart`);
 - when it is too much or too old: that is counted.
 
 Used on the event loop's thread.
@@ -26,8 +29,10 @@ from typing import TypeAlias
 from flink_actions.engine.invocation import (
     CallPlace,
     CallRecord,
+    Failed,
     HandedBack,
     Invocation,
+    Measured,
     MemoryChanges,
     Outcome,
     SentEvent,
@@ -62,7 +67,7 @@ class _Frame:
 
 @dataclass(slots=True)
 class _Result:
-    """A Result of a start that has ended."""
+    """A Result of a start that has ended, or one that is set apart."""
 
     key: bytes
     run_number: int
@@ -72,6 +77,8 @@ class _Result:
     size: int
     at: float
     rank: Rank
+    # An earlier start had it: its metrics were counted then.
+    is_counted: bool
 
 
 @dataclass(slots=True)
@@ -116,9 +123,13 @@ class KeptWork:
         self.dropped = 0
 
     @property
-    def has_results_of_ended_starts(self) -> bool:
+    def has_results_to_give(self) -> bool:
         """Whether an invocation may be answered from here."""
         return bool(self._results)
+
+    def has_results_of(self, key: bytes) -> bool:
+        """Whether an invocation of this key may be."""
+        return key in self._names_of_key
 
     @property
     def has_work_of_ended_starts(self) -> bool:
@@ -163,7 +174,7 @@ class KeptWork:
         self._limit()
 
     def on_cut(self, start: object, session: object, sequence: int) -> None:
-        """A checkpoint that has completed covers a session's frames up to this one."""
+        """A checkpoint that has completed covers a session's frames up to this one, and all of earlier sessions."""
         frames = self._frames.get(start)
         if not frames or not sequence:
             return
@@ -186,6 +197,33 @@ class KeptWork:
                 if is_same or self._results[older].run_number < invocation.run_number:
                     self._drop_result(older)
 
+    def take_back(self, start: object, handles: Iterable[int]) -> list[Outcome]:
+        """What has left under these handles and may not be applied: from now on no cut covers it."""
+        wanted, taken = set(handles), list[Outcome]()
+        # It is mostly among the last that have left.
+        for frame in reversed(self._frames.get(start, ())):
+            if not wanted:
+                break
+            found = [one for one in frame.outcomes if one.handle in wanted and isinstance(one, (Succeeded, Failed))]
+            if not found:
+                continue
+            size = frame.size * len(found) // len(frame.outcomes)
+            handles_found = {one.handle for one in found}
+            frame.outcomes = [one for one in frame.outcomes if one.handle not in handles_found]
+            frame.size -= size
+            self.size -= size
+            wanted -= handles_found
+            taken += found
+        return taken
+
+    def set_apart(self, outcomes: Iterable[Outcome], epoch: int) -> None:
+        """A live start of this epoch has not applied these, for all that is known, and does not wait for them: another
+        attempt at the same work may be answered with them."""
+        now = self._now()
+        for outcome in outcomes:
+            self._add_result(outcome, _RESULT_BYTES + outcome.cost_bytes, now, epoch, is_counted=False)
+        self._limit()
+
     def end_start(self, start: object, unsent: Iterable[Outcome] = (), epoch: int = 0) -> None:
         """A start, of this epoch, has ended; the next one may ask for what it had, and for what never left."""
         now = self._now()
@@ -199,7 +237,7 @@ class KeptWork:
             self._add_result(outcome, _RESULT_BYTES + outcome.cost_bytes, now, epoch)
         self._limit()
 
-    def _add_result(self, outcome: Outcome, size: int, at: float, epoch: int) -> None:
+    def _add_result(self, outcome: Outcome, size: int, at: float, epoch: int, *, is_counted: bool = True) -> None:
         if not isinstance(outcome, Succeeded) or outcome.invocation is None:
             return
         invocation = outcome.invocation
@@ -207,12 +245,12 @@ class KeptWork:
         self._drop_result(name)
         rank = (epoch, invocation.attempt)
         self._results[name] = _Result(
-            key, invocation.run_number, outcome.events, outcome.changes, outcome.metrics, size, at, rank
+            key, invocation.run_number, outcome.events, outcome.changes, outcome.metrics, size, at, rank, is_counted
         )
         self._names_of_key.setdefault(key, {})[name] = None
         self.size += size
 
-    def hand_back(self, invocation: Invocation) -> HandedBack | None:
+    def hand_back(self, invocation: Invocation) -> Measured | None:
         """The Result of this very invocation on this very memory, if it is here. It is kept on when it leaves."""
         name = (invocation.invocation_id, invocation.memory_version)
         kept = self._results.get(name)
@@ -223,7 +261,9 @@ class KeptWork:
         self._drop_result(name)
         self.handed_back += 1
         invocation.detach()
-        return HandedBack(invocation.handle, kept.events, kept.changes, invocation.cost_bytes, invocation, kept.metrics)
+        # What was never counted is no replay.
+        form = HandedBack if kept.is_counted else Measured
+        return form(invocation.handle, kept.events, kept.changes, invocation.cost_bytes, invocation, kept.metrics)
 
     # ---- calls ----
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from flink_actions.engine.invocation import CallNote, Outcome
 
@@ -45,6 +45,11 @@ class Outbox:
         failure may say what becomes of them."""
         notes, self._notes = self._notes, []
         return notes
+
+    @property
+    def waiting(self) -> Sequence[Outcome]:
+        """Outcomes that `drain` would give now."""
+        return self._outcomes
 
     def drain(self) -> list[Outcome]:
         """All outcomes since the last time, oldest first. The next one wakes again."""

@@ -34,6 +34,7 @@ _EVENT_TYPE = re.compile(r"[A-Za-z_][A-Za-z0-9_.:/-]*\Z")
 # What an event type never holds and an expression nearly always does.
 _EXPRESSION = re.compile(r"[\s()<>=!&|'\"\[\]?+*,]")
 _MOST_ATTEMPTS = 1_000_000
+_MOST_AT_A_TIME = 1_000_000
 _LONGEST_WAIT_SECONDS = 30 * 24 * 3600
 _BUILT_IN_TYPES = (INPUT_EVENT, OUTPUT_EVENT)
 
@@ -69,6 +70,7 @@ class Action:
         is_coroutine: It is an `async def`; otherwise it runs in a thread.
         triggers: Event types, each once.
         timeout_ms: Longest time that one attempt may run; 0: no limit.
+        concurrency: Most attempts that one worker runs at a time; 0: no limit of its own.
         failure_policy: What follows when it fails.
         durability: Where its durable calls are recorded.
         on_mismatch: What a replay does when the code makes other calls than the records say.
@@ -83,6 +85,7 @@ class Action:
     is_coroutine: bool
     triggers: tuple[str, ...]
     timeout_ms: int
+    concurrency: int
     failure_policy: FailurePolicy
     durability: Durability
     on_mismatch: OnMismatch
@@ -183,6 +186,7 @@ def _compile_action(index: int, declared: ActionDeclaration) -> Action:
         is_coroutine=_is_coroutine(declared.function),
         triggers=triggers,
         timeout_ms=0 if timeout is None else max(1, round(timeout * 1000)),
+        concurrency=_concurrency(declared),
         failure_policy=_failure_policy(declared),
         durability=_choice(declared, "durability", policies.durability, Durability),
         on_mismatch=_choice(declared, "on_mismatch", policies.on_mismatch, OnMismatch),
@@ -190,6 +194,19 @@ def _compile_action(index: int, declared: ActionDeclaration) -> Action:
         event_classes=_event_classes(declared, annotation, triggers),
         location=declared.location,
     )
+
+
+def _concurrency(declared: ActionDeclaration) -> int:
+    limit = declared.policies.concurrency
+    if limit is None:
+        return 0
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= _MOST_AT_A_TIME:
+        raise AgentLoadError(
+            f"action {declared.name!r} has concurrency={limit!r}: it is how many of it a worker runs at a time, from 1 "
+            f"to {_MOST_AT_A_TIME}; None is as many as come",
+            declared.location,
+        )
+    return limit
 
 
 def _failure_policy(declared: ActionDeclaration) -> FailurePolicy:

@@ -18,6 +18,7 @@ from flink_actions.engine.invocation import (
 from flink_actions.engine.kept import KeptWork
 from flink_actions.engine.mirrors import Mirrors
 from flink_actions.engine.outbox import Outbox
+from flink_actions.engine.places import Places
 from flink_actions.engine.plan import Action, Plan
 from flink_actions.engine.resources import ResourceRegistry
 from flink_actions.sdk import values
@@ -51,6 +52,7 @@ class ActionState:
         "function",
         "gets_task",
         "is_coroutine",
+        "places",
         "quick_runs",
         "resources",
         "stepped",
@@ -67,6 +69,8 @@ class ActionState:
         # Makes the event of an invocation, as the class that the function declares. With one trigger its type needs no
         # look. Raises NotDecodableError if a typed event's attributes are not what its class declares.
         self.event_of: Receive = self._receive_any if len(action.triggers) > 1 else self._receivers[action.triggers[0]]
+        # None: as many as come.
+        self.places = Places(action.concurrency) if action.concurrency else None
         self.gets_task = False
         self.blocks = False
         # In a row, since it was seen to block.
@@ -264,7 +268,7 @@ class Scope:
 
         One that is open goes on as it is; one whose outcome was kept, for this start or an earlier one, is answered.
         """
-        if self.kept is not None and self.kept.has_results_of_ended_starts:
+        if self.kept is not None and self.kept.has_results_to_give:
             batch = [invocation for invocation in batch if not self._hand_back(invocation, self.kept)]
         fresh = {invocation.handle: invocation for invocation in batch}
         if len(fresh) != len(batch) or not self.open.keys().isdisjoint(fresh):
@@ -289,7 +293,7 @@ class Scope:
         return rest
 
     def _hand_back(self, invocation: Invocation, kept: KeptWork) -> bool:
-        if invocation.handle in self.open:
+        if invocation.handle in self.open or not kept.has_results_of(invocation.key):
             return False
         # First: `detach` lets go of the memory that came with it.
         mirror = self.mirrors.resolve(invocation) if invocation.memory_version else None

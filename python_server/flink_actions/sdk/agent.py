@@ -63,6 +63,7 @@ def action(
     backoff: Backoff | float = Backoff(),  # noqa: B008 (frozen)
     durability: Durability | str = Durability.CHECKPOINT,
     on_mismatch: OnMismatch | str = OnMismatch.FAIL,
+    concurrency: int | None = None,
     **config: Any,
 ) -> Callable[[F], F]:
     """Mark a function as an action of its agent.
@@ -80,6 +81,8 @@ def action(
         backoff: The wait before another attempt, or its first length in seconds.
         durability: Where its durable calls are recorded: `"none"`, `"checkpoint"` or `"synchronous"`.
         on_mismatch: What a repeated attempt does that makes other calls than were recorded: `"fail"` or `"truncate"`.
+        concurrency: Most of it that one worker runs at a time, of all jobs; the others wait in the worker, in order of
+            arrival, which is no part of their time limit. None: as many as come.
         config: The action's configuration, JSON values: `ctx.action_config`.
 
     Example:
@@ -91,7 +94,7 @@ def action(
         ...     @action("ask", max_attempts=5, backoff=0.5, on_failure="dead_letter", timeout_seconds=30)
         ...     async def ask(self, event: Event, ctx: RunnerContext) -> None: ...
     """
-    policies = ActionPolicies(timeout_seconds, on_failure, max_attempts, backoff, durability, on_mismatch)
+    policies = ActionPolicies(timeout_seconds, on_failure, max_attempts, backoff, durability, on_mismatch, concurrency)
 
     def mark(function: F) -> F:
         plain: Any = function.__func__ if isinstance(function, (staticmethod, classmethod)) else function
@@ -152,6 +155,7 @@ class Agent:
         backoff: Backoff | float = Backoff(),  # noqa: B008 (frozen)
         durability: Durability | str = Durability.CHECKPOINT,
         on_mismatch: OnMismatch | str = OnMismatch.FAIL,
+        concurrency: int | None = None,
         **config: Any,
     ) -> Agent:
         """Add an action to this instance.
@@ -166,6 +170,7 @@ class Agent:
             backoff: The wait before another attempt.
             durability: Where its durable calls are recorded.
             on_mismatch: What a repeated attempt does that makes other calls.
+            concurrency: Most of it that one worker runs at a time.
             config: The action's configuration.
 
         Returns:
@@ -184,7 +189,9 @@ class Agent:
                 "rename one",
                 location,
             )
-        policies = ActionPolicies(timeout_seconds, on_failure, max_attempts, backoff, durability, on_mismatch)
+        policies = ActionPolicies(
+            timeout_seconds, on_failure, max_attempts, backoff, durability, on_mismatch, concurrency
+        )
         self._actions_added()[name] = ActionDeclaration(name, func, tuple(triggers), location, policies, config)
         return self
 

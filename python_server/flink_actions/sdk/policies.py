@@ -75,3 +75,4 @@ class ActionPolicies:
     backoff: Backoff | float = Backoff()
     durability: Durability | str = Durability.CHECKPOINT
     on_mismatch: OnMismatch | str = OnMismatch.FAIL
+    concurrency: int | None = None

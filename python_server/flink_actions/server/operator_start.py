@@ -9,10 +9,10 @@ long as actions take. One that is too old to say so has the linger time once mor
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 from flink_actions.engine.dispatcher import Dispatcher
-from flink_actions.engine.invocation import CancelReason
+from flink_actions.engine.invocation import CancelReason, Outcome
 from flink_actions.engine.scope import Scope
 from flink_actions.server.fences import Claim, OperatorIdentity
 from flink_actions.server.held import HeldOutcomes, HoldingOutbox
@@ -93,7 +93,11 @@ class OperatorStart:
         self._outgoing = None
         self._has_lost_a_session = True
         self.held.begin()
-        self.held.add(outgoing.not_known_to_be_delivered())
+        undelivered = list(outgoing.not_known_to_be_delivered())
+        self.held.add(undelivered)
+        if self.scope.kept is not None:
+            # Cuts of later sessions cover what has arrived of this one, and nothing else.
+            self.scope.kept.take_back(self.scope, [outcome.handle for outcome in undelivered])
         self.scope.attach(HoldingOutbox(_wake_nobody, self.held, ()))
         self._after_linger(lambda: self.end(CancelReason.ORPHANED), silent_seconds)
 
@@ -102,10 +106,11 @@ class OperatorStart:
         if self.has_ended:
             return
         self.has_ended = True
-        self._outgoing = None
+        outgoing, self._outgoing = self._outgoing, None
         if self.scope.kept is not None:
             # Computed and never sent: the next start may ask for it.
-            self.scope.kept.end_start(self.scope, self.held.outcomes, self.scope.epoch)
+            unsent = [*self.held.outcomes, *(() if outgoing is None else outgoing.unsent)]
+            self.scope.kept.end_start(self.scope, unsent, self.scope.epoch)
         self.held.end()
         self._stop_timer()
         self._dispatcher.end_scope(self.scope, reason)
@@ -116,9 +121,36 @@ class OperatorStart:
         if self._outgoing is not outgoing:
             return
         self._stop_timer()
+        if self.scope.kept is not None:
+            self.scope.kept.set_apart(self.held.outcomes, self.scope.epoch)
         self.held.end()
         orphans = [handle for handle in self.scope.open if handle not in outgoing.credit.charged]
         self._dispatcher.cancel(self.scope, orphans, CancelReason.ORPHANED)
+
+    def on_sent(self, outgoing: Outgoing, sequence: int, outcomes: Sequence[Outcome], size: int) -> None:
+        """Outcomes have left with this session's frames up to `sequence`: they are kept until a checkpoint covers them.
+
+        What still leaves of a session that was lost is held, and of a start that has ended it is kept already.
+        """
+        if self._outgoing is outgoing:
+            self.scope.keep_sent(outgoing, sequence, outcomes, size)
+
+    def on_cut(self, outgoing: Outgoing, sequence: int) -> None:
+        """A checkpoint that has completed covers what has arrived of this session's frames up to `sequence`."""
+        if self._outgoing is outgoing:
+            self.scope.on_cut(outgoing, sequence)
+
+    def on_cancelled(self, outgoing: Outgoing, handles: Iterable[int]) -> None:
+        """The start has ended these attempts. Those that had ended here before it applies in vain: what they came to is
+        kept for the next attempts, and no cut covers it."""
+        kept = self.scope.kept
+        if kept is None or self._outgoing is not outgoing:
+            return
+        ended = [handle for handle in handles if handle not in self.scope.open]
+        if ended:
+            held = [outcome for handle in ended if (outcome := self.held.take(handle)) is not None]
+            outcomes = [*kept.take_back(self.scope, ended), *outgoing.renounce(ended), *held]
+            kept.set_apart(outcomes, self.scope.epoch)
 
     def _after_linger(self, act: Callable[[], None], already_seconds: float = 0.0) -> None:
         self._stop_timer()

@@ -7,7 +7,7 @@ grow by themselves while the stream is busy with the one before.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import TypeAlias
 
@@ -70,6 +70,8 @@ class Outgoing:
         self.outbox = Outbox(self.wake)
         self._undelivered = UndeliveredOutcomes(undelivered_bytes)
         self._being_written: list[Outcome] = []
+        # Handles of outcomes that are still to leave, and that the job will not apply.
+        self._renounced: set[int] = set()
         self._notes_frame: session_pb2.WorkerFrame | None = None
 
     def wake(self) -> None:
@@ -115,6 +117,18 @@ class Outgoing:
     def not_known_to_be_delivered(self) -> Iterator[Outcome]:
         """Outcomes that the job may not have: sent without proof of arrival, or not sent at all. Empties the outbox."""
         return chain(self._undelivered, self._being_written, self.outbox.drain())
+
+    @property
+    def unsent(self) -> Iterator[Outcome]:
+        """Outcomes that wait to leave."""
+        return chain(self._being_written, self.outbox.waiting)
+
+    def renounce(self, handles: Iterable[int]) -> list[Outcome]:
+        """The job will not apply these: gives back what is still to leave under them, which `on_sent` is not told."""
+        wanted = set(handles)
+        waiting = [outcome for outcome in self.unsent if outcome.handle in wanted]
+        self._renounced.update(one.handle for one in waiting)
+        return waiting
 
     def on_invokes(self, used_invocations: int) -> None:
         """The job has sent this many Invokes: that tells which frames it has."""
@@ -174,10 +188,17 @@ class Outgoing:
         size = sum([len(data) for data in serialized])
         self._undelivered.add(self._sequence, self._said_invocations, size, outcomes)
         if self._on_sent is not None:
-            self._on_sent(self._sequence, outcomes, size)
+            self._on_sent(self._sequence, self._without_renounced(outcomes), size)
         self._being_written = self._being_written[_OUTCOMES_AT_ONCE:]
         for data in serialized:
             await write(data)
+
+    def _without_renounced(self, outcomes: list[Outcome]) -> list[Outcome]:
+        if not self._renounced:
+            return outcomes
+        rest = [outcome for outcome in outcomes if outcome.handle not in self._renounced]
+        self._renounced.difference_update([outcome.handle for outcome in outcomes])
+        return rest
 
     def _has_more_to_say(self) -> bool:
         return (

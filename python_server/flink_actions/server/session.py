@@ -177,6 +177,10 @@ class Session:
                 frame = self._decode(data)
                 if frame.received:
                     self._outgoing.on_received(frame.received)
+                if frame.cancels:
+                    # Before its Invokes: the next attempts at the same work may be among them.
+                    cancelled = [handle for cancel in frame.cancels for handle in cancel.handles]
+                    self.start.on_cancelled(self._outgoing, cancelled)
                 self._dispatch(frame)
                 self._obey(frame)
                 if self._has_ended:
@@ -290,7 +294,7 @@ class Session:
                 self._dispatcher.submit([invocation], self.start.scope, _nobody_waits)
 
     def _on_sent(self, sequence: int, outcomes: Sequence[Outcome], size: int) -> None:
-        self.start.scope.keep_sent(self, sequence, outcomes, size)
+        self.start.on_sent(self._outgoing, sequence, outcomes, size)
 
     def _answer_from_held(self, invocation: Invocation) -> bool:
         outcome = self.start.held.take(invocation.handle)
@@ -317,7 +321,7 @@ class Session:
             self._outgoing.pong(self._pong(frame.ping))
         if frame.HasField("checkpoint_completed"):
             self._outgoing.on_received(frame.checkpoint_completed.cut)
-            self.start.scope.on_cut(self, frame.checkpoint_completed.cut)
+            self.start.on_cut(self._outgoing, frame.checkpoint_completed.cut)
         if frame.all_resumed:
             self.start.on_all_resumed(self._outgoing)
         if frame.HasField("hello"):

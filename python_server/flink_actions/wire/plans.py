@@ -40,6 +40,7 @@ def _encode_action(action: Action) -> plan_pb2.Action:
         triggers=[plan_pb2.Trigger(event_type=event_type) for event_type in action.triggers],
         on_failure=_encode_failure_policy(action.failure_policy),
         timeout_ms=action.timeout_ms,
+        concurrency=action.concurrency,
         durability=_DURABILITIES[action.durability],
         on_mismatch=_MISMATCHES[action.on_mismatch],
         config=values.encode(action.config, "config") if action.config else b"",

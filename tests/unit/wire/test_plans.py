@@ -14,7 +14,7 @@ class Shop(Agent):
     @action(EventType.InputEvent, "again", timeout_seconds=2, limit=3)
     async def act(self, event: Event, ctx: RunnerContext) -> None: ...
 
-    @action("more")
+    @action("more", concurrency=8)
     def more(self, event: Event, ctx: RunnerContext) -> None: ...
 
 
@@ -31,6 +31,7 @@ def test_a_plan_says_what_its_actions_are() -> None:
         ("act", ["_input_event", "again"], 2000, b'{"limit":3}'),
         ("more", ["more"], 0, b""),
     ]
+    assert [action.concurrency for action in message.actions] == [0, 8]
 
 
 def test_the_digest_is_that_of_the_message_without_its_digests() -> None:

@@ -94,6 +94,26 @@ class FailuresTest {
   }
 
   @Test
+  void what_waits_at_its_worker_for_others_of_its_action_is_not_over_time() throws Exception {
+    String narrow =
+        agent(
+            "concurrency=2, timeout_seconds=1",
+            """
+            now = seen["now"] = seen.get("now", 0) + 1
+            pathlib.Path(f"at-work-{now}").touch()
+            await asyncio.sleep(0.3)
+            seen["now"] -= 1
+            """);
+    try (ActionServerProcess server = ActionServerProcess.serving(narrow)) {
+      // Two at a time for 0.3 s each: the last one begins when its time limit is over seven times.
+      TestJob job = TestJob.at(server, "narrow").inputs(50, 50).start();
+      OrderTest.assertComplete(job.awaitFinished(), 50, 1);
+      assertThat(job.restarts()).isZero();
+      assertThat(server.fileCount("at-work-")).isEqualTo(2);
+    }
+  }
+
+  @Test
   void one_that_waits_over_a_savepoint_is_tried_again_once_and_not_before_it_is_due()
       throws Exception {
     String waiting =

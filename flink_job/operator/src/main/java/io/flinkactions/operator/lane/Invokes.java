@@ -18,9 +18,7 @@ import io.flinkactions.wire.v1.Cancel;
 import io.flinkactions.wire.v1.Failure;
 import io.flinkactions.wire.v1.Invoke;
 import java.util.ArrayList;
-import java.util.IdentityHashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
@@ -81,8 +79,7 @@ public final class Invokes {
   private final TimeLimits timeLimits;
   private final ReadyLanes ready = new ReadyLanes();
   private final Quarantine quarantine;
-  // Attempts that this side has ended while it had no connection to their worker.
-  private final Map<WorkerSession, List<Long>> endedUnheard = new IdentityHashMap<>();
+  private final EndedAttempts ended = new EndedAttempts();
   private final Resends resends = new Resends();
   private final InvokeMessages messages;
   private boolean isFrozen;
@@ -296,7 +293,7 @@ public final class Invokes {
 
   private void giveBack(Lane lane) {
     Invocation invocation = lane.run().current();
-    if (runLimitMillis > 0) {
+    if (runLimitMillis > 0 && invocation.hasLimit()) {
       lane.run().addUsed(sentMillis(invocation));
     }
     handles.close(invocation.handle());
@@ -351,7 +348,9 @@ public final class Invokes {
 
   /**
    * Sees to it that the attempt ends in time, and gives back what is left of its and the run's
-   * time, at least 1; 0: there is no limit. What is resumed has used some of it.
+   * time, at least 1; 0: there is no limit. What is resumed has used some of it. Of an action of
+   * limited concurrency only the worker knows when it begins: there the attempt is limited, and
+   * what it takes does not count for the run.
    */
   private long limitAttempt(Run run, PlannedAction action) {
     Invocation invocation = run.current();
@@ -361,6 +360,9 @@ public final class Invokes {
     }
     if (limit == Long.MAX_VALUE) {
       return 0;
+    }
+    if (action.isLimited()) {
+      return Math.max(1, limit);
     }
     long patience = TimeUnit.MILLISECONDS.toNanos(limit + TimeLimits.GRACE_MILLIS);
     invocation.limitTo(invocation.sentNanos() + patience);
@@ -442,9 +444,9 @@ public final class Invokes {
       return 0;
     }
     resends.drop(interrupted);
-    List<Long> ended = endedUnheard.remove(interrupted);
-    if (ended != null) {
-      session.cancel(ended, Cancel.Reason.TIMEOUT);
+    List<Long> overdue = ended.resume(interrupted, session);
+    if (!overdue.isEmpty()) {
+      session.cancel(overdue, Cancel.Reason.TIMEOUT);
     }
     quarantine.onResumed(interrupted, session);
     List<Lane> sent = sentTo(interrupted);
@@ -489,7 +491,7 @@ public final class Invokes {
    */
   public int onGivenUp(WorkerSession session, boolean isDead, Set<ByteString> suspects)
       throws Exception {
-    endedUnheard.remove(session);
+    ended.drop(session);
     resends.drop(session);
     List<Lane> sent = sentTo(session);
     List<Lane> accused = new ArrayList<>();
@@ -591,12 +593,12 @@ public final class Invokes {
                 + TimeLimits.GRACE_MILLIS
                 + " ms after its time limit: its event loop is blocked, say");
     failures.onSuperseded(lane, invocation.handle());
+    ended.add(session, invocation.handle());
     if (session.isOpen()) {
       session.cancel(List.of(invocation.handle()), Cancel.Reason.TIMEOUT);
       closed(session, invocation.handle());
     } else {
       resends.remove(session, invocation.handle());
-      endedUnheard.computeIfAbsent(session, worker -> new ArrayList<>()).add(invocation.handle());
     }
     giveBack(lane);
     failures.onFailure(lane, action, failure, null);
@@ -629,8 +631,8 @@ public final class Invokes {
   /** How much of its time limit the run has used, an attempt that is at a worker included. */
   public static long usedMillis(Run run) {
     Invocation invocation = run.current();
-    boolean isSent = invocation != null && invocation.isSent();
-    return run.usedMillis() + (isSent ? sentMillis(invocation) : 0);
+    boolean counts = invocation != null && invocation.isSent() && invocation.hasLimit();
+    return run.usedMillis() + (counts ? sentMillis(invocation) : 0);
   }
 
   private List<Lane> sentTo(WorkerSession session) {

@@ -12,6 +12,7 @@ public final class PlannedAction {
   private final FailurePolicy onFailure;
   private final long timeoutMillis;
   private final boolean isSynchronous;
+  private final boolean isLimited;
 
   PlannedAction(int index, Action action) {
     this.index = index;
@@ -19,6 +20,7 @@ public final class PlannedAction {
     this.onFailure = action.getOnFailure();
     this.timeoutMillis = action.getTimeoutMs();
     this.isSynchronous = action.getDurability() == Durability.SYNCHRONOUS;
+    this.isLimited = action.getConcurrency() > 0;
   }
 
   /** Its position in {@code Plan.actions}, by which an Invoke names it. */
@@ -37,6 +39,11 @@ public final class PlannedAction {
   /** Its durable calls return when the action state store has their records. */
   public boolean isSynchronous() {
     return isSynchronous;
+  }
+
+  /** Some of it may wait at their worker for others of it to end. */
+  public boolean isLimited() {
+    return isLimited;
   }
 
   /** Longest time of one attempt; 0: no limit. */

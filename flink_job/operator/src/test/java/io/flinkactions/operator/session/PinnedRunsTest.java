@@ -85,6 +85,33 @@ class PinnedRunsTest extends ScriptedRuns {
   }
 
   @Test
+  void
+      an_attempt_that_was_ended_before_its_session_broke_is_cancelled_again_with_each_that_resumes_it()
+          throws Exception {
+    worker.welcomesWith(Welcome.newBuilder().setLingerMs(60_000));
+    WorkerSession session = routed();
+    Lane lane = lanes.take("\"a\"");
+    runs.onInput(lane, input(lane));
+    subtask.sessions.flush();
+    Peer peer = worker.peer();
+    long handle = peer.frame().getInvokes(0).getHandle();
+    Cancel cancel = Cancel.newBuilder().addHandles(handle).setReason(Cancel.Reason.TIMEOUT).build();
+    awaitOverdue(1);
+    subtask.sessions.flush();
+    assertThat(peer.frame().getCancelsList()).containsExactly(cancel);
+    for (int reconnect = 0; reconnect < 2; reconnect++) {
+      peer.breakOff();
+      subtask.next(SessionEvent.Interrupted.class);
+      WorkerSession next = subtask.welcomed();
+      runs.invokes().resume(session, next);
+      subtask.sessions.flush();
+      peer = worker.peer();
+      assertThat(peer.frame().getCancelsList()).containsExactly(cancel);
+      session = next;
+    }
+  }
+
+  @Test
   void attempts_that_are_overdue_while_they_wait_to_be_resumed_are_over_like_all_others()
       throws Exception {
     worker.welcomesWith(Welcome.newBuilder().setLingerMs(60_000));
