@@ -104,9 +104,12 @@ public final class ActionServerProcess implements AutoCloseable {
 
   /** Ends it and its workers without a chance to say anything. */
   public void kill() {
-    List<ProcessHandle> workers = process.descendants().toList();
+    // While it stands still it starts no worker, and none has noticed yet that it is gone.
+    if (process.isAlive()) {
+      Signals.send(process, "STOP");
+    }
+    process.descendants().forEach(ProcessHandle::destroyForcibly);
     process.destroyForcibly();
-    workers.forEach(ProcessHandle::destroyForcibly);
     process.onExit().join();
   }
 

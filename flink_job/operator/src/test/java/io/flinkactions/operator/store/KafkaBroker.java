@@ -1,6 +1,7 @@
 package io.flinkactions.operator.store;
 
 import io.flinkactions.operator.FreePorts;
+import io.flinkactions.operator.Signals;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -203,15 +204,13 @@ public final class KafkaBroker implements AutoCloseable {
     }
   }
 
-  public void resume() throws Exception {
+  public void resume() {
     signal("CONT");
   }
 
-  private void signal(String name) throws Exception {
-    int code =
-        new ProcessBuilder("kill", "-" + name, Long.toString(process.pid())).start().waitFor();
-    if (code != 0) {
-      throw new IllegalStateException("kill -" + name + " says " + code);
+  private void signal(String name) {
+    if (!Signals.send(process, name)) {
+      throw new IllegalStateException("the broker is not there to take a SIG" + name);
     }
   }
 
