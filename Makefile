@@ -33,15 +33,15 @@ run: $(SERVER_VENV)/.ready $(JOB_VENV)/.ready $(JAR) ## the quickstart: a server
 
 # ---- tests: what they need first, the quick ones first ----
 
-# They wait more than they compute. (Java's are spread over two processes too: pom.xml.)
-TWO_AT_ONCE := --numprocesses 2 --dist worksteal
+# They wait more than they compute. (Java's run in several processes too: pom.xml.)
+TWO_AT_ONCE := --numprocesses 2 --dist
 
-test: test-python test-java test-java-newest test-jobs ## all tests (some 25 minutes on two cores)
+test: test-python test-java test-java-newest test-jobs ## all tests (some 20 minutes on two cores)
 	$(call STEP,all tests passed)
 
 test-python: $(SERVER_VENV)/.ready ## unit, contract, simulation and integration tests of the Python side
 	$(call STEP,Python: unit and contract and integration)
-	@$(PYTEST) -q --durations=5 $(TWO_AT_ONCE) tests/unit tests/contract tests/simulation tests/integration
+	@$(PYTEST) -q --durations=5 $(TWO_AT_ONCE) worksteal tests/unit tests/contract tests/simulation tests/integration
 
 simulate: $(SERVER_VENV)/.ready ## seeded worlds in which all goes wrong; SEEDS=N, from FROM=M on, PROCESSES=P
 	@$(SERVER_VENV)/bin/python -m tests.simulation --seeds $(or $(SEEDS),200) --from $(or $(FROM),0) --processes $(or $(PROCESSES),$(shell nproc))
@@ -60,7 +60,9 @@ test-java-newest: test-java ## all that touches Flink once more, on the newest o
 
 test-jobs: $(SERVER_VENV)/.ready $(JOB_VENV)/.ready $(JAR) ## PyFlink jobs on a MiniCluster and a standalone cluster; the quickstart
 	$(call STEP,PyFlink jobs and the quickstart)
-	@$(PYTEST) -v --durations=5 tests/e2e tests/chaos
+	@$(PYTEST) -v --durations=5 $(TWO_AT_ONCE) loadfile tests/e2e
+	@# Each of these keeps the machine busy by itself.
+	@$(PYTEST) -v --durations=5 tests/chaos
 
 chaos: $(SERVER_VENV)/.ready $(JOB_VENV)/.ready $(JAR) $(if $(filter synchronous,$(LEVEL)),$(TEST_CLASS_PATH)) ## hurt a real job, server and cluster at random; MINUTES=N, SEED=S, LEVEL=synchronous
 	@$(SERVER_VENV)/bin/python -m tests.chaos --minutes $(or $(MINUTES),1) $(if $(SEED),--seed $(SEED)) $(if $(LEVEL),--level $(LEVEL)) $(CHAOS)

@@ -16,7 +16,7 @@ from tests.support.running_server import RunningServer
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 JOB_PYTHON = ROOT / ".venv-job" / "bin" / "python"
-LOCAL_JOBS_SECONDS = 300
+LOCAL_JOBS_SECONDS = 400
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.certificates import needs_openssl
 
-pytestmark = pytest.mark.timeout(400)  # the first test waits for all of the jobs
+pytestmark = pytest.mark.timeout(500)  # the first test waits for all of the jobs
 
 Jobs = dict[str, Any]
 
