@@ -54,7 +54,7 @@ test-java: $(SERVER_VENV)/.ready ## the operator and its jar, on the Flink versi
 	@mvn -B --no-transfer-progress -f $(OPERATOR)/pom.xml verify -Dspotless.check.skip=true 2>&1 | $(SURFIRE_LINES)
 	@touch $(JAR)
 
-test-java-newest: test-java ## the same classes on the newest Flink, compiling nothing
+test-java-newest: test-java ## all that touches Flink once more, on the newest one, compiling nothing
 	$(call STEP,Java: the same classes on Flink 2.3)
 	@mvn -B --no-transfer-progress -f $(OPERATOR)/pom.xml surefire:test -Dflink.version=2.3.0 2>&1 | $(SURFIRE_LINES)
 

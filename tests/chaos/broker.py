@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from tests.chaos.proxy import SERVER_HOST, free_port
+from tests.chaos.proxy import SERVER_HOST
+from tests.support.free_ports import free_port
 
 _OPERATOR = Path(__file__).parents[2] / "flink_job" / "operator"
 _MAIN = _OPERATOR / "src/test/java/io/flinkactions/operator/store/BrokerMain.java"

@@ -209,14 +209,3 @@ def _socket_inodes(pid: int) -> Iterator[str]:
                 target = os.readlink(descriptor.path)
                 if target.startswith("socket:["):
                     yield target.removeprefix("socket:[").removesuffix("]")
-
-
-def free_port() -> int:
-    """A port that is free on both hosts."""
-    while True:
-        with socket.socket() as server, socket.socket() as proxy:
-            server.bind((SERVER_HOST, 0))
-            port = int(server.getsockname()[1])
-            with contextlib.suppress(OSError):
-                proxy.bind((HOST, port))
-                return port

@@ -20,10 +20,11 @@ from pathlib import Path
 from types import TracebackType
 
 from tests.chaos.broker import KafkaBroker
-from tests.chaos.proxy import Proxy, free_port, listening_ports
+from tests.chaos.proxy import HOST, SERVER_HOST, Proxy, listening_ports
 from tests.chaos.verdict import Evidence, Input
 from tests.e2e.running_job import RunningJob
 from tests.e2e.standalone_cluster import StandaloneCluster, TaskManager
+from tests.support.free_ports import free_port
 from tests.support.running_server import RunningServer
 
 HERE = Path(__file__).parent
@@ -128,7 +129,7 @@ class World:
         store: list[str] = []
         if self.durability == "synchronous":
             store.append(stack.enter_context(KafkaBroker(self.folder / "broker")).address)
-        self._port = free_port()
+        self._port = free_port(SERVER_HOST, HOST)
         stack.callback(self._end_server)
         self._start_server()
         self.proxy = stack.enter_context(Proxy(self._port, self.server_pids))

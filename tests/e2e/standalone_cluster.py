@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from types import TracebackType
 from urllib.error import URLError
 
 from tests.e2e.running_job import Rest, RunningJob
+from tests.support.free_ports import free_port
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
@@ -57,7 +57,7 @@ class StandaloneCluster:
         self._home = next(python.parents[1].glob("lib/python*/site-packages/pyflink"))
         self._python = python
         self._folder = folder
-        rest_port, rpc_port = _free_ports(2)
+        rest_port, rpc_port = free_port(), free_port()
         self._rest = Rest(f"http://localhost:{rest_port}")
         self._settings = {
             "jobmanager.rpc.port": str(rpc_port),
@@ -213,14 +213,3 @@ def _with_settings(shipped: str, settings: Mapping[str, str]) -> str:
     always = dict.fromkeys(hosts, "localhost")
     flat = [f"{key}: {value}" for key, value in {**always, **settings}.items()]
     return "\n".join([*jvm_options, *flat, ""])
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()

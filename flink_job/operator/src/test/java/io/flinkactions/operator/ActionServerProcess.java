@@ -1,8 +1,6 @@
 package io.flinkactions.operator;
 
 import java.io.IOException;
-import java.net.InetAddress;
-import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -43,15 +41,9 @@ public final class ActionServerProcess implements AutoCloseable {
       throws Exception {
     ActionServerProcess server =
         new ActionServerProcess(
-            Files.createTempDirectory("action-server"), "127.0.0.1:" + freePort(), options);
+            Files.createTempDirectory("action-server"), "127.0.0.1:" + FreePorts.next(), options);
     server.start(agentSource);
     return server;
-  }
-
-  private static int freePort() throws IOException {
-    try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
-      return socket.getLocalPort();
-    }
   }
 
   /** "host:port". */

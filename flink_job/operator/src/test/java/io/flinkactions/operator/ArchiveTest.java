@@ -8,10 +8,6 @@ import java.time.Duration;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
-import java.util.concurrent.CountDownLatch;
-import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicInteger;
-import org.apache.flink.api.common.typeinfo.Types;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -22,10 +18,6 @@ class ArchiveTest {
   private static final int INPUTS = 1_000;
   private static final int BEFORE_RELOAD = 500;
   private static final int FAILS_AT = 800;
-
-  // The job's threads are in this JVM.
-  private static final AtomicInteger PASSED = new AtomicInteger();
-  private static volatile CountDownLatch reloaded;
 
   @TempDir Path folder;
 
@@ -61,8 +53,6 @@ class ArchiveTest {
 
   @Test
   void after_a_reload_and_a_failure_before_any_checkpoint_nothing_is_paid_twice() throws Exception {
-    PASSED.set(0);
-    reloaded = new CountDownLatch(1);
     try (ActionServerProcess server =
         ActionServerProcess.serving(paying(1), "--reload", "--workers", "2")) {
       TestJob job =
@@ -72,27 +62,8 @@ class ArchiveTest {
               // None of them completes while the job runs.
               .checkpoints(folder, 3_600_000, false)
               .restarts(3)
-              .before(
-                  inputs ->
-                      inputs
-                          .map(
-                              text -> {
-                                if (text.equals("{\"k\":0,\"i\":" + BEFORE_RELOAD / KEYS + "}")) {
-                                  reloaded.await(60, TimeUnit.SECONDS);
-                                }
-                                return text;
-                              })
-                          .returns(Types.STRING)
-                          .setParallelism(1))
-              .afterwards(
-                  outputs ->
-                      outputs.map(
-                          text -> {
-                            if (PASSED.incrementAndGet() == FAILS_AT) {
-                              throw new IllegalStateException("the task fails");
-                            }
-                            return text;
-                          }))
+              .before(inputs -> Incidents.holdFrom(BEFORE_RELOAD / KEYS, inputs))
+              .afterwards(outputs -> Incidents.failAt(FAILS_AT, outputs))
               .start();
       job.awaitOutputs(BEFORE_RELOAD);
       Files.writeString(server.folder().resolve("agent.py"), paying(2));
@@ -102,7 +73,7 @@ class ArchiveTest {
             () -> said(server).contains("worker " + worker + " stays"),
             "worker " + worker + " has become an archive");
       }
-      reloaded.countDown();
+      Incidents.letGo();
       List<String> outputs = job.awaitFinished();
 
       assertThat(job.restarts()).isEqualTo(1);

@@ -12,7 +12,6 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
 import org.apache.flink.api.common.typeinfo.Types;
 import org.apache.flink.api.connector.source.lib.NumberSequenceSource;
@@ -108,26 +107,15 @@ class DurableCallsTest {
     return ledger(server).stream().filter(line -> line.matches(pattern)).count();
   }
 
-  private static final AtomicInteger PASSED = new AtomicInteger();
-
   @Test
   void a_job_that_fails_while_its_worker_lives_makes_no_recorded_call_again() throws Exception {
-    PASSED.set(0);
     try (ActionServerProcess server = ActionServerProcess.serving(paying(""))) {
       TestJob job =
           TestJob.at(server, "task-fails")
               .inputs(2_000, 500)
               .checkpoints(folder, 200, false)
               .restarts(3)
-              .afterwards(
-                  outputs ->
-                      outputs.map(
-                          text -> {
-                            if (PASSED.incrementAndGet() == 700) {
-                              throw new IllegalStateException("the task fails");
-                            }
-                            return text;
-                          }))
+              .afterwards(outputs -> Incidents.failAt(700, outputs))
               .start();
       List<String> outputs = job.awaitFinished();
       assertThat(job.restarts()).isEqualTo(1);
@@ -229,9 +217,7 @@ class DurableCallsTest {
     }
   }
 
-  private static final AtomicInteger STARTS = new AtomicInteger();
-
-  /** Of the two sources, one is slow in the first start of the job and the other in the next. */
+  /** Of the two sources, one is slow until the task fails and the other afterwards. */
   private static DataStream<String> withSecondSource(DataStream<String> inputs) {
     DataStream<String> second =
         inputs
@@ -243,14 +229,14 @@ class DurableCallsTest {
             .map(n -> "{\"k\":" + n % 50 + ",\"i\":" + (1_000 + n / 50) + "}")
             .returns(Types.STRING)
             .setParallelism(1);
-    return slowIn(0, inputs).union(slowIn(1, second));
+    return slow(false, inputs).union(slow(true, second));
   }
 
-  private static DataStream<String> slowIn(int parity, DataStream<String> stream) {
+  private static DataStream<String> slow(boolean afterwards, DataStream<String> stream) {
     return stream
         .map(
             text -> {
-              Thread.sleep(STARTS.get() % 2 == parity ? 3 : 1);
+              Thread.sleep(Incidents.hasFailed() == afterwards ? 3 : 1);
               return text;
             })
         .returns(Types.STRING)
@@ -287,8 +273,6 @@ class DurableCallsTest {
 
         agent = Drawing()
         """;
-    STARTS.set(0);
-    PASSED.set(0);
     try (ActionServerProcess server = ActionServerProcess.serving(drawing)) {
       TestJob job =
           TestJob.at(server, "interleaved")
@@ -296,16 +280,7 @@ class DurableCallsTest {
               .before(DurableCallsTest::withSecondSource)
               .checkpoints(folder, 150, true)
               .restarts(3)
-              .afterwards(
-                  outputs ->
-                      outputs.map(
-                          text -> {
-                            if (PASSED.incrementAndGet() == 900) {
-                              STARTS.incrementAndGet();
-                              throw new IllegalStateException("the task fails");
-                            }
-                            return text;
-                          }))
+              .afterwards(outputs -> Incidents.failAt(900, outputs))
               .start();
       List<String> outputs = job.awaitFinished();
       assertThat(job.restarts()).isEqualTo(1);

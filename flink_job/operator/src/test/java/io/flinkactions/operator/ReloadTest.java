@@ -9,13 +9,21 @@ import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.stream.LongStream;
+import org.apache.flink.streaming.api.datastream.DataStream;
 import org.junit.jupiter.api.Test;
 
 class ReloadTest {
 
   private static final int RELOADS = 5;
   private static final int KEYS = 200;
-  private static final int PER_KEY = 400;
+  private static final long MORE_THAN_ENOUGH = 1_000_000;
+
+  // Inputs come until all reloads are over, however long those take.
+  private static final AtomicBoolean OVER = new AtomicBoolean();
+  private static final AtomicLong INPUTS = new AtomicLong();
 
   /** Each output says which code its run began with, which it ended with, and when. */
   private static String agent(int version) {
@@ -50,7 +58,12 @@ class ReloadTest {
     try (ActionServerProcess server =
         ActionServerProcess.serving(agent(0), "--reload", "--workers", "2")) {
       TestJob job =
-          TestJob.at(server, "reload").inputs(KEYS * PER_KEY, KEYS).parallelism(2).start();
+          TestJob.at(server, "reload")
+              .inputs(MORE_THAN_ENOUGH, KEYS)
+              .before(ReloadTest::untilAllIsOver)
+              .parallelism(2)
+              .settings(settings -> settings.waitingBytes(20_000, 100_000_000))
+              .start();
       job.awaitOutputs(KEYS);
       for (int version = 1; version <= RELOADS; version++) {
         Files.writeString(server.folder().resolve("agent.py"), agent(version));
@@ -60,9 +73,17 @@ class ReloadTest {
             () -> job.outputs().stream().anyMatch(output -> output.contains(ended)),
             "an output of version " + version);
       }
+      OVER.set(true);
       List<String> outputs = job.awaitFinished();
 
-      OrderTest.assertComplete(outputs, KEYS, PER_KEY);
+      assertThat(outputs).hasSize((int) INPUTS.get());
+      Map<Long, List<Long>> byKey = OrderTest.indicesByKey(outputs);
+      assertThat(byKey).hasSize(KEYS);
+      byKey.forEach(
+          (key, indices) ->
+              assertThat(indices)
+                  .as("key %d", key)
+                  .isEqualTo(LongStream.range(0, indices.size()).boxed().toList()));
       assertThat(job.restarts()).isZero();
       assertThat(outputs)
           .allSatisfy(
@@ -78,6 +99,10 @@ class ReloadTest {
           gaps.get(gaps.size() * 99 / 100),
           gaps.get(gaps.size() - 1));
     }
+  }
+
+  private static DataStream<String> untilAllIsOver(DataStream<String> inputs) {
+    return inputs.filter(text -> !OVER.get() && INPUTS.incrementAndGet() > 0).setParallelism(1);
   }
 
   /**

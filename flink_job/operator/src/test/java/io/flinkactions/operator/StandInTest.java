@@ -9,10 +9,6 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.concurrent.CountDownLatch;
-import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicInteger;
-import org.apache.flink.api.common.typeinfo.Types;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -27,10 +23,6 @@ class StandInTest {
   private static final int INPUTS = 1_200;
   private static final int BEFORE_DEATH = 400;
   private static final int FAILS_AT = 900;
-
-  // The job's threads are in this JVM.
-  private static final AtomicInteger PASSED = new AtomicInteger();
-  private static volatile CountDownLatch hasDied;
 
   @TempDir Path folder;
 
@@ -79,8 +71,6 @@ class StandInTest {
   @Test
   void a_task_that_is_lost_after_a_worker_has_died_repeats_only_what_the_dead_one_had()
       throws Exception {
-    PASSED.set(0);
-    hasDied = new CountDownLatch(1);
     try (ActionServerProcess server =
         ActionServerProcess.serving(PAYING, "--workers", "3", "--spares", "0")) {
       TestJob job =
@@ -90,33 +80,14 @@ class StandInTest {
               // None of them completes while the job runs.
               .checkpoints(folder, 3_600_000, false)
               .restarts(3)
-              .before(
-                  inputs ->
-                      inputs
-                          .map(
-                              text -> {
-                                if (text.equals("{\"k\":0,\"i\":" + BEFORE_DEATH / KEYS + "}")) {
-                                  hasDied.await(60, TimeUnit.SECONDS);
-                                }
-                                return text;
-                              })
-                          .returns(Types.STRING)
-                          .setParallelism(1))
-              .afterwards(
-                  outputs ->
-                      outputs.map(
-                          text -> {
-                            if (PASSED.incrementAndGet() == FAILS_AT) {
-                              throw new IllegalStateException("the task fails");
-                            }
-                            return text;
-                          }))
+              .before(inputs -> Incidents.holdFrom(BEFORE_DEATH / KEYS, inputs))
+              .afterwards(outputs -> Incidents.failAt(FAILS_AT, outputs))
               .start();
       job.awaitOutputs(BEFORE_DEATH);
       String victim = payers(server).values().iterator().next().iterator().next();
       ProcessHandle.of(Long.parseLong(victim)).orElseThrow().destroyForcibly();
       // What comes from now on goes to those that stand in, and then to a successor as well.
-      hasDied.countDown();
+      Incidents.letGo();
       List<String> outputs = job.awaitFinished();
 
       assertThat(job.restarts()).isEqualTo(1);

@@ -29,7 +29,6 @@ import org.apache.flink.util.ExceptionUtils;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.condition.EnabledIfSystemProperty;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
@@ -38,9 +37,6 @@ import org.junit.jupiter.api.io.TempDir;
  */
 class SynchronousCallsTest {
 
-  // What is no matter of Flink's is tested on one version of it.
-  private static final String FLINK_VERSION = "flinkactions.test.flink-version";
-  private static final String OLDEST = "2\\.0\\..*";
   private static final Duration LIMIT = Duration.ofSeconds(40);
 
   @TempDir Path folder;
@@ -282,7 +278,7 @@ class SynchronousCallsTest {
   }
 
   @Test
-  @EnabledIfSystemProperty(named = FLINK_VERSION, matches = OLDEST)
+  @OldestFlinkOnly
   void a_job_that_is_submitted_anew_without_any_state_goes_on_and_may_ignore_what_there_is()
       throws Exception {
     String agent = paying("synchronous", 0.1);
@@ -361,7 +357,7 @@ class SynchronousCallsTest {
   }
 
   @Test
-  @EnabledIfSystemProperty(named = FLINK_VERSION, matches = OLDEST)
+  @OldestFlinkOnly
   void a_call_that_ended_its_attempt_is_made_again_and_its_record_is_ended() throws Exception {
     String agent = RateLimited.agent(", durability=\"synchronous\"");
     try (ActionServerProcess server = ActionServerProcess.serving(agent)) {
@@ -379,7 +375,7 @@ class SynchronousCallsTest {
   }
 
   @Test
-  @EnabledIfSystemProperty(named = FLINK_VERSION, matches = OLDEST)
+  @OldestFlinkOnly
   void a_store_that_has_no_room_holds_workers_back_and_loses_nothing() throws Exception {
     String agent = paying("synchronous", 0);
     try (ActionServerProcess server = ActionServerProcess.serving(agent)) {
@@ -429,7 +425,7 @@ class SynchronousCallsTest {
   }
 
   @Test
-  @EnabledIfSystemProperty(named = FLINK_VERSION, matches = OLDEST)
+  @OldestFlinkOnly
   void a_broker_that_stays_away_fails_the_job_by_name_and_a_short_while_does_not()
       throws Exception {
     String agent = paying("synchronous", 0.02);
@@ -450,7 +446,7 @@ class SynchronousCallsTest {
       own.pause();
       long before = job.checkpointCount();
       // Nobody waits for the store on the task's thread: checkpoints go on without it.
-      job.await(LIMIT, () -> checkpoints(job) >= before + 3, "three checkpoints");
+      job.awaitCheckpoints(before + 3, LIMIT);
       own.resume();
       int soFar = count(ledger(server), "recorded").size();
       job.await(
@@ -461,14 +457,6 @@ class SynchronousCallsTest {
           .contains(StoreException.Unreachable.class.getName())
           .contains(own.address())
           .contains("action-state-store.timeout");
-    }
-  }
-
-  private static long checkpoints(TestJob job) {
-    try {
-      return job.checkpointCount();
-    } catch (Exception e) {
-      throw new IllegalStateException(e);
     }
   }
 }

@@ -432,6 +432,20 @@ final class TestJob {
     return checkpoints().getCounts().getNumberOfCompletedCheckpoints();
   }
 
+  /** Waits until so many were completed since the job was submitted. */
+  void awaitCheckpoints(long atLeast, Duration limit) throws Exception {
+    await(
+        limit,
+        () -> {
+          try {
+            return checkpointCount() >= atLeast;
+          } catch (Exception e) {
+            throw new IllegalStateException(e);
+          }
+        },
+        atLeast + " checkpoints");
+  }
+
   private CheckpointStatsSnapshot checkpoints() throws Exception {
     return cluster()
         .getExecutionGraph(id)

@@ -1,7 +1,7 @@
 package io.flinkactions.operator.session;
 
-import com.google.protobuf.ByteString;
 import io.flinkactions.wire.v1.Holdings;
+import java.nio.ByteBuffer;
 
 /**
  * What one worker holds of earlier starts: ranks by invocation id. An id stands here by its first 8
@@ -23,12 +23,12 @@ final class HeldIds {
 
   /** Adds a page; of an id that is there already the higher rank stays. */
   void add(Holdings page) {
-    ByteString all = page.getInvocations();
+    ByteBuffer heads = page.getInvocations().asReadOnlyByteBuffer();
     int count = Math.min(page.getEpochCount(), page.getAttemptCount());
-    count = Math.min(count, all.size() / ID_BYTES);
+    count = Math.min(count, heads.remaining() / ID_BYTES);
     for (int i = 0; i < count && size < MOST; i++) {
       put(
-          idAt(all, i * ID_BYTES),
+          heads.getLong(),
           page.getEpoch(i) << ATTEMPT_BITS
               | Math.min(Math.max(1, page.getAttempt(i)), (1 << ATTEMPT_BITS) - 1));
     }
@@ -44,13 +44,13 @@ final class HeldIds {
 
   /** How late this worker was at the invocation; the higher the later, 0 if it holds nothing. */
   long rankOf(byte[] invocationId) {
-    int slot = slotOf(idAt(invocationId));
+    int slot = slotOf(idOf(invocationId));
     return ranks[slot];
   }
 
   /** It was asked for this one. */
   void remove(byte[] invocationId) {
-    int slot = slotOf(idAt(invocationId));
+    int slot = slotOf(idOf(invocationId));
     if (ranks[slot] == 0) {
       return;
     }
@@ -105,19 +105,7 @@ final class HeldIds {
     return slot;
   }
 
-  private static long idAt(ByteString bytes, int offset) {
-    long id = 0;
-    for (int i = 0; i < ID_BYTES; i++) {
-      id = id << 8 | bytes.byteAt(offset + i) & 0xff;
-    }
-    return id;
-  }
-
-  private static long idAt(byte[] bytes) {
-    long id = 0;
-    for (int i = 0; i < ID_BYTES; i++) {
-      id = id << 8 | bytes[i] & 0xff;
-    }
-    return id;
+  private static long idOf(byte[] invocationId) {
+    return ByteBuffer.wrap(invocationId).getLong();
   }
 }

@@ -3,6 +3,7 @@ package io.flinkactions.operator.session;
 import java.time.Duration;
 import java.util.List;
 import java.util.Objects;
+import java.util.function.Consumer;
 import java.util.regex.Pattern;
 
 /**
@@ -75,100 +76,73 @@ public record SessionSettings(
   }
 
   public SessionSettings withReconnectTimeout(Duration value) {
-    return new SessionSettings(
-        endpoints,
-        fallsBack,
-        value,
-        connectTimeout,
-        pingInterval,
-        pingTimeout,
-        grace,
-        closeTimeout,
-        maxFrameBytes,
-        security);
+    return changed(copy -> copy.reconnectTimeout = value);
   }
 
   public SessionSettings withConnectTimeout(Duration value) {
-    return new SessionSettings(
-        endpoints,
-        fallsBack,
-        reconnectTimeout,
-        value,
-        pingInterval,
-        pingTimeout,
-        grace,
-        closeTimeout,
-        maxFrameBytes,
-        security);
+    return changed(copy -> copy.connectTimeout = value);
   }
 
   public SessionSettings withPing(Duration interval, Duration timeout) {
-    return new SessionSettings(
-        endpoints,
-        fallsBack,
-        reconnectTimeout,
-        connectTimeout,
-        interval,
-        timeout,
-        grace,
-        closeTimeout,
-        maxFrameBytes,
-        security);
+    return changed(
+        copy -> {
+          copy.pingInterval = interval;
+          copy.pingTimeout = timeout;
+        });
   }
 
   public SessionSettings withGrace(Duration value) {
-    return new SessionSettings(
-        endpoints,
-        fallsBack,
-        reconnectTimeout,
-        connectTimeout,
-        pingInterval,
-        pingTimeout,
-        value,
-        closeTimeout,
-        maxFrameBytes,
-        security);
+    return changed(copy -> copy.grace = value);
   }
 
   public SessionSettings withMaxFrameBytes(int value) {
-    return new SessionSettings(
-        endpoints,
-        fallsBack,
-        reconnectTimeout,
-        connectTimeout,
-        pingInterval,
-        pingTimeout,
-        grace,
-        closeTimeout,
-        value,
-        security);
+    return changed(copy -> copy.maxFrameBytes = value);
   }
 
   public SessionSettings withSecurity(ChannelSecurity value) {
-    return new SessionSettings(
-        endpoints,
-        fallsBack,
-        reconnectTimeout,
-        connectTimeout,
-        pingInterval,
-        pingTimeout,
-        grace,
-        closeTimeout,
-        maxFrameBytes,
-        value);
+    return changed(copy -> copy.security = value);
   }
 
   public SessionSettings withFallback(boolean value) {
+    return changed(copy -> copy.fallsBack = value);
+  }
+
+  private SessionSettings changed(Consumer<Copy> change) {
+    Copy copy = new Copy(this);
+    change.accept(copy);
     return new SessionSettings(
         endpoints,
-        value,
-        reconnectTimeout,
-        connectTimeout,
-        pingInterval,
-        pingTimeout,
-        grace,
+        copy.fallsBack,
+        copy.reconnectTimeout,
+        copy.connectTimeout,
+        copy.pingInterval,
+        copy.pingTimeout,
+        copy.grace,
         closeTimeout,
-        maxFrameBytes,
-        security);
+        copy.maxFrameBytes,
+        copy.security);
+  }
+
+  /** What can be changed, until it has been. */
+  private static final class Copy {
+    boolean fallsBack;
+    Duration reconnectTimeout;
+    Duration connectTimeout;
+    Duration pingInterval;
+    Duration pingTimeout;
+    Duration grace;
+    int maxFrameBytes;
+    ChannelSecurity security;
+
+    Copy(SessionSettings settings) {
+      fallsBack = settings.fallsBack;
+      reconnectTimeout = settings.reconnectTimeout;
+      connectTimeout = settings.connectTimeout;
+      pingInterval = settings.pingInterval;
+      pingTimeout = settings.pingTimeout;
+      grace = settings.grace;
+      maxFrameBytes = settings.maxFrameBytes;
+      security = settings.security;
+    }
   }
 }

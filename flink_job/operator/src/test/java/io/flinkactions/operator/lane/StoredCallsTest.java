@@ -3,6 +3,7 @@ package io.flinkactions.operator.lane;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import com.google.protobuf.ByteString;
+import io.flinkactions.operator.OldestFlinkOnly;
 import io.flinkactions.operator.lane.StoredCalls.PendingCall;
 import io.flinkactions.operator.metrics.OperatorMetrics;
 import io.flinkactions.operator.session.UnconnectedSession;
@@ -22,10 +23,9 @@ import org.apache.flink.metrics.groups.UnregisteredMetricsGroup;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.condition.EnabledIfSystemProperty;
 
 /** What lanes do with the store, against a real broker. No worker is there to be told. */
-@EnabledIfSystemProperty(named = "flinkactions.test.flink-version", matches = "2\\.0\\..*")
+@OldestFlinkOnly
 class StoredCallsTest {
 
   private static final CallPlace PLACE = CallPlace.newBuilder().setIndex(0).build();

@@ -8,6 +8,7 @@ import com.google.protobuf.Descriptors.FieldDescriptor;
 import com.google.protobuf.Message;
 import com.google.protobuf.TextFormat;
 import io.flinkactions.operator.ContractCases;
+import io.flinkactions.operator.OldestFlinkOnly;
 import io.flinkactions.operator.session.ScriptedWorker.Peer;
 import io.flinkactions.operator.session.SessionEvent.FrameReceived;
 import io.flinkactions.operator.session.SessionEvent.Interrupted;
@@ -34,6 +35,7 @@ import org.junit.jupiter.params.provider.MethodSource;
  * side against the operator's real sessions.
  */
 @Timeout(60)
+@OldestFlinkOnly
 class FrameCasesTest {
 
   private static final JsonNode CASES = ContractCases.read("frames.json");

@@ -3,6 +3,8 @@ package io.flinkactions.operator.session;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import com.google.protobuf.ByteString;
+import io.flinkactions.operator.FreePorts;
+import io.flinkactions.operator.OldestFlinkOnly;
 import io.flinkactions.operator.session.ScriptedWorker.Peer;
 import io.flinkactions.operator.session.SessionEvent.Fatal;
 import io.flinkactions.operator.session.SessionEvent.NoServer;
@@ -17,7 +19,6 @@ import io.flinkactions.wire.v1.WorkerFrame;
 import io.grpc.Server;
 import io.grpc.netty.shaded.io.grpc.netty.NettyServerBuilder;
 import java.net.InetSocketAddress;
-import java.net.ServerSocket;
 import java.time.Duration;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
@@ -28,6 +29,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 @Timeout(60)
+@OldestFlinkOnly
 class HandshakeTest {
   private ScriptedServer server;
 
@@ -238,10 +240,7 @@ class HandshakeTest {
   @Test
   void a_job_pointed_at_no_server_says_so_while_it_waits_then_fails_with_the_address()
       throws Exception {
-    String nobody;
-    try (ServerSocket socket = new ServerSocket(0)) {
-      nobody = "127.0.0.1:" + socket.getLocalPort();
-    }
+    String nobody = "127.0.0.1:" + FreePorts.next();
     SessionSettings settings =
         SessionSettings.of(nobody).withReconnectTimeout(Duration.ofMillis(1800));
     try (Subtask subtask = new Subtask(settings, Subtask.identity().build())) {
@@ -256,10 +255,7 @@ class HandshakeTest {
 
   @Test
   void a_job_whose_server_comes_later_finds_it_at_once() throws Exception {
-    int port;
-    try (ServerSocket socket = new ServerSocket(0)) {
-      port = socket.getLocalPort();
-    }
+    int port = FreePorts.next();
     String unix = "127.0.0.1:" + port;
     try (Subtask subtask = new Subtask(Subtask.settings(unix), Subtask.identity().build())) {
       assertThat(subtask.nextWithin(Welcomed.class, 1500)).isNull();
@@ -310,10 +306,7 @@ class HandshakeTest {
   @Test
   void subtasks_share_the_endpoints_and_fall_back_only_if_told_to() throws Exception {
     ScriptedWorker worker = server.worker("w0");
-    String nobody;
-    try (ServerSocket socket = new ServerSocket(0)) {
-      nobody = "127.0.0.1:" + socket.getLocalPort();
-    }
+    String nobody = "127.0.0.1:" + FreePorts.next();
     SessionSettings both =
         SessionSettings.of(nobody, server.endpoint()).withReconnectTimeout(Duration.ofMillis(700));
     try (Subtask second = new Subtask(both, Subtask.identity().subtask(1, 2, 128).build())) {

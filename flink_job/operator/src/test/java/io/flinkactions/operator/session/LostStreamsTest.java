@@ -3,6 +3,7 @@ package io.flinkactions.operator.session;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import com.google.protobuf.ByteString;
+import io.flinkactions.operator.OldestFlinkOnly;
 import io.flinkactions.operator.session.ScriptedWorker.Peer;
 import io.flinkactions.operator.session.SessionEvent.CapacityAvailable;
 import io.flinkactions.operator.session.SessionEvent.Ended;
@@ -26,6 +27,7 @@ import org.junit.jupiter.api.Timeout;
 
 /** What a lost stream means, and what it does not: CORRECTNESS.md 8, 9, 17, 18. */
 @Timeout(60)
+@OldestFlinkOnly
 class LostStreamsTest {
   private static final ByteString SECOND = ByteString.copyFromUtf8("generation-2....");
 

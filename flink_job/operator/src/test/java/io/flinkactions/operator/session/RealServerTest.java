@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.google.protobuf.ByteString;
 import io.flinkactions.operator.ActionServerProcess;
+import io.flinkactions.operator.OldestFlinkOnly;
 import io.flinkactions.operator.session.SessionEvent.Draining;
 import io.flinkactions.operator.session.SessionEvent.Ended;
 import io.flinkactions.operator.session.SessionEvent.FrameReceived;
@@ -26,6 +27,7 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** Sessions with the server that users run, in processes that are really killed. */
 @Timeout(120)
+@OldestFlinkOnly
 class RealServerTest {
   private static final String AGENT =
       """

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.flinkactions.operator.ActionServerProcess;
+import io.flinkactions.operator.OldestFlinkOnly;
 import io.flinkactions.operator.session.SessionEvent.FrameReceived;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -22,6 +23,7 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** Sessions with a server that speaks TLS, asks for a certificate, and for a token. */
 @Timeout(60)
+@OldestFlinkOnly
 class SecureServerTest {
 
   private static final String AGENT =

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.google.protobuf.ByteString;
+import io.flinkactions.operator.OldestFlinkOnly;
 import io.flinkactions.operator.state.v1.PartitionMarker;
 import io.flinkactions.operator.state.v1.StoreState;
 import io.flinkactions.operator.store.ActionStateStore.RecordedCall;
@@ -25,10 +26,9 @@ import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.condition.EnabledIfSystemProperty;
 
 /** The store against a real broker. Nothing of Flink's is in it: one version of it is enough. */
-@EnabledIfSystemProperty(named = "flinkactions.test.flink-version", matches = "2\\.0\\..*")
+@OldestFlinkOnly
 class ActionStateStoreTest {
 
   private static final int KEY_GROUP = 5;

@@ -1,8 +1,7 @@
 package io.flinkactions.operator.store;
 
+import io.flinkactions.operator.FreePorts;
 import java.io.IOException;
-import java.net.InetAddress;
-import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -53,14 +52,8 @@ public final class KafkaBroker implements AutoCloseable {
   /** Starts a broker of the caller's own and waits until it answers. */
   public static KafkaBroker start() throws Exception {
     Path folder = Files.createTempDirectory("kafka-broker");
-    int port;
-    int controllerPort;
-    try (ServerSocket one = free();
-        ServerSocket other = free()) {
-      port = one.getLocalPort();
-      controllerPort = other.getLocalPort();
-    }
-    String address = "127.0.0.1:" + port;
+    String address = "127.0.0.1:" + FreePorts.next();
+    int controllerPort = FreePorts.next();
     Path data = folder.resolve("data");
     Path properties = folder.resolve("server.properties");
     Files.writeString(
@@ -104,10 +97,6 @@ public final class KafkaBroker implements AutoCloseable {
       throw e;
     }
     return broker;
-  }
-
-  private static ServerSocket free() throws IOException {
-    return new ServerSocket(0, 1, InetAddress.getLoopbackAddress());
   }
 
   private void awaitAnswer() throws Exception {
