@@ -44,6 +44,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.atomic.LongAdder;
 import java.util.stream.Stream;
 import org.apache.flink.api.common.operators.MailboxExecutor;
 import org.apache.flink.api.java.functions.KeySelector;
@@ -115,6 +116,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
   private transient StartIdentity identity;
   private transient KeyMemory memory;
   private transient LaneStore laneStore;
+  private transient LongAdder writtenBytes;
   private transient Lanes lanes;
   private transient List<Lane> restoredLanes;
   private transient RunIdentity runIdentity;
@@ -173,11 +175,13 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
     if (isBatch) {
       memory = new LaneMemory();
       laneStore = new BatchLaneStore(memory);
+      writtenBytes = new LongAdder();
     } else {
       KeyedStates states =
           KeyedStates.of(backend, context.getKeyedStateStore(), settings.shortTermMemoryTtl());
       memory = states.memory();
       laneStore = states.lanes();
+      writtenBytes = states.writtenBytes();
       if (context.isRestored()) {
         List<String> keys;
         // A RocksDB iterator, which holds memory that no collector knows of.
@@ -240,6 +244,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
     lanes.uselessMirrors().tell(sessions::forgetMirror);
     reportedMetrics = new ReportedMetrics(runs.invokes(), actionMetrics.user());
     actionMetrics.showSessions(sessions.counters());
+    actionMetrics.showState(writtenBytes::sum);
     actionMetrics.showLanes(
         runs::begunCount,
         runs.invokes()::sentCount,
@@ -537,6 +542,8 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
     for (Failure failure : rest.getFailuresList()) {
       runs.onFailure(session, failure);
     }
+    actionMetrics.onAnswers(
+        session.worker(), rest.getResults().getHandleCount() + rest.getFailuresCount());
     session.applied(rest);
     frame = null;
     return true;
@@ -600,6 +607,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
   private void onWelcomed(SessionEvent.Welcomed welcomed) throws Exception {
     // Read now, so that a plan that cannot be served fails the job before any input meets it.
     plans.read(welcomed.plan());
+    actionMetrics.onWorker(welcomed.session().worker(), sessions.counters());
     actionMetrics.onResent(runs.invokes().resume(welcomed.resumes(), welcomed.session()));
     onRoutesChanged();
   }
@@ -612,6 +620,9 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
                 ended.workerIsDead(),
                 ended.suspectsKnown() ? ended.suspects() : null);
     actionMetrics.onResent(open);
+    if (ended.workerIsDead()) {
+      actionMetrics.onDeath(ended.session().worker());
+    }
     LOG.info(
         "Worker {} is gone: {}; {} of its invocations go elsewhere",
         ended.session().worker(),
@@ -647,6 +658,8 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
   @Override
   public void snapshotState(StateSnapshotContext context) throws Exception {
     super.snapshotState(context);
+    long began = System.nanoTime();
+    long writtenBefore = writtenBytes.sum();
     valve.onOver(context.getCheckpointId());
     runs.invokes().noteUsedTime(lanes::markDirty);
     lanes.writeDirty();
@@ -654,6 +667,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
     startStore.snapshot(
         identity.epoch(), store == null ? null : store.onSnapshot(context.getCheckpointId()));
     cuts.onSnapshot(context.getCheckpointId(), sessions.openSessions());
+    actionMetrics.onSnapshot(writtenBytes.sum() - writtenBefore, System.nanoTime() - began);
   }
 
   @Override

@@ -4,6 +4,7 @@ import com.google.protobuf.ByteString;
 import com.google.protobuf.UnsafeByteOperations;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.atomic.LongAdder;
 import org.apache.flink.api.common.state.MapState;
 import org.apache.flink.runtime.state.KeyedStateBackend;
 
@@ -12,10 +13,13 @@ public final class StateKeyMemory implements KeyMemory {
 
   private final KeyedStateBackend<String> backend;
   private final MapState<String, byte[]> entries;
+  private final LongAdder writtenBytes;
 
-  public StateKeyMemory(KeyedStateBackend<String> backend, MapState<String, byte[]> entries) {
+  public StateKeyMemory(
+      KeyedStateBackend<String> backend, MapState<String, byte[]> entries, LongAdder writtenBytes) {
     this.backend = backend;
     this.entries = entries;
+    this.writtenBytes = writtenBytes;
   }
 
   @Override
@@ -28,6 +32,7 @@ public final class StateKeyMemory implements KeyMemory {
         entries.remove(paths.get(i));
       } else {
         entries.put(paths.get(i), value.toByteArray());
+        writtenBytes.add(paths.get(i).length() + value.size());
       }
     }
   }

@@ -24,6 +24,9 @@ public final class OperatorMetrics {
   // unregisters nothing.
   private static final int ACTIONS_LIMIT = 1_000;
 
+  // Likewise of workers' names, which servers give.
+  private static final int WORKERS_LIMIT = 256;
+
   private final MetricGroup group;
   private final Supplier<Histogram> histograms;
   private final Map<String, ActionMetrics> byAction = new HashMap<>();
@@ -47,11 +50,16 @@ public final class OperatorMetrics {
   private final Counter resent;
   private final Histogram latency;
   private final UserMetrics user;
+  private final Map<String, WorkerMetrics> byWorker = new HashMap<>();
+  private volatile long snapshotBytes;
+  private volatile long snapshotMicros;
   private PlannedAction lastAction;
   private ActionMetrics lastMetrics;
 
   private record ActionMetrics(
       Counter count, Counter failures, Counter timeouts, Histogram latency) {}
+
+  private record WorkerMetrics(Counter answers, Counter deaths) {}
 
   public OperatorMetrics(MetricGroup operatorGroup, Supplier<Histogram> histograms) {
     this.group = operatorGroup.addGroup("actions");
@@ -128,6 +136,57 @@ public final class OperatorMetrics {
     gauge(sessions, "keptBytes", counters::keptBytes);
     gauge(sessions, "keptDropped", counters::keptDropped);
     gauge(sessions, "keptMissed", counters::keptMissed);
+  }
+
+  /**
+   * What checkpoints have to take.
+   *
+   * @param writtenBytes put into keyed state since the start
+   */
+  public void showState(LongSupplier writtenBytes) {
+    gauge("stateWrittenBytes", writtenBytes::getAsLong);
+    gauge("snapshotBytes", () -> snapshotBytes);
+    gauge("snapshotMicros", () -> snapshotMicros);
+  }
+
+  /** A snapshot has put this much into keyed state, and the mailbox has stood still for it. */
+  public void onSnapshot(long bytes, long nanos) {
+    snapshotBytes = bytes;
+    snapshotMicros = nanos / 1_000;
+  }
+
+  /** There is a session with this worker. */
+  public void onWorker(String name, SessionCounters counters) {
+    if (byWorker.containsKey(name) || byWorker.size() >= WORKERS_LIMIT) {
+      return;
+    }
+    MetricGroup own = group.addGroup("worker", name);
+    SessionCounters.WorkerCounters worker = counters.ofWorker(name);
+    gauge(own, "open", worker::openSessions);
+    gauge(own, "invocations", worker::openInvocations);
+    gauge(own, "freeCredit", worker::freeCredit);
+    gauge(own, "unacknowledgedFrames", worker::unacknowledgedFrames);
+    gauge(own, "loopLagMicros", worker::loopLagMicros);
+    gauge(own, "keptBytes", worker::keptBytes);
+    Counter answers = own.counter("answers");
+    own.meter("answersPerSecond", new MeterView(answers));
+    byWorker.put(name, new WorkerMetrics(answers, own.counter("deaths")));
+  }
+
+  /** So many Results and failures came from this worker. */
+  public void onAnswers(String worker, int count) {
+    WorkerMetrics metrics = byWorker.get(worker);
+    if (count > 0 && metrics != null) {
+      metrics.answers.inc(count);
+    }
+  }
+
+  /** A process of this worker is dead. */
+  public void onDeath(String worker) {
+    WorkerMetrics metrics = byWorker.get(worker);
+    if (metrics != null) {
+      metrics.deaths.inc();
+    }
   }
 
   private <T> void gauge(String name, Gauge<T> gauge) {

@@ -4,6 +4,7 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.function.ToLongFunction;
+import java.util.stream.LongStream;
 
 /** Counts where things happen; sums over the open sessions when it is asked. */
 final class Counters implements SessionCounters {
@@ -113,6 +114,53 @@ final class Counters implements SessionCounters {
   @Override
   public String state() {
     return state;
+  }
+
+  @Override
+  public WorkerCounters ofWorker(String name) {
+    return new OfWorker(name);
+  }
+
+  private final class OfWorker implements WorkerCounters {
+    private final String name;
+
+    OfWorker(String name) {
+      this.name = name;
+    }
+
+    private LongStream each(ToLongFunction<WorkerSession> number) {
+      return open.stream().filter(session -> session.worker().equals(name)).mapToLong(number);
+    }
+
+    @Override
+    public int openSessions() {
+      return (int) each(session -> 1).sum();
+    }
+
+    @Override
+    public long openInvocations() {
+      return each(session -> session.outbox().openInvocations()).sum();
+    }
+
+    @Override
+    public long freeCredit() {
+      return each(session -> session.outbox().freeCredit()).sum();
+    }
+
+    @Override
+    public int unacknowledgedFrames() {
+      return (int) each(session -> session.outbox().unacknowledgedFrames()).sum();
+    }
+
+    @Override
+    public long loopLagMicros() {
+      return each(session -> session.lastPong().getLoopLagUs()).max().orElse(0);
+    }
+
+    @Override
+    public long keptBytes() {
+      return each(session -> session.lastPong().getKeptBytes()).sum();
+    }
   }
 
   private long overOpen(ToLongFunction<WorkerSession> number) {

@@ -400,6 +400,10 @@ final class Outbox {
     return (int) (sequence - acknowledged);
   }
 
+  synchronized int openInvocations() {
+    return open;
+  }
+
   synchronized int queuedInvokes() {
     return invokes.size();
   }

@@ -63,4 +63,25 @@ public interface SessionCounters {
 
   /** "connected", "connecting" or "failed". */
   String state();
+
+  /** Where things stand with one of the workers, by its name. */
+  WorkerCounters ofWorker(String name);
+
+  /** Of one worker; 0 while there is no session with it. */
+  interface WorkerCounters {
+
+    /** Sessions with it that take work now: 1, or during a reload more. */
+    int openSessions();
+
+    /** Invocations that it has or that wait to be sent to it. */
+    long openInvocations();
+
+    long freeCredit();
+
+    int unacknowledgedFrames();
+
+    long loopLagMicros();
+
+    long keptBytes();
+  }
 }

@@ -4,6 +4,7 @@ import io.flinkactions.operator.memory.KeyMemory;
 import io.flinkactions.operator.memory.StateKeyMemory;
 import io.flinkactions.operator.memory.WriteBehindMemory;
 import java.time.Duration;
+import java.util.concurrent.atomic.LongAdder;
 import org.apache.flink.api.common.state.KeyedStateStore;
 import org.apache.flink.api.common.state.MapStateDescriptor;
 import org.apache.flink.api.common.state.StateTtlConfig;
@@ -14,8 +15,12 @@ import org.apache.flink.api.common.typeutils.base.StringSerializer;
 import org.apache.flink.api.common.typeutils.base.array.BytePrimitiveArraySerializer;
 import org.apache.flink.runtime.state.KeyedStateBackend;
 
-/** The keyed states of the operator, by name: what a savepoint has in it (see state.proto). */
-public record KeyedStates(StateLaneStore lanes, KeyMemory memory) {
+/**
+ * The keyed states of the operator, by name: what a savepoint has in it (see state.proto).
+ *
+ * @param writtenBytes put into them since the start
+ */
+public record KeyedStates(StateLaneStore lanes, KeyMemory memory, LongAdder writtenBytes) {
 
   /** Has a value for every key with inputs, and for no other: to restore reads these keys only. */
   public static final String LANE = "lane";
@@ -42,6 +47,7 @@ public record KeyedStates(StateLaneStore lanes, KeyMemory memory) {
     if (!memoryTtl.isZero()) {
       memory.enableTimeToLive(StateTtlConfig.newBuilder(memoryTtl).build());
     }
+    LongAdder written = new LongAdder();
     StateLaneStore lanes =
         new StateLaneStore(
             backend,
@@ -49,14 +55,15 @@ public record KeyedStates(StateLaneStore lanes, KeyMemory memory) {
             value(store, LANE),
             store.getMapState(
                 new MapStateDescriptor<>(
-                    INPUT, LongSerializer.INSTANCE, BytePrimitiveArraySerializer.INSTANCE)));
-    KeyMemory state = new StateKeyMemory(backend, store.getMapState(memory));
+                    INPUT, LongSerializer.INSTANCE, BytePrimitiveArraySerializer.INSTANCE)),
+            written);
+    KeyMemory state = new StateKeyMemory(backend, store.getMapState(memory), written);
     // An entry's time to live counts from when it is written to state: then it must not wait.
-    KeyMemory written =
+    KeyMemory changed =
         memoryTtl.isZero()
             ? new WriteBehindMemory(state, MOST_ENTRIES_WAITING, MOST_BYTES_WAITING)
             : state;
-    return new KeyedStates(lanes, written);
+    return new KeyedStates(lanes, changed, written);
   }
 
   private static ValueState<byte[]> value(KeyedStateStore store, String name) {

@@ -2,6 +2,7 @@ package io.flinkactions.operator.state;
 
 import com.google.protobuf.ByteString;
 import com.google.protobuf.InvalidProtocolBufferException;
+import com.google.protobuf.MessageLite;
 import io.flinkactions.operator.lane.Input;
 import io.flinkactions.operator.lane.Invocation;
 import io.flinkactions.operator.lane.Invocation.SentEvent;
@@ -17,6 +18,7 @@ import io.flinkactions.operator.state.v1.LaneState;
 import io.flinkactions.operator.state.v1.RunState;
 import io.flinkactions.operator.time.SegmentedWatermarks;
 import io.flinkactions.wire.v1.ContentType;
+import java.util.concurrent.atomic.LongAdder;
 import org.apache.flink.api.common.state.MapState;
 import org.apache.flink.api.common.state.ValueState;
 import org.apache.flink.runtime.state.KeyedStateBackend;
@@ -37,16 +39,19 @@ public final class StateLaneStore implements LaneStore {
   private final ValueState<byte[]> headers;
   private final ValueState<byte[]> lanes;
   private final MapState<Long, byte[]> inputs;
+  private final LongAdder writtenBytes;
 
   StateLaneStore(
       KeyedStateBackend<String> backend,
       ValueState<byte[]> headers,
       ValueState<byte[]> lanes,
-      MapState<Long, byte[]> inputs) {
+      MapState<Long, byte[]> inputs,
+      LongAdder writtenBytes) {
     this.backend = backend;
     this.headers = headers;
     this.lanes = lanes;
     this.inputs = inputs;
+    this.writtenBytes = writtenBytes;
   }
 
   @Override
@@ -64,11 +69,11 @@ public final class StateLaneStore implements LaneStore {
   public void write(Lane lane) throws Exception {
     backend.setCurrentKey(lane.key());
     headers.update(
-        KeyHeader.newBuilder()
-            .setNextRunNumber(lane.nextRunNumber())
-            .setMemoryVersion(lane.memoryVersion())
-            .build()
-            .toByteArray());
+        bytesOf(
+            KeyHeader.newBuilder()
+                .setNextRunNumber(lane.nextRunNumber())
+                .setMemoryVersion(lane.memoryVersion())
+                .build()));
     long from = lane.isActive() ? lane.firstInput().runNumber() : lane.nextRunNumber();
     long to = lane.nextRunNumber();
     for (long gone = lane.persistedFrom(); gone < Math.min(from, lane.persistedTo()); gone++) {
@@ -76,15 +81,21 @@ public final class StateLaneStore implements LaneStore {
     }
     for (Input input = lane.firstInput(); input != null; input = lane.after(input)) {
       if (input.runNumber() >= lane.persistedTo()) {
-        inputs.put(input.runNumber(), encode(input).toByteArray());
+        inputs.put(input.runNumber(), bytesOf(encode(input)));
       }
     }
     if (lane.isActive()) {
-      lanes.update(encode(lane).toByteArray());
+      lanes.update(bytesOf(encode(lane)));
     } else if (lane.hasLaneState()) {
       lanes.clear();
     }
     lane.onPersisted(from, to, lane.isActive());
+  }
+
+  private byte[] bytesOf(MessageLite message) {
+    byte[] bytes = message.toByteArray();
+    writtenBytes.add(bytes.length);
+    return bytes;
   }
 
   @Override
