@@ -109,6 +109,9 @@ class Checks:
         begun = self._beginnings[ctx.invocation_id]
         if (worker, start) in begun:
             begun.remove((worker, start))
+        if worker.is_alive and ctx._scope.is_ended:
+            # The worker has waited for the start for its linger time: should that come back, the attempt begins anew.
+            self._count_move(ctx.invocation_id)
 
     def on_finished(self, worker: Worker, one: Input, action: str, ctx: Any) -> None:
         """An action has come to its end: no worker does that twice for one attempt, or what it has kept (7)."""
@@ -146,9 +149,12 @@ class Checks:
         invocation, holder = self._recorders.get(key, ("", worker))
         if holder is worker or invocation in self._superseded:
             return
-        # Of several that worked on it the last has the most; of earlier timelines there may be more, and it is void.
-        ranks = {rank: one for rank, (other, one) in self._ranks[invocation].items() if other != start and one.is_alive}
-        last = ranks[max(ranks)] if ranks else None
+        # Of several that worked on it the last has the most; of earlier timelines there may be more, and it is void. A
+        # start asks for what earlier ones did: what a later one does while it lingers it cannot know of.
+        ranks = self._ranks[invocation]
+        epoch = max(epoch for (epoch, _), (other, _) in ranks.items() if other == start)
+        earlier = {rank: one for rank, (other, one) in ranks.items() if other != start and one.is_alive}
+        last = earlier[max(earlier)] if earlier and max(earlier)[0] < epoch else None
         is_usable = not holder.sessions._is_draining and not holder.has_dropped_work
         if last is holder and is_usable and holder in self._unasked.get((start, invocation), ()):
             self._break(
@@ -186,7 +192,10 @@ class Checks:
 
     def on_moved(self, invocation: Invocation) -> None:
         """An attempt was taken from its worker, or its worker from it."""
-        name, action = self._what_of_id.get(invocation.id.hex(), ("", ""))
+        self._count_move(invocation.id.hex())
+
+    def _count_move(self, invocation_id: str) -> None:
+        name, action = self._what_of_id.get(invocation_id, ("", ""))
         step = "act" if action == "act" else str(100 + int(action[len("follow") :] or 0)) if action else ""
         self._moves[f"{name}/{step}"] += 1
 
