@@ -31,6 +31,7 @@ from flink_actions.server import control, spawn
 from flink_actions.server.config import ServerSettings
 from flink_actions.server.directory import Generation, WorkerStatus
 from flink_actions.server.errors import StartError
+from flink_actions.server.leaving import LEAVE_SECONDS
 from flink_actions.server.spares import Spares
 from flink_actions.server.spawn import SpawnedWorker, spawn_worker
 from flink_actions.server.worker_process import WorkerProcess
@@ -50,8 +51,8 @@ _QUARANTINE = "q0"
 _QUARANTINE_PAUSE_SECONDS = 0.05
 # Jobs send all that they have to a worker that is new; a spare that loads meanwhile would take the processor from it.
 _SPARE_DELAY_SECONDS = 1.0
-# Beyond the drain limit, for a worker to say its good-byes.
-_EXIT_GRACE_SECONDS = 10.0
+# For a process that was killed.
+_END_SECONDS = 10.0
 
 
 class CrewOwner(Protocol):
@@ -107,7 +108,7 @@ class Crew:
 
     async def until_over(self) -> None:
         """Return when no process is left and none will be started."""
-        await asyncio.wait(self._owned, timeout=_EXIT_GRACE_SECONDS)
+        await asyncio.wait(self._owned, timeout=_END_SECONDS)
 
     async def leave(self, limit_seconds: float, *, for_reload: bool = False) -> None:
         """Let workers drain within the limit, kill what is left, and return when all have gone.
@@ -124,13 +125,13 @@ class Crew:
         for worker in self.alive.values():
             worker.leave(limit_seconds, for_reload=for_reload, archive_seconds=archive_seconds)
         await self._owner.on_change()
-        limit = limit_seconds + archive_seconds + _EXIT_GRACE_SECONDS
+        limit = limit_seconds + archive_seconds + LEAVE_SECONDS
         _, late = await asyncio.wait(self._owned, timeout=limit)
         for worker in self.alive.values():
             _log.warning("worker %s (pid %d) did not leave within %g s: killed", worker.name, worker.pid, limit)
             worker.kill()
         if late:
-            await asyncio.wait(late, timeout=_EXIT_GRACE_SECONDS)
+            await asyncio.wait(late, timeout=_END_SECONDS)
 
     def kill(self) -> None:
         """End every process at once."""
@@ -249,7 +250,7 @@ class Crew:
             limit,
         )
         worker.leave(limit)
-        asyncio.get_running_loop().call_later(limit + _EXIT_GRACE_SECONDS, self._kill_late, worker)
+        asyncio.get_running_loop().call_later(limit + LEAVE_SECONDS, self._kill_late, worker)
         await self._owner.on_change()
 
     def _kill_late(self, worker: WorkerProcess) -> None:
