@@ -256,7 +256,11 @@ class Sessions:
     def _what_lingers(self, start: OperatorStart) -> str:
         if start.has_ended or start.is_live or not start.scope.open_count:
             return ""
-        return f"; {start.scope.open_count} running invocations are kept for {self._settings.linger_seconds:g} s"
+        running = f"; {start.scope.open_count} running invocations"
+        if start.lingers_seconds > 0:
+            return f"{running} are kept for {round(start.lingers_seconds, 1):g} s"
+        limit = self._settings.linger_seconds
+        return f"{running} are cancelled: nothing was heard of the job for {limit:g} s, so it goes on elsewhere"
 
     def _limits(self, hello: session_pb2.Hello) -> SessionLimits:
         ours = self._settings.max_frame_bytes
@@ -302,7 +306,7 @@ class Sessions:
         while True:
             await asyncio.sleep(_CHECK_INTERVAL_SECONDS)
             for key, session in list(self._live.items()):
-                session.check_silence(_CHECK_INTERVAL_SECONDS, before_ping, before_end)
+                session.check_silence(before_ping, before_end)
                 if self._turns is not None and self._turns.holder == key and not self._is_draining:
                     self._look_at_turn(session, self._turns)
 
@@ -411,12 +415,12 @@ class Sessions:
             await asyncio.wait_for(self._all_gone.wait(), leaving.GOODBYE_SECONDS)
         except asyncio.TimeoutError:
             _log.warning("%d sessions did not read their last frames", len(self._live))
+        # They are the author's, and may hang, or block the event loop.
+        await self._dispatcher.close_resources(leaving.RESOURCES_SECONDS)
 
 
 def _what_is_kept(start: OperatorStart) -> str:
     kept = start.scope.kept
-        # They are the author's, and may hang, or block the event loop.
-        await self._dispatcher.close_resources(leaving.RESOURCES_SECONDS)
     if kept is None or not (kept.size or kept.handed_back or kept.missed or kept.dropped):
         return ""
     return (
