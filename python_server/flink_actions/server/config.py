@@ -64,6 +64,9 @@ class ServerSettings:
     socket_mode: int = 0o600
     """Permissions of Unix sockets. Owner only; a job that runs as another user needs 660 and a common group."""
 
+    load_limit_seconds: float = 120.0
+    """A process that loads the agents' code for longer than this hangs, and is killed; so the first start fails."""
+
     drain_seconds: float = 25.0
     """How long running actions may go on after SIGTERM. Kubernetes kills after 30 s by default."""
 
@@ -218,6 +221,7 @@ _TYPES: dict[str, type] = {
     "linger_seconds": float,
     "max_frame_bytes": int,
     "frame_window": int,
+    "load_limit_seconds": float,
     "credit_invocations": int,
     "credit_bytes": int,
     "threads": int,
@@ -242,6 +246,7 @@ _LEAST: dict[str, float] = {
     "max_frame_bytes": 64 * _KIB,
     "frame_window": 1,
     "credit_invocations": 1,
+    "load_limit_seconds": 1,
     "credit_bytes": 64 * _KIB,
     "threads": 1,
     "memory_mirror_bytes": 0,
@@ -264,6 +269,7 @@ _MOST: dict[str, float] = {
     "quarantine_idle_seconds": _DAY_SECONDS,
     "quarantine_turn_seconds": _DAY_SECONDS,
     "blocked_after_seconds": _DAY_SECONDS,
+    "load_limit_seconds": _DAY_SECONDS,
     # gRPC counts the bytes of a message in 31 bits, and a worker takes four times this to say what is wrong with it.
     "max_frame_bytes": 256 * _MIB,
 }

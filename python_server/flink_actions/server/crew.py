@@ -27,7 +27,7 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from flink_actions.server import control, spawn
+from flink_actions.server import control
 from flink_actions.server.config import ServerSettings
 from flink_actions.server.directory import Generation, WorkerStatus
 from flink_actions.server.errors import StartError
@@ -103,8 +103,17 @@ class Crew:
     # ---- its life ----
 
     async def until_ready(self) -> None:
-        """Return when every slot has served once; raise `StartError` with the first reason why one cannot."""
-        await asyncio.shield(self._ready)
+        """Return when every slot has served once; raise `StartError` with the first reason why one cannot, or if it
+        takes longer than the code may take to load."""
+        limit = self._settings.load_limit_seconds
+        try:
+            await asyncio.wait_for(asyncio.shield(self._ready), limit)
+        except asyncio.TimeoutError:
+            targets = ", ".join(self._settings.targets)
+            raise StartError(
+                f"{targets} did not load within {limit:g} s: find out what it waits for when it is imported, or give "
+                "it longer by --load-limit-seconds"
+            ) from None
 
     async def until_over(self) -> None:
         """Return when no process is left and none will be started."""
@@ -207,7 +216,7 @@ class Crew:
         if self.is_ready:
             # Whoever starts a crew sees to how long that takes; this one nobody else waits for.
             loop = asyncio.get_running_loop()
-            limit = loop.call_later(spawn.LOAD_LIMIT_SECONDS, self._kill_unless_served, worker)
+            limit = loop.call_later(self._settings.load_limit_seconds, self._kill_unless_served, worker)
         try:
             await worker.run(self._on_exit)
             self._explain_death(worker)
@@ -221,12 +230,8 @@ class Crew:
 
     def _kill_unless_served(self, worker: WorkerProcess) -> None:
         if not worker.has_served:
-            _log.error(
-                "worker %s (pid %d) does not serve after %g s: killed",
-                worker.name,
-                worker.pid,
-                spawn.LOAD_LIMIT_SECONDS,
-            )
+            limit = self._settings.load_limit_seconds
+            _log.error("worker %s (pid %d) does not serve after %g s: killed", worker.name, worker.pid, limit)
             worker.kill()
 
     async def _retire_if_worn_out(self, worker: WorkerProcess, lost_threads: int) -> None:

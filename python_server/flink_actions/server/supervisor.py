@@ -20,7 +20,6 @@ from typing import Any
 
 import grpc.aio
 
-from flink_actions.server import spawn
 from flink_actions.server.address import Address, UnixAddress, make_way_for_socket, parse_address
 from flink_actions.server.config import ServerSettings
 from flink_actions.server.crew import Crew
@@ -210,10 +209,8 @@ class Supervisor:
         crew = Crew(spawn_crew(self._settings), self._settings, self)
         is_wanted = False
         try:
-            await asyncio.wait_for(crew.until_ready(), spawn.LOAD_LIMIT_SECONDS)
+            await crew.until_ready()
             is_wanted = True
-        except asyncio.TimeoutError:
-            raise StartError(f"the code did not load within {spawn.LOAD_LIMIT_SECONDS:g} s") from None
         finally:
             if not is_wanted:
                 crew.kill()
