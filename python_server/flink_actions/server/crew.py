@@ -32,6 +32,7 @@ from flink_actions.server.config import ServerSettings
 from flink_actions.server.directory import Generation, WorkerStatus
 from flink_actions.server.errors import StartError
 from flink_actions.server.leaving import LEAVE_SECONDS
+from flink_actions.server.restarts import Restarts, backoff_seconds
 from flink_actions.server.spares import Spares
 from flink_actions.server.spawn import SpawnedWorker, spawn_worker
 from flink_actions.server.worker_process import WorkerProcess
@@ -41,11 +42,6 @@ __all__ = ["Crew", "CrewOwner"]
 
 _log = logging.getLogger(__name__)
 
-_FIRST_BACKOFF_SECONDS = 0.1
-_LONGEST_BACKOFF_SECONDS = 10.0
-# A worker that has served for this long before it died is replaced at once. Of those that die younger the first is too:
-# it takes two to make a loop.
-_STABLE_SECONDS = 10.0
 _QUARANTINE = "q0"
 # One after the other dies in quarantine while a culprit is looked for: it must not take all of a core.
 _QUARANTINE_PAUSE_SECONDS = 0.05
@@ -99,6 +95,7 @@ class Crew:
         self.generations: list[Generation] = []
         self.source_files: tuple[str, ...] = ()
         self.alive: dict[str, WorkerProcess] = {}
+        self._restarts = Restarts()
 
     # ---- its life ----
 
@@ -168,20 +165,28 @@ class Crew:
     def describe_agents(self) -> str:
         """What it serves, for a log line."""
         offers = self.generations[-1].agents
+    @property
+    def is_crash_looping(self) -> bool:
+        """Whether its workers die soon after they have begun to serve, again and again."""
+        return self._restarts.is_loop({name: worker.served_seconds for name, worker in self.alive.items()})
+
         return ", ".join(f"{offer.agent!r} ({offer.action_count} actions)" for offer in offers)
 
     # ---- one worker slot ----
 
     async def _keep_slot(self, spawned: SpawnedWorker) -> None:
         """Keep a process in the slot until the crew leaves or fails."""
-        young_deaths = 0
         while True:
             worker = WorkerProcess(spawned, self._on_message)
             self.alive[worker.name] = worker
             await self._owner.on_change()
             await self._attend(worker)
-            young_deaths = young_deaths + 1 if worker.served_seconds < _STABLE_SECONDS else 0
-            if self._has_failed or await self._is_leaving_within(_backoff_seconds(young_deaths)):
+            pause = self._restarts.on_death(worker.name, worker.served_seconds)
+            if pause and not self.is_leaving:
+                _log.warning(
+                    "worker %s has died young again and again: the next one starts in %g s", worker.name, pause
+                )
+            if self._has_failed or await self._is_leaving_within(pause):
                 return
             replacement = await self._replace(worker.name)
             if replacement is None:
@@ -196,7 +201,7 @@ class Crew:
                 return self._spawn(name)
             except OSError as error:
                 failures += 1
-                pause = _backoff_seconds(1 + failures)
+                pause = backoff_seconds(1 + failures)
                 _log.error("worker %s cannot be started, trying again in %g s: %s", name, pause, error)
             if await self._is_leaving_within(pause):
                 return None
@@ -419,9 +424,3 @@ class Crew:
         if not self.is_ready:
             targets = ", ".join(self._settings.targets)
             self._settle(StartError(f"worker {worker.name} died while it loaded {targets}: {reason}"))
-
-
-def _backoff_seconds(young_deaths: int) -> float:
-    if young_deaths <= 1:
-        return 0.0
-    return float(min(_FIRST_BACKOFF_SECONDS * 2 ** (young_deaths - 2), _LONGEST_BACKOFF_SECONDS))

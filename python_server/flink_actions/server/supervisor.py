@@ -38,9 +38,6 @@ __all__ = ["Supervisor"]
 
 _log = logging.getLogger(__name__)
 
-# This many deaths within this time are a crash loop.
-_CRASH_LOOP_DEATHS = 5
-_CRASH_LOOP_SECONDS = 60.0
 # Dead incarnations that stay listed, for jobs that were not watching when it happened.
 _LISTED_DEATHS = 32
 _HEALTH_INTERVAL_SECONDS = 1.0
@@ -63,7 +60,6 @@ class Supervisor:
         self._crews: list[Crew] = []
         self._draining: set[asyncio.Task[None]] = set()
         self._dead: deque[WorkerStatus] = deque(maxlen=_LISTED_DEATHS)
-        self._death_times: deque[float] = deque(maxlen=_CRASH_LOOP_DEATHS)
         self._load_error = ""
         self._leaving = asyncio.Event()
         self._defect: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -262,9 +258,6 @@ class Supervisor:
         if crew not in self._crews:
             return
         self._dead.append(dead)
-        # In quarantine it is what is to be expected.
-        if not crew.is_leaving and not dead.is_quarantine:
-            self._death_times.append(time.monotonic())
 
     def on_load_error(self, crew: Crew, message: str) -> None:
         """A worker of the crew that serves could not be replaced, or could again."""
@@ -297,11 +290,8 @@ class Supervisor:
             is_ready = worker is not None and worker.is_ready(self._settings.blocked_after_seconds)
             is_any_ready = is_any_ready or is_ready
             await self._health.set(f"worker/{spawned.worker}", is_ready)
-        await self._health.set("", is_any_ready and not self._is_crash_looping() and not self._leaving.is_set())
-
-    def _is_crash_looping(self) -> bool:
-        times = self._death_times
-        return len(times) == _CRASH_LOOP_DEATHS and time.monotonic() - times[0] < _CRASH_LOOP_SECONDS
+        is_crash_looping = bool(self._crews) and self._crews[-1].is_crash_looping
+        await self._health.set("", is_any_ready and not is_crash_looping and not self._leaving.is_set())
 
     # ---- leaving ----
 
