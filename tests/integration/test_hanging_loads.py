@@ -127,6 +127,9 @@ class Owner:
     def on_death(self, crew: Crew, dead: WorkerStatus) -> None:
         self.deaths.append(dead)
 
+    def on_leave(self, crew: Crew, left: WorkerStatus) -> None:
+        pass
+
     def on_load_error(self, crew: Crew, message: str) -> None:
         pass
 
@@ -162,7 +165,7 @@ async def test_a_worker_that_hangs_in_its_load_is_killed_and_replaced(
     async with crew_of(tmp_path, owner, spares=0, load_limit_seconds=4.0) as crew:
         first = crew.alive["w0"]
         (tmp_path / "hang").touch()
-        first.kill()
+        first.kill("the test")
         await until((tmp_path / "hangs").exists, "no worker has come to load the code")
         (tmp_path / "hang").unlink()
         await until(lambda: "w0" in crew.alive and crew.alive["w0"].has_served, "no worker serves")

@@ -113,6 +113,10 @@ class ServerSettings:
     blocked_after_seconds: float = 5.0
     """A worker whose event loop has not moved for this long is not ready."""
 
+    blocked_limit_seconds: float = 300.0
+    """One whose event loop has not moved for this long is killed and replaced; 0: never. Longer than what ends by
+    itself, such as a machine that swaps."""
+
     allow_pickle: bool = False
     """Lets jobs send pickled objects. Loading a pickle runs whatever code its sender wrote into it."""
 
@@ -217,11 +221,11 @@ _TYPES: dict[str, type] = {
     "workers": int,
     "spares": int,
     "socket_mode": int,
+    "load_limit_seconds": float,
     "drain_seconds": float,
     "linger_seconds": float,
     "max_frame_bytes": int,
     "frame_window": int,
-    "load_limit_seconds": float,
     "credit_invocations": int,
     "credit_bytes": int,
     "threads": int,
@@ -233,6 +237,7 @@ _TYPES: dict[str, type] = {
     "quarantine_turn_seconds": float,
     "reload": bool,
     "blocked_after_seconds": float,
+    "blocked_limit_seconds": float,
     "allow_pickle": bool,
     "log_level": str,
     "config": dict,
@@ -241,12 +246,12 @@ _TYPES: dict[str, type] = {
 _LEAST: dict[str, float] = {
     "workers": 1,
     "spares": 0,
+    "load_limit_seconds": 1,
     "drain_seconds": 0,
     "linger_seconds": 0,
     "max_frame_bytes": 64 * _KIB,
     "frame_window": 1,
     "credit_invocations": 1,
-    "load_limit_seconds": 1,
     "credit_bytes": 64 * _KIB,
     "threads": 1,
     "memory_mirror_bytes": 0,
@@ -256,6 +261,7 @@ _LEAST: dict[str, float] = {
     "quarantine_idle_seconds": 0,
     "quarantine_turn_seconds": 0.1,
     "blocked_after_seconds": 0.1,
+    "blocked_limit_seconds": 0,
 }
 
 _DAY_SECONDS = 86_400.0
@@ -263,13 +269,14 @@ _DAY_SECONDS = 86_400.0
 _TYPO_LIKENESS = 0.9
 
 _MOST: dict[str, float] = {
+    "load_limit_seconds": _DAY_SECONDS,
     "drain_seconds": _DAY_SECONDS,
     "linger_seconds": _DAY_SECONDS,
     "archive_seconds": _DAY_SECONDS,
     "quarantine_idle_seconds": _DAY_SECONDS,
     "quarantine_turn_seconds": _DAY_SECONDS,
     "blocked_after_seconds": _DAY_SECONDS,
-    "load_limit_seconds": _DAY_SECONDS,
+    "blocked_limit_seconds": _DAY_SECONDS,
     # gRPC counts the bytes of a message in 31 bits, and a worker takes four times this to say what is wrong with it.
     "max_frame_bytes": 256 * _MIB,
 }
@@ -312,6 +319,11 @@ def _check(settings: ServerSettings) -> None:
         value = getattr(settings, name)
         if not value <= most:  # so written that NaN is refused too
             raise ConfigError(f"{name} is {value}: it must be at most {most:.0f}")
+    if 0 < settings.blocked_limit_seconds <= settings.blocked_after_seconds:
+        raise ConfigError(
+            f"blocked_limit_seconds is {settings.blocked_limit_seconds:g} and blocked_after_seconds "
+            f"{settings.blocked_after_seconds:g}: a worker is killed later than it is not ready, or never (0)"
+        )
     if settings.log_level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
         raise ConfigError(f"log_level is {settings.log_level!r}: it may be DEBUG, INFO, WARNING or ERROR")
     if settings.health_listen:

@@ -60,6 +60,9 @@ class CrewOwner(Protocol):
     def on_death(self, crew: Crew, dead: WorkerStatus) -> None:
         """A worker ended that was not told to; `on_change` follows."""
 
+    def on_leave(self, crew: Crew, left: WorkerStatus) -> None:
+        """A worker ended as it was told; `on_change` follows."""
+
     def on_load_error(self, crew: Crew, message: str) -> None:
         """A worker that was to replace another one could not load the code; empty: one could."""
 
@@ -92,10 +95,10 @@ class Crew:
         self._quarantine: asyncio.Task[None] | None = None
         self._is_quarantine_wanted = False
         self._spares = Spares(settings)
+        self._restarts = Restarts()
         self.generations: list[Generation] = []
         self.source_files: tuple[str, ...] = ()
         self.alive: dict[str, WorkerProcess] = {}
-        self._restarts = Restarts()
 
     # ---- its life ----
 
@@ -135,7 +138,7 @@ class Crew:
         _, late = await asyncio.wait(self._owned, timeout=limit)
         for worker in self.alive.values():
             _log.warning("worker %s (pid %d) did not leave within %g s: killed", worker.name, worker.pid, limit)
-            worker.kill()
+            worker.kill("it did not leave in time")
         if late:
             await asyncio.wait(late, timeout=_END_SECONDS)
 
@@ -145,7 +148,7 @@ class Crew:
         self._leaving.set()
         self._spares.dismiss()
         for worker in self.alive.values():
-            worker.kill()
+            worker.kill("the server could not wait for it")
 
     @property
     def is_ready(self) -> bool:
@@ -162,14 +165,14 @@ class Crew:
         """Whether its workers that live stay for nothing but what they keep."""
         return all(worker.is_archive for worker in self.alive.values())
 
-    def describe_agents(self) -> str:
-        """What it serves, for a log line."""
-        offers = self.generations[-1].agents
     @property
     def is_crash_looping(self) -> bool:
         """Whether its workers die soon after they have begun to serve, again and again."""
         return self._restarts.is_loop({name: worker.served_seconds for name, worker in self.alive.items()})
 
+    def describe_agents(self) -> str:
+        """What it serves, for a log line."""
+        offers = self.generations[-1].agents
         return ", ".join(f"{offer.agent!r} ({offer.action_count} actions)" for offer in offers)
 
     # ---- one worker slot ----
@@ -227,7 +230,7 @@ class Crew:
             self._explain_death(worker)
         except Exception:  # a defect at one worker must not end the others
             _log.exception("a defect at worker %s", worker.name)
-            worker.kill()
+            worker.kill("a defect of the supervisor")
             self.alive.pop(worker.name, None)
         finally:
             if limit is not None:
@@ -237,7 +240,7 @@ class Crew:
         if not worker.has_served:
             limit = self._settings.load_limit_seconds
             _log.error("worker %s (pid %d) does not serve after %g s: killed", worker.name, worker.pid, limit)
-            worker.kill()
+            worker.kill(f"it did not serve after {limit:g} s")
 
     async def _retire_if_worn_out(self, worker: WorkerProcess, lost_threads: int) -> None:
         """A thread cannot be stopped: what an action has taken for good comes back with a new process only."""
@@ -266,7 +269,7 @@ class Crew:
     def _kill_late(self, worker: WorkerProcess) -> None:
         if worker.exit_code is None:
             _log.warning("worker %s (pid %d) did not leave in time: killed", worker.name, worker.pid)
-            worker.kill()
+            worker.kill("it did not leave in time")
 
     @property
     def _owned(self) -> list[asyncio.Task[None]]:
@@ -404,17 +407,16 @@ class Crew:
         """Tell the jobs; what else there is to do comes after."""
         del self.alive[worker.name]
         worker.status = replace(worker.status, exit_reason=worker.exit_reason(), suspects=worker.last_steps())
-        if not self._left_as_told(worker):
-            dead = replace(worker.status, state=directory_pb2.WorkerEntry.DEAD)
-            self._owner.on_death(self, dead)
+        ended = replace(worker.status, state=directory_pb2.WorkerEntry.DEAD)
+        if worker.has_left_as_told:
+            self._owner.on_leave(self, ended)
+        else:
+            self._owner.on_death(self, ended)
         await self._owner.on_change()
-
-    def _left_as_told(self, worker: WorkerProcess) -> bool:
-        return worker.is_told_to_leave and worker.exit_code == 0
 
     def _explain_death(self, worker: WorkerProcess) -> None:
         worker.remove_socket_file()
-        if worker.has_explained_itself or self._has_failed or self._left_as_told(worker):
+        if worker.has_explained_itself or self._has_failed or worker.has_left_as_told:
             return
         reason = worker.exit_reason()
         if not self._is_killed:

@@ -32,6 +32,7 @@ from flink_actions.server.reflection import add_reflection
 from flink_actions.server.security import ServerSecurity
 from flink_actions.server.source_watch import SourceWatch
 from flink_actions.server.spawn import SpawnedWorker, spawn_crew
+from flink_actions.server.watchdog import LOOK_SECONDS, Watchdog
 from flink_actions.wire.v1 import directory_pb2, directory_pb2_grpc
 
 __all__ = ["Supervisor"]
@@ -40,7 +41,6 @@ _log = logging.getLogger(__name__)
 
 # Dead incarnations that stay listed, for jobs that were not watching when it happened.
 _LISTED_DEATHS = 32
-_HEALTH_INTERVAL_SECONDS = 1.0
 # Jobs need a moment to connect to the new workers; until then the old ones take their inputs.
 _CONNECT_SECONDS = 1.0
 # Crews that may drain at the same time; each takes the memory of its workers.
@@ -60,6 +60,9 @@ class Supervisor:
         self._crews: list[Crew] = []
         self._draining: set[asyncio.Task[None]] = set()
         self._dead: deque[WorkerStatus] = deque(maxlen=_LISTED_DEATHS)
+        # Of each slot the last one that left in good order.
+        self._left: dict[str, WorkerStatus] = {}
+        self._watchdog = Watchdog(settings.blocked_limit_seconds)
         self._load_error = ""
         self._leaving = asyncio.Event()
         self._defect: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -81,7 +84,7 @@ class Supervisor:
         tasks: list[asyncio.Task[Any]] = [
             leaving,
             asyncio.create_task(self._serve()),
-            asyncio.create_task(self._report_health_regularly()),
+            asyncio.create_task(self._look_after_workers()),
         ]
         try:
             done, _ = await asyncio.wait({self._defect, *tasks}, return_when=asyncio.FIRST_COMPLETED)
@@ -247,7 +250,8 @@ class Supervisor:
         # The newest stays, even while no worker of it lives: it is what the next worker most likely loads.
         generations = [one for one in generations[:-1] if one.id in used] + generations[-1:]
         retiring = set() if self._leaving.is_set() else self._retiring_generations()
-        self._directory.publish(generations, [*workers, *self._dead], draining=retiring, load_error=self._load_error)
+        listed = [*workers, *self._dead, *self._left.values()]
+        self._directory.publish(generations, listed, draining=retiring, load_error=self._load_error)
         await self._report_health()
 
     def _retiring_generations(self) -> set[bytes]:
@@ -255,9 +259,13 @@ class Supervisor:
 
     def on_death(self, crew: Crew, dead: WorkerStatus) -> None:
         """Jobs that were not watching will still learn of it."""
-        if crew not in self._crews:
-            return
-        self._dead.append(dead)
+        if crew in self._crews:
+            self._dead.append(dead)
+
+    def on_leave(self, crew: Crew, left: WorkerStatus) -> None:
+        """So will those whose connection to it was lost before it said Bye."""
+        if crew in self._crews:
+            self._left[left.worker] = left
 
     def on_load_error(self, crew: Crew, message: str) -> None:
         """A worker of the crew that serves could not be replaced, or could again."""
@@ -276,10 +284,11 @@ class Supervisor:
 
     # ---- health ----
 
-    async def _report_health_regularly(self) -> None:
+    async def _look_after_workers(self) -> None:
         # A blocked event loop sends nothing, so no message will ever say that it is blocked.
         while True:
-            await asyncio.sleep(_HEALTH_INTERVAL_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS)
+            self._watchdog.look([worker for crew in self._crews for worker in crew.alive.values()])
             await self._report_health()
 
     async def _report_health(self) -> None:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from flink_actions.server import control
-from flink_actions.server.black_box import Suspects
+from flink_actions.server.black_box import ALL_INNOCENT, NO_SUSPECTS, Suspects
 from flink_actions.server.directory import WorkerStatus
 from flink_actions.server.spawn import SpawnedWorker
 from flink_actions.wire.v1 import directory_pb2
@@ -47,6 +47,9 @@ class WorkerProcess:
         self.last_used = time.monotonic()
         self.has_explained_itself = False
         self.is_told_to_leave = False
+        # Why this side has ended it.
+        self._killed_because = ""
+        self._was_blocked = False
 
     async def run(self, on_exit: Callable[[WorkerProcess], Awaitable[None]]) -> None:
         """Handle the worker's messages until the process has ended; `on_exit` hears of the end first of all."""
@@ -102,18 +105,38 @@ class WorkerProcess:
         self.status = replace(self.status, state=directory_pb2.WorkerEntry.DRAINING)
         self.send(control.DrainOrder(limit_seconds, for_reload, archive_seconds))
 
-    def kill(self) -> None:
-        """End it at once; nothing happens if it is gone already."""
+    def kill(self, why: str) -> None:
+        """End it at once, for no fault of what it runs; nothing happens if it is gone already."""
+        self._killed_because = self._killed_because or why
         self._spawned.process.kill()
+
+    def end_blocked(self, blocked_seconds: float) -> None:
+        """End it because its event loop does not move. Called again it does what cannot be put off."""
+        if self._was_blocked:
+            self._spawned.process.kill()
+            return
+        self._was_blocked = True
+        self._killed_because = f"its event loop had not moved for {blocked_seconds:g} s"
+        # Its interpreter writes down where it is. One that was stopped cannot.
+        self._spawned.process.send_signal(signal.SIGABRT)
 
     @property
     def exit_code(self) -> int | None:
         """As `Popen` says it: negative for a signal, none while it lives."""
         return self._spawned.process.returncode
 
+    @property
+    def has_left_as_told(self) -> bool:
+        """Whether it has drained and said goodbye."""
+        return self.is_told_to_leave and self.exit_code == 0
+
     def exit_reason(self) -> str:
         """Why it ended, in words."""
         code = self.exit_code
+        if self.has_left_as_told:
+            return "left as it was told"
+        if self._killed_because:
+            return f"killed by its supervisor: {self._killed_because}"
         if code is None or code >= 0:
             return f"exit code {code}"
         try:
@@ -122,10 +145,15 @@ class WorkerProcess:
             return f"signal {-code}"
 
     def last_steps(self) -> Suspects:
-        """What it was doing when it ended; to be asked once, after the end."""
+        """Who may have ended it; to be asked once, after the end."""
         code = self.exit_code
         try:
-            return Suspects() if code is None else self._spawned.black_box.read(code)
+            if code is None:
+                return NO_SUSPECTS
+            was_killed = self._killed_because and not self._was_blocked and code == -signal.SIGKILL
+            if was_killed or self.has_left_as_told:
+                return ALL_INNOCENT
+            return self._spawned.black_box.read(code, was_blocked=self._was_blocked)
         finally:
             self._spawned.black_box.close()
 
