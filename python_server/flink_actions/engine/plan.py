@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from flink_actions.engine.references import ResourceKey, check_resources
+from flink_actions.engine.signature import event_annotation
 from flink_actions.sdk import declared as declared_types
 from flink_actions.sdk import values
 from flink_actions.sdk.agent import ActionDeclaration, Agent
@@ -153,7 +154,7 @@ def _refuse_duplicates(agent: str, declared: Iterable[ActionDeclaration]) -> Non
 
 
 def _compile_action(index: int, declared: ActionDeclaration) -> Action:
-    annotation = _check_signature(declared)
+    annotation = event_annotation(declared)
     triggers = tuple(dict.fromkeys(_event_type(declared, trigger) for trigger in declared.triggers))
     if not triggers:
         raise TriggerError(
@@ -262,31 +263,6 @@ def _choice(declared: ActionDeclaration, option: str, value: Any, choices: type[
 
 def _is_coroutine(function: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
-
-
-def _check_signature(declared: ActionDeclaration) -> Any:
-    """Refuse what is not `(event, ctx)`; give back the annotation of `event`."""
-    function = declared.function
-    what = f"action {declared.name!r}"
-    if not callable(function):
-        raise SignatureError(f"{what} is a {type(function).__name__}, not a function", declared.location)
-    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
-        raise SignatureError(
-            f"{what} is a generator: send events with ctx.send_event and use `await`, not `yield`", declared.location
-        )
-    parameters = list(inspect.signature(function).parameters.values())
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)]
-    required = [p for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    takes_two = len(positional) >= 2 or any(p.kind is p.VAR_POSITIONAL for p in positional)
-    if not takes_two or len(required) > 2 or any(p.kind is p.KEYWORD_ONLY for p in required):
-        signature = f"({', '.join(str(p) for p in parameters)})"
-        hint = ": add `self`, or @staticmethod" if inspect.ismethod(function) and len(positional) == 1 else ""
-        raise SignatureError(f"{what} takes {signature}, but it is called with (event, ctx){hint}", declared.location)
-    try:
-        hints = typing.get_type_hints(inspect.unwrap(getattr(function, "__func__", function)))
-    except Exception:  # an annotation that only a type checker can resolve says nothing about the event's class
-        return Any
-    return hints.get(positional[0].name, Any)
 
 
 def _event_type(declared: ActionDeclaration, trigger: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import functools
 import re
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -142,48 +141,6 @@ def test_an_agent_without_actions_is_refused() -> None:
         pass
 
     refused(lambda: compile_plan(Empty(), "empty"), EmptyAgentError, "agent 'empty' has no action")
-
-
-async def _no_context(event: Event) -> None: ...
-async def _three(event: Event, ctx: RunnerContext, more: int) -> None: ...
-async def _keyword_only(event: Event, ctx: RunnerContext, *, needed: int) -> None: ...
-async def _generates(event: Event, ctx: RunnerContext) -> Any:
-    yield
-
-
-@pytest.mark.parametrize("function", [_no_context, _three, _keyword_only])
-def test_a_function_that_is_not_event_and_ctx_is_refused(function: Callable[..., Any]) -> None:
-    refused(lambda: plan_of(function), SignatureError, r"action 'act' takes \(event.*called with \(event, ctx\)")
-
-
-def test_a_generator_is_refused() -> None:
-    refused(lambda: plan_of(_generates), SignatureError, "is a generator: .*ctx.send_event")
-
-
-def test_a_method_that_forgot_self_is_told_so() -> None:
-    class Selfless(Agent):
-        @action("a")
-        async def act(event: Event, ctx: RunnerContext) -> None: ...  # type: ignore[misc]
-
-    refused(lambda: compile_plan(Selfless(), "x"), SignatureError, "add `self`, or @staticmethod")
-
-
-async def _optional(
-    event: Event, ctx: RunnerContext, more: int = 1, *rest: int, last: int = 2, **others: int
-) -> None: ...
-async def _anything(*arguments: Any) -> None: ...
-
-
-@pytest.mark.parametrize("function", [_optional, _anything, functools.partial(_three, more=1)])
-def test_functions_that_can_be_called_with_event_and_ctx_are_taken(function: Callable[..., Any]) -> None:
-    assert plan_of(function).actions[0].is_coroutine
-
-
-def test_a_callable_object_is_taken() -> None:
-    class Act:
-        async def __call__(self, event: Event, ctx: RunnerContext) -> None: ...
-
-    assert plan_of(Act()).actions[0].is_coroutine
 
 
 async def _act(event: Event, ctx: RunnerContext) -> None: ...
