@@ -4,7 +4,6 @@ running it."""
 from __future__ import annotations
 
 import datetime
-import difflib
 import inspect
 import re
 import typing
@@ -37,7 +36,6 @@ _EXPRESSION = re.compile(r"[\s()<>=!&|'\"\[\]?+*,]")
 _MOST_ATTEMPTS = 1_000_000
 _MOST_AT_A_TIME = 1_000_000
 _LONGEST_WAIT_SECONDS = 30 * 24 * 3600
-_BUILT_IN_TYPES = (INPUT_EVENT, OUTPUT_EVENT)
 
 # What 32 bits of milliseconds hold.
 _LONGEST_TIMEOUT_SECONDS = 4_294_967
@@ -267,19 +265,26 @@ def _is_coroutine(function: Callable[..., Any]) -> bool:
 
 def _event_type(declared: ActionDeclaration, trigger: Any) -> str:
     what = f"action {declared.name!r}"
-    if isinstance(trigger, type) and issubclass(trigger, Event) and trigger is not Event:
-        return trigger.EVENT_TYPE
+    is_class = isinstance(trigger, type) and issubclass(trigger, Event) and trigger is not Event
+    event_type: Any = trigger.EVENT_TYPE if is_class else trigger
+    if event_type == OUTPUT_EVENT:
+        raise TriggerError(
+            f"{what} has the trigger {OUTPUT_EVENT!r}: an output leaves its run for the stream behind the agent and "
+            "triggers nothing; send an event of a type of your own beside the output, and trigger the action by that",
+            declared.location,
+        )
+    if is_class:
+        return str(event_type)
     if not isinstance(trigger, str):
         raise TriggerError(
             f"{what} has the trigger {trigger!r}: a trigger is an event type (text) or a subclass of Event",
             declared.location,
         )
     if _EVENT_TYPE.match(trigger):
-        if trigger.startswith("_") and trigger not in _BUILT_IN_TYPES:
-            close = difflib.get_close_matches(trigger, _BUILT_IN_TYPES, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"built-in are {', '.join(_BUILT_IN_TYPES)}"
+        if trigger.startswith("_") and trigger != INPUT_EVENT:
             raise TriggerError(
-                f"{what} has the unknown trigger {trigger!r}: types that begin with '_' are built in; {hint}",
+                f"{what} has the unknown trigger {trigger!r}: types that begin with '_' are built in, and of those "
+                f"{INPUT_EVENT!r} alone triggers actions",
                 declared.location,
             )
         return trigger
