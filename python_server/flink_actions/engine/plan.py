@@ -35,6 +35,7 @@ _EVENT_TYPE = re.compile(r"[A-Za-z_][A-Za-z0-9_.:/-]*\Z")
 _EXPRESSION = re.compile(r"[\s()<>=!&|'\"\[\]?+*,]")
 _MOST_ATTEMPTS = 1_000_000
 _MOST_AT_A_TIME = 1_000_000
+_MOST_HOPS = 1_000_000
 _LONGEST_WAIT_SECONDS = 30 * 24 * 3600
 
 # What 32 bits of milliseconds hold.
@@ -102,12 +103,14 @@ class Plan:
         actions: In declaration order.
         resources: By type and name.
         code_digest: SHA-256 over the source files of the agent's own modules; empty if they are not known.
+        hop_limit: How many events deep one input may chain; 0: as many as the job says.
     """
 
     agent: str
     actions: tuple[Action, ...]
     resources: Mapping[ResourceKey, ResourceDeclaration] = field(default_factory=dict)
     code_digest: bytes = b""
+    hop_limit: int = 0
 
     def actions_for(self, event_type: str) -> list[Action]:
         """The actions that an event of that type triggers, in declaration order."""
@@ -136,10 +139,23 @@ def compile_plan(agent: Agent, name: str, *, code_digest: bytes = b"") -> Plan:
         )
     _refuse_duplicates(name, declared)
     actions = tuple(_compile_action(index, declaration) for index, declaration in enumerate(declared))
-    return Plan(name, actions, check_resources(agent.declared_resources()), code_digest)
+    return Plan(name, actions, check_resources(agent.declared_resources()), code_digest, _hop_limit(agent, name))
 
 
-def _refuse_duplicates(agent: str, declared: Iterable[ActionDeclaration]) -> None:
+def _hop_limit(agent: Agent, name: str) -> int:
+    limit = agent.hop_limit
+    if limit is None:
+        return 0
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= _MOST_HOPS:
+        raise AgentLoadError(
+            f"agent {name!r} has hop_limit={limit!r}: it is how many events deep one input may chain, from 1 to "
+            f"{_MOST_HOPS}; None is as many as the job says",
+            _location_of_class(type(agent)),
+        )
+    return limit
+
+
+def _refuse_duplicates(agent: str, declared: Sequence[ActionDeclaration]) -> None:
     seen: dict[str, ActionDeclaration] = {}
     for declaration in declared:
         other = seen.setdefault(declaration.name, declaration)

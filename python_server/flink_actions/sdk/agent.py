@@ -115,6 +115,8 @@ class Agent:
     Args:
         name: The agent's name; a subclass may set `name` as a class attribute instead. Without one the server takes the
             name of the attribute that it loaded the agent from.
+        hop_limit: How many events deep one input may chain before its run fails; a subclass may set `hop_limit` as a
+            class attribute instead. None: as many as the job's `agent.hop-limit` says (1,000).
 
     Example:
         >>> async def rate(event, ctx): ...
@@ -122,11 +124,14 @@ class Agent:
     """
 
     name: str | None = None
+    hop_limit: int | None = None
     __marks__: ClassVar[tuple[tuple[str, ActionMark], ...]] = ()
 
-    def __init__(self, name: str | None = None) -> None:
+    def __init__(self, name: str | None = None, *, hop_limit: int | None = None) -> None:
         if name is not None:
             self.name = name
+        if hop_limit is not None:
+            self.hop_limit = hop_limit
         self._added_actions: dict[str, ActionDeclaration] = {}
         self._added_resources: dict[tuple[ResourceType, str], ResourceDeclaration] = {}
 

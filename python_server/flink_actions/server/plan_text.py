@@ -11,7 +11,8 @@ __all__ = ["plan_lines"]
 
 def plan_lines(plan: plan_pb2.Plan) -> Iterator[str]:
     """One agent, its actions in declaration order, each with its triggers and what differs from the defaults."""
-    yield f"agent {plan.agent}   plan {plan.digest.hex()}   code {plan.code_digest.hex()[:16]}"
+    hop_limit = f"   hop limit {plan.hop_limit}" if plan.hop_limit else ""
+    yield f"agent {plan.agent}   plan {plan.digest.hex()}   code {plan.code_digest.hex()[:16]}{hop_limit}"
     width = max((len(action.name) for action in plan.actions), default=0)
     for action in plan.actions:
         triggers = " | ".join(trigger.event_type or trigger.cel for trigger in action.triggers)

@@ -347,18 +347,22 @@ public final class Runs {
         "event " + event + " is not a record of the output stream's type: " + e.getMessage());
   }
 
-  private ActionFailure hopLimit(Lane lane, WorkerSession session, String type, int hops) {
+  private ActionFailure hopLimit(Lane lane, WorkerSession session, String type, int limit) {
     return invokes.failure(
         lane,
         session,
         Failure.Kind.TERMINAL,
         "HopLimitExceeded",
         "one input has chained "
-            + hops
+            + lane.run().current().hops()
             + " events, and event '"
             + type
-            + "' would chain another; an action that sends what triggers it never ends. If the"
-            + " chain is meant, raise the agent's hop limit");
+            + "' would chain another, beyond the hop limit of "
+            + limit
+            + "; an action that sends what triggers it never ends. If the"
+            + " chain is meant, raise hop_limit of agent '"
+            + session.plan().getAgent()
+            + "', or where it names none the job's agent.hop-limit");
   }
 
   /** The worker says that an attempt failed. */
