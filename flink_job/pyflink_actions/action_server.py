@@ -117,6 +117,8 @@ class ActionServer:
         plan_digest: The plan that the job insists on, as `flink-actions describe` prints it (any).
         short_term_memory_ttl: Time to live of short-term memory (for ever).
         hop_limit: How many events deep one input may chain, where the agent names no limit (1,000).
+        missing_action: What becomes of an open run's invocation whose action the server's code has no more, not even
+            under a former name (`@action(formerly=)`): `"fail"` the job, `"dead_letter"` or `"ignore"` (fail).
         allow_pickle: Lets pickled inputs travel, if the server allows it too: loading a pickle runs code.
         unsorted_batch_input: BATCH without timestamps: keep the order of arrival, with all keys' memory on the heap.
         action_state_store: Where durable calls of level `synchronous` are recorded, which needs one (none). With
@@ -146,6 +148,7 @@ class ActionServer:
         plan_digest: str | None = None,
         short_term_memory_ttl: timedelta | float | None = None,
         hop_limit: int | None = None,
+        missing_action: str | None = None,
         allow_pickle: bool | None = None,
         unsorted_batch_input: bool | None = None,
         action_state_store: KafkaStore | None = None,
@@ -172,6 +175,7 @@ class ActionServer:
             "plan-digest": plan_digest,
             "short-term-memory.state-ttl.ms": None if ttl is None else milliseconds("short_term_memory_ttl", ttl),
             "hop-limit": hop_limit,
+            "missing-action": missing_action,
             "allow-pickle": None if allow_pickle is None else str(allow_pickle).lower(),
             "unsorted-batch-input": None if unsorted_batch_input is None else str(unsorted_batch_input).lower(),
             "ignore-store": None if ignore_store is None else str(ignore_store).lower(),

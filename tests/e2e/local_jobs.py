@@ -332,6 +332,11 @@ def a_setting_that_cannot_be_read(server: str) -> Any:
     ActionServer(server, reconnect_timeout="soon").agent("echo").apply(orders(environment()), key_by="customer")
 
 
+@job
+def a_policy_that_there_is_not(server: str) -> Any:
+    ActionServer(server, missing_action="retry").agent("echo").apply(orders(environment()), key_by="customer")
+
+
 @contextmanager
 def a_line_more_in_the_file(setting: str) -> Iterator[None]:
     """At its end, in the section `agent:`."""

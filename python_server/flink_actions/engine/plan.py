@@ -7,7 +7,7 @@ import datetime
 import inspect
 import re
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, TypeVar
@@ -77,6 +77,7 @@ class Action:
         config: The action's configuration.
         event_classes: Event type → how the declared annotation wants it: a class of typed events, or `InputEvent[T]`.
         location: Where it was declared.
+        former_names: By which open runs of older code may wait for it.
     """
 
     index: int
@@ -92,6 +93,7 @@ class Action:
     config: Mapping[str, Any]
     event_classes: Mapping[str, Any]
     location: Location
+    former_names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,27 @@ def _refuse_duplicates(agent: str, declared: Sequence[ActionDeclaration]) -> Non
                 f"{other.location}): rename one",
                 declaration.location,
             )
+    for declaration in declared:
+        for former in _former_names(declaration):
+            if former in seen:
+                raise DuplicateNameError(
+                    f"action {declaration.name!r} of agent {agent!r} is declared with formerly={former!r}, which "
+                    f"action {seen[former].name!r} is or was named too ({seen[former].location}): an open run can go "
+                    "to one of them only",
+                    declaration.location,
+                )
+            seen[former] = declaration
+
+
+def _former_names(declared: ActionDeclaration) -> tuple[str, ...]:
+    given: Any = declared.policies.formerly
+    names = (given,) if isinstance(given, str) else given
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) and name for name in names):
+        raise AgentLoadError(
+            f"action {declared.name!r} has formerly={given!r}: it is the action's former name, or a tuple of them",
+            declared.location,
+        )
+    return tuple(names)
 
 
 def _compile_action(index: int, declared: ActionDeclaration) -> Action:
@@ -208,6 +231,7 @@ def _compile_action(index: int, declared: ActionDeclaration) -> Action:
         config=dict(declared.config),
         event_classes=_event_classes(declared, annotation, triggers),
         location=declared.location,
+        former_names=_former_names(declared),
     )
 
 

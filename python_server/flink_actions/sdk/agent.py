@@ -64,6 +64,7 @@ def action(
     durability: Durability | str = Durability.CHECKPOINT,
     on_mismatch: OnMismatch | str = OnMismatch.FAIL,
     concurrency: int | None = None,
+    formerly: Sequence[str] | str = (),
     **config: Any,
 ) -> Callable[[F], F]:
     """Mark a function as an action of its agent.
@@ -83,6 +84,7 @@ def action(
         on_mismatch: What a repeated attempt does that makes other calls than were recorded: `"fail"` or `"truncate"`.
         concurrency: Most of it that one worker runs at a time, of all jobs; the others wait in the worker, in order of
             arrival, which is no part of their time limit. None: as many as come.
+        formerly: The names that it had in earlier code: open runs that wait for one of them go on here.
         config: The action's configuration, JSON values: `ctx.action_config`.
 
     Example:
@@ -94,7 +96,9 @@ def action(
         ...     @action("ask", max_attempts=5, backoff=0.5, on_failure="dead_letter", timeout_seconds=30)
         ...     async def ask(self, event: Event, ctx: RunnerContext) -> None: ...
     """
-    policies = ActionPolicies(timeout_seconds, on_failure, max_attempts, backoff, durability, on_mismatch, concurrency)
+    policies = ActionPolicies(
+        timeout_seconds, on_failure, max_attempts, backoff, durability, on_mismatch, concurrency, formerly
+    )
 
     def mark(function: F) -> F:
         plain: Any = function.__func__ if isinstance(function, (staticmethod, classmethod)) else function
@@ -161,6 +165,7 @@ class Agent:
         durability: Durability | str = Durability.CHECKPOINT,
         on_mismatch: OnMismatch | str = OnMismatch.FAIL,
         concurrency: int | None = None,
+        formerly: Sequence[str] | str = (),
         **config: Any,
     ) -> Agent:
         """Add an action to this instance.
@@ -176,6 +181,7 @@ class Agent:
             durability: Where its durable calls are recorded.
             on_mismatch: What a repeated attempt does that makes other calls.
             concurrency: Most of it that one worker runs at a time.
+            formerly: The names that it had in earlier code.
             config: The action's configuration.
 
         Returns:
@@ -195,7 +201,7 @@ class Agent:
                 location,
             )
         policies = ActionPolicies(
-            timeout_seconds, on_failure, max_attempts, backoff, durability, on_mismatch, concurrency
+            timeout_seconds, on_failure, max_attempts, backoff, durability, on_mismatch, concurrency, formerly
         )
         self._actions_added()[name] = ActionDeclaration(name, func, tuple(triggers), location, policies, config)
         return self

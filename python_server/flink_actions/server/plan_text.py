@@ -20,6 +20,8 @@ def plan_lines(plan: plan_pb2.Plan) -> Iterator[str]:
 
 
 def _settings(action: plan_pb2.Action) -> Iterator[str]:
+    if action.former_names:
+        yield f"formerly {', '.join(action.former_names)}"
     if action.timeout_ms:
         yield f"timeout {action.timeout_ms / 1000:g} s"
     if action.concurrency:

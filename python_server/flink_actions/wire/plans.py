@@ -46,6 +46,7 @@ def _encode_action(action: Action) -> plan_pb2.Action:
         durability=_DURABILITIES[action.durability],
         on_mismatch=_MISMATCHES[action.on_mismatch],
         config=values.encode(action.config, "config") if action.config else b"",
+        former_names=action.former_names,
     )
 
 

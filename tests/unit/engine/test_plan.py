@@ -33,7 +33,6 @@ from flink_actions.sdk.errors import (
     DuplicateNameError,
     EmptyAgentError,
     ResourceDeclarationError,
-    SignatureError,
     TriggerError,
 )
 
@@ -198,19 +197,65 @@ def test_policies_are_checked_when_the_agent_is_loaded_and_waits_may_be_plain_se
     refused(lambda: plan_of(_act, on_mismatch="skip"), AgentLoadError, "one of 'fail', 'truncate'")
 
 
-def test_an_annotation_that_no_trigger_brings_is_refused() -> None:
-    async def act(event: Rated, ctx: RunnerContext) -> None: ...
-
-    refused(lambda: plan_of(act, "other"), SignatureError, "takes a Rated, which has the type 'shop.rated'")
+async def _buy(event: Event, ctx: RunnerContext) -> None: ...
 
 
-def test_each_trigger_arrives_as_the_class_that_the_annotation_names_for_it() -> None:
-    async def act(event: Rated | InputEvent[bytes], ctx: RunnerContext) -> None: ...
+def renamed(**actions: Any) -> Agent:
+    """Each action with the names that it had."""
+    agent = Agent()
+    for name, formerly in actions.items():
+        agent.add_action(name, "_input_event", _buy, formerly=formerly)
+    return agent
 
-    # Inside a function the names of its annotations are not to be found from outside: give them as they are.
-    act.__annotations__["event"] = Rated | InputEvent[bytes]
-    classes = plan_of(act, Rated, "_input_event", "other").actions[0].event_classes
-    assert classes == {"shop.rated": Rated, "_input_event": InputEvent[bytes]}
+
+def test_an_action_says_which_names_it_had() -> None:
+    class Shop(Agent):
+        @action("rated", formerly=("rate", "judge"))
+        async def review(self, event: Event, ctx: RunnerContext) -> None: ...
+
+    assert compile_plan(Shop(), "shop").actions[0].former_names == ("rate", "judge")
+    plan = compile_plan(renamed(buy="purchase", sell=()), "shop")
+    assert [a.former_names for a in plan.actions] == [("purchase",), ()]
+
+
+@pytest.mark.parametrize(
+    ("agent", "message"),
+    [
+        (
+            renamed(buy=(), sell="buy"),
+            "'sell' of agent 'shop' is declared with formerly='buy', which action 'buy' is or",
+        ),
+        (
+            renamed(buy="sell", sell=()),
+            "'buy' of agent 'shop' is declared with formerly='sell', which action 'sell' is",
+        ),
+        (renamed(buy="trade", sell=["trade"]), "'sell' .*formerly='trade', which action 'buy' is or was named too"),
+        (renamed(buy="buy"), "'buy' .*formerly='buy', which action 'buy' is"),
+    ],
+)
+def test_a_former_name_that_would_lead_to_two_actions_is_refused(agent: Agent, message: str) -> None:
+    refused(lambda: compile_plan(agent, "shop"), DuplicateNameError, message)
+
+
+@pytest.mark.parametrize("formerly", [5, [5], "", ("buy", "")])
+def test_what_is_no_name_is_no_former_name(formerly: Any) -> None:
+    refused(lambda: compile_plan(renamed(sell=formerly), "shop"), AgentLoadError, "'sell' has formerly=")
+
+
+def test_an_agent_says_how_deep_an_input_may_chain() -> None:
+    class Deep(Base):
+        hop_limit = 5
+
+    assert compile_plan(Deep(), "deep").hop_limit == 5
+    assert compile_plan(Deep(hop_limit=7), "deep").hop_limit == 7
+    assert compile_plan(Base(), "base").hop_limit == 0
+
+
+@pytest.mark.parametrize("limit", [0, -1, True, 2.5, "5", 1_000_001])
+def test_a_hop_limit_that_is_none_is_refused(limit: Any) -> None:
+    refused(
+        lambda: compile_plan(Base(hop_limit=limit), "x"), AgentLoadError, f"'x' has hop_limit={limit!r}: .*from 1 to"
+    )
 
 
 class Connection(Resource):

@@ -1,5 +1,6 @@
 package io.flinkactions.operator;
 
+import io.flinkactions.operator.failure.MissingAction;
 import io.flinkactions.operator.session.ChannelSecurity;
 import io.flinkactions.operator.store.StoreSettings;
 import java.io.Serializable;
@@ -39,6 +40,7 @@ public final class ActionSettings implements Serializable {
   private final byte[] pinnedPlanDigest;
   private final Duration shortTermMemoryTtl;
   private final int hopLimit;
+  private final MissingAction missingAction;
   private final boolean allowPickle;
   private final boolean unsortedBatchInput;
   private final String configJson;
@@ -62,6 +64,7 @@ public final class ActionSettings implements Serializable {
     this.pinnedPlanDigest = builder.pinnedPlanDigest;
     this.shortTermMemoryTtl = builder.shortTermMemoryTtl;
     this.hopLimit = builder.hopLimit;
+    this.missingAction = builder.missingAction;
     this.allowPickle = builder.allowPickle;
     this.unsortedBatchInput = builder.unsortedBatchInput;
     this.configJson = builder.configJson;
@@ -165,6 +168,11 @@ public final class ActionSettings implements Serializable {
     return hopLimit;
   }
 
+  /** What becomes of an open run's invocation whose action the server's plan has no more. */
+  public MissingAction missingAction() {
+    return missingAction;
+  }
+
   /** The job loads pickles that the server sends. Loading a pickle runs code. */
   public boolean allowPickle() {
     return allowPickle;
@@ -220,6 +228,7 @@ public final class ActionSettings implements Serializable {
     private byte[] pinnedPlanDigest = new byte[0];
     private Duration shortTermMemoryTtl = Duration.ZERO;
     private int hopLimit = 1_000;
+    private MissingAction missingAction = MissingAction.FAIL;
     private boolean allowPickle;
     private boolean unsortedBatchInput;
     private String configJson = "{}";
@@ -335,6 +344,12 @@ public final class ActionSettings implements Serializable {
     /** Sets the hop limit for plans that name none; by default 1,000. */
     public Builder hopLimit(int value) {
       hopLimit = (int) positive(value, "hop-limit");
+      return this;
+    }
+
+    /** Sets what becomes of invocations whose action is gone; by default the job fails. */
+    public Builder missingAction(MissingAction value) {
+      missingAction = Objects.requireNonNull(value, "missing-action");
       return this;
     }
 

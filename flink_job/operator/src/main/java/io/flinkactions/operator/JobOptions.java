@@ -3,6 +3,7 @@ package io.flinkactions.operator;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.flinkactions.operator.failure.MissingAction;
 import io.flinkactions.operator.session.ChannelSecurity;
 import io.flinkactions.operator.store.StoreSettings;
 import java.time.Duration;
@@ -109,6 +110,14 @@ final class JobOptions {
           .defaultValue(1_000)
           .withDescription(
               "How many events deep one input may chain, where the agent names no limit.");
+
+  static final ConfigOption<MissingAction> MISSING_ACTION =
+      ConfigOptions.key("agent.missing-action")
+          .enumType(MissingAction.class)
+          .defaultValue(MissingAction.FAIL)
+          .withDescription(
+              "What becomes of an open run's invocation whose action the server's code has no more:"
+                  + " fail (the job), dead_letter or ignore.");
 
   static final ConfigOption<Boolean> ALLOW_PICKLE =
       ConfigOptions.key("agent.allow-pickle")
@@ -252,6 +261,7 @@ final class JobOptions {
           PLAN_DIGEST,
           SHORT_TERM_TTL_MS,
           HOP_LIMIT,
+          MISSING_ACTION,
           ALLOW_PICKLE,
           UNSORTED_BATCH_INPUT,
           STORE_BACKEND,
@@ -321,6 +331,9 @@ final class JobOptions {
     if (defaultValue instanceof Boolean) {
       return "true or false";
     }
+    if (defaultValue instanceof MissingAction) {
+      return "one of " + List.of(MissingAction.values());
+    }
     return defaultValue instanceof Number ? "a whole number" : "a text, or a list of texts";
   }
 
@@ -342,6 +355,7 @@ final class JobOptions {
         .pinnedPlanDigest(planDigest())
         .shortTermMemoryTtl(Duration.ofMillis(get(SHORT_TERM_TTL_MS)))
         .hopLimit(get(HOP_LIMIT))
+        .missingAction(get(MISSING_ACTION))
         .allowPickle(get(ALLOW_PICKLE))
         .unsortedBatchInput(get(UNSORTED_BATCH_INPUT))
         .store(store())

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.flinkactions.operator.failure.MissingAction;
 import io.flinkactions.operator.session.ChannelSecurity;
 import io.flinkactions.operator.store.StoreSettings;
 import java.nio.file.Files;
@@ -12,6 +13,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
 import org.apache.flink.configuration.Configuration;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -60,6 +62,16 @@ class JobOptionsTest {
   }
 
   @Test
+  void what_becomes_of_missing_actions_is_written_as_an_action_s_own_policy_is() {
+    Function<Map<String, String>, MissingAction> read =
+        code ->
+            options(code).settings("a", List.of("here:1"), JSON.createObjectNode()).missingAction();
+    assertThat(read.apply(Map.of())).isEqualTo(MissingAction.FAIL);
+    assertThat(read.apply(Map.of("missing-action", "dead_letter")))
+        .isEqualTo(MissingAction.DEAD_LETTER);
+  }
+
+  @Test
   void a_value_that_cannot_be_read_is_named_with_its_key() {
     for (Map<String, String> wrong :
         List.of(
@@ -67,6 +79,7 @@ class JobOptionsTest {
             Map.of("hop-limit", "many"),
             Map.of("waiting-inputs.soft-limit", "much"),
             Map.of("allow-pickle", "perhaps"),
+            Map.of("missing-action", "retry"),
             Map.of("plan-digest", "xyz"))) {
       String key = wrong.keySet().iterator().next();
       assertThatThrownBy(
@@ -84,7 +97,8 @@ class JobOptionsTest {
                 "drain-limit", "a duration, such as '30 s'",
                 "hop-limit", "a whole number",
                 "waiting-inputs.soft-limit", "a size, such as '64 mb'",
-                "allow-pickle", "true or false")
+                "allow-pickle", "true or false",
+                "missing-action", "one of [fail, dead_letter, ignore]")
             .entrySet()) {
       assertThatThrownBy(
               () ->

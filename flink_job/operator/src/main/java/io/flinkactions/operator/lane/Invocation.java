@@ -186,6 +186,11 @@ public final class Invocation {
     return sentNanos;
   }
 
+  /** Some attempt of it has gone to a worker since this start. */
+  boolean wasSent() {
+    return sentNanos != 0;
+  }
+
   /** The next hand-out gets a number of its own, because this one may still run somewhere. */
   void countAttempt() {
     attempt++;

@@ -2,6 +2,7 @@ package io.flinkactions.operator.lane;
 
 import com.google.protobuf.ByteString;
 import io.flinkactions.operator.failure.ActionFailure;
+import io.flinkactions.operator.failure.MissingAction;
 import io.flinkactions.operator.identity.Identities;
 import io.flinkactions.operator.lane.Invocation.SentEvent;
 import io.flinkactions.operator.memory.KeyMemory;
@@ -681,10 +682,7 @@ public final class Invokes {
         session,
         Failure.Kind.UNKNOWN_ACTION,
         "ActionIsGone",
-        "the run began in a generation of the server's code that is gone, and the one there now has"
-            + " no action '"
-            + action
-            + "'; serve code that has it until the runs that wait for it are over");
+        MissingAction.describe(action, session.plan()));
   }
 
   /** First bytes of an id, for people. */

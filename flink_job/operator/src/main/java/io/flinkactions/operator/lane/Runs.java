@@ -404,7 +404,7 @@ public final class Runs {
     metrics.onFailure(action, failure.kind());
     lane.run().current().countFailure();
     lanes.markDirty(lane);
-    FailurePolicy policy = action == null ? FailurePolicy.getDefaultInstance() : action.onFailure();
+    FailurePolicy policy = action == null ? plans.missingAction().policy() : action.onFailure();
     if (invokes.isOverTime(lane.run())) {
       policy = policy.toBuilder().setMaxAttempts(1).build();
     }
@@ -446,10 +446,7 @@ public final class Runs {
     public void onNotKept(Lane lane) throws Exception {
       lane.unbegin();
       lanes.markDirty(lane);
-      waiting.onWaitsAgain(lane.firstInput());
-      begun--;
-      startable.addFirst(lane);
-      begin();
+      beginAgain(lane);
     }
 
     @Override
@@ -537,10 +534,16 @@ public final class Runs {
     if (stored != null) {
       stored.onInvocationOver(lane, run.current());
     }
+    boolean wasSent = run.current().wasSent();
     run.removeCurrent();
     lanes.markDirty(lane);
-    if (run.current() != null) {
+    if (run.current() != null && wasSent) {
       invokes.send(lane);
+      return;
+    }
+    if (run.current() != null) {
+      // Thousands of its kind may follow, which must not end one within the other.
+      beginAgain(lane);
       return;
     }
     if (!run.sensory().isEmpty()) {
@@ -550,6 +553,14 @@ public final class Runs {
     }
     begun--;
     finishInput(lane);
+    begin();
+  }
+
+  /** The lane's run is in flight no more, and first among those that may begin. */
+  private void beginAgain(Lane lane) throws Exception {
+    waiting.onWaitsAgain(lane.firstInput());
+    begun--;
+    startable.addFirst(lane);
     begin();
   }
 

@@ -3,6 +3,7 @@ package io.flinkactions.operator.session;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import com.google.protobuf.ByteString;
+import io.flinkactions.operator.failure.MissingAction;
 import io.flinkactions.operator.lane.Input;
 import io.flinkactions.operator.lane.Invocation;
 import io.flinkactions.operator.lane.Lane;
@@ -63,6 +64,8 @@ abstract class ScriptedRuns {
   final WrittenLanes store = new WrittenLanes();
   final Lanes lanes = new Lanes(store, 100, false);
 
+  // Of runs that are made from now on.
+  MissingAction missingAction = MissingAction.FAIL;
   ScriptedServer server;
   ScriptedWorker worker;
   Subtask subtask;
@@ -110,7 +113,7 @@ abstract class ScriptedRuns {
   final Runs runsOf(Subtask of, int limit) {
     return new Runs(
         of.sessions,
-        new Plans(10, false),
+        new Plans(10, false, missingAction),
         lanes,
         new WaitingInputs(1 << 20, 1 << 20),
         new LaneMemory(),
