@@ -332,6 +332,18 @@ def a_setting_that_cannot_be_read(server: str) -> Any:
     ActionServer(server, reconnect_timeout="soon").agent("echo").apply(orders(environment()), key_by="customer")
 
 
+@job
+def a_way_to_renew_memory_that_there_is_not(server: str) -> Any:
+    wrong = ActionServer(server, short_term_memory_ttl=5, short_term_memory_ttl_update="ON_READ")
+    wrong.agent("echo").apply(orders(environment()), key_by="customer")
+
+
+@job
+def a_visibility_of_memory_that_there_is_not(server: str) -> Any:
+    wrong = ActionServer(server, short_term_memory_ttl=5, short_term_memory_ttl_visibility="NEVER")
+    wrong.agent("echo").apply(orders(environment()), key_by="customer")
+
+
 @contextmanager
 def a_line_more_in_the_file(setting: str) -> Iterator[None]:
     """At its end, in the section `agent:`."""

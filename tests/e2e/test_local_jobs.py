@@ -136,6 +136,16 @@ def test_the_buffer_timeout_is_low_unless_the_job_says_otherwise(local_jobs: Job
         ("an_action_that_raises", "ActionFailedError", ["ValueError: nothing to be done with", "agents.py", "ann"]),
         ("an_output_of_another_type_than_declared", "ActionFailedError", ["a string was declared"]),
         ("a_setting_that_cannot_be_read", "OptionError", ["reconnect-timeout", "'soon'"]),
+        (
+            "a_way_to_renew_memory_that_there_is_not",
+            "OptionError",
+            ["'ON_READ'", "ON_CREATE_AND_WRITE or ON_READ_AND_"],
+        ),
+        (
+            "a_visibility_of_memory_that_there_is_not",
+            "OptionError",
+            ["state-ttl.visibility is 'NEVER'", "NEVER_RETURN_"],
+        ),
         ("a_setting_of_the_file_that_cannot_be_read", "OptionError", ["agent.drain-limit", "'a while'", "'30 s'"]),
         ("a_limit_of_the_file_that_cannot_be", "OptionError", ["max-runs-in-flight is 0", "above 0"]),
         ("an_address_without_a_port", "OptionError", ["'localhost'", "'localhost:7077'", "unix:/path"]),

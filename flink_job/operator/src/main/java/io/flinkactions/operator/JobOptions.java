@@ -4,12 +4,15 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.flinkactions.operator.session.ChannelSecurity;
+import io.flinkactions.operator.state.MemoryTtl;
 import io.flinkactions.operator.store.StoreSettings;
 import java.time.Duration;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.apache.flink.configuration.ConfigOption;
 import org.apache.flink.configuration.ConfigOptions;
 import org.apache.flink.configuration.Configuration;
@@ -101,7 +104,24 @@ final class JobOptions {
       ConfigOptions.key("agent.short-term-memory.state-ttl.ms")
           .longType()
           .defaultValue(0L)
-          .withDescription("Time to live of short-term memory in milliseconds; 0: for ever.");
+          .withDescription(
+              "Time to live of each entry of short-term memory in milliseconds; 0: for ever."
+                  + " Without effect in BATCH.");
+
+  static final ConfigOption<MemoryTtl.Update> SHORT_TERM_TTL_UPDATE =
+      ConfigOptions.key("agent.short-term-memory.state-ttl.update-type")
+          .enumType(MemoryTtl.Update.class)
+          .defaultValue(MemoryTtl.Update.ON_READ_AND_WRITE)
+          .withDescription(
+              "What makes an entry's time begin anew: that it is written, or also that an action"
+                  + " of its key runs.");
+
+  static final ConfigOption<MemoryTtl.Visibility> SHORT_TERM_TTL_VISIBILITY =
+      ConfigOptions.key("agent.short-term-memory.state-ttl.visibility")
+          .enumType(MemoryTtl.Visibility.class)
+          .defaultValue(MemoryTtl.Visibility.NEVER_RETURN_EXPIRED)
+          .withDescription(
+              "Whether an entry whose time is over may be read until Flink removes it.");
 
   static final ConfigOption<Integer> HOP_LIMIT =
       ConfigOptions.key("agent.hop-limit")
@@ -251,6 +271,8 @@ final class JobOptions {
           RUN_TIMEOUT,
           PLAN_DIGEST,
           SHORT_TERM_TTL_MS,
+          SHORT_TERM_TTL_UPDATE,
+          SHORT_TERM_TTL_VISIBILITY,
           HOP_LIMIT,
           ALLOW_PICKLE,
           UNSORTED_BATCH_INPUT,
@@ -321,6 +343,11 @@ final class JobOptions {
     if (defaultValue instanceof Boolean) {
       return "true or false";
     }
+    if (defaultValue instanceof Enum<?> constant) {
+      return Stream.of(constant.getDeclaringClass().getEnumConstants())
+          .map(Object::toString)
+          .collect(Collectors.joining(" or "));
+    }
     return defaultValue instanceof Number ? "a whole number" : "a text, or a list of texts";
   }
 
@@ -340,7 +367,11 @@ final class JobOptions {
         .drainLimit(get(DRAIN_LIMIT))
         .runTimeout(get(RUN_TIMEOUT))
         .pinnedPlanDigest(planDigest())
-        .shortTermMemoryTtl(Duration.ofMillis(get(SHORT_TERM_TTL_MS)))
+        .shortTermMemoryTtl(
+            new MemoryTtl(
+                Duration.ofMillis(get(SHORT_TERM_TTL_MS)),
+                get(SHORT_TERM_TTL_UPDATE),
+                get(SHORT_TERM_TTL_VISIBILITY)))
         .hopLimit(get(HOP_LIMIT))
         .allowPickle(get(ALLOW_PICKLE))
         .unsortedBatchInput(get(UNSORTED_BATCH_INPUT))

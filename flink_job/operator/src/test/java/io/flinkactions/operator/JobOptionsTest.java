@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.flinkactions.operator.session.ChannelSecurity;
+import io.flinkactions.operator.state.MemoryTtl;
 import io.flinkactions.operator.store.StoreSettings;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -60,6 +61,34 @@ class JobOptionsTest {
   }
 
   @Test
+  void a_time_to_live_is_made_of_the_peer_s_keys_with_its_defaults() {
+    assertThat(ttl(Map.of())).isEqualTo(MemoryTtl.NONE);
+    assertThat(ttl(Map.of("short-term-memory.state-ttl.ms", "5000")))
+        .isEqualTo(
+            new MemoryTtl(
+                Duration.ofSeconds(5),
+                MemoryTtl.Update.ON_READ_AND_WRITE,
+                MemoryTtl.Visibility.NEVER_RETURN_EXPIRED));
+    assertThat(
+            ttl(
+                Map.of(
+                    "short-term-memory.state-ttl.ms", "5000",
+                    "short-term-memory.state-ttl.update-type", "ON_CREATE_AND_WRITE",
+                    "short-term-memory.state-ttl.visibility", "RETURN_EXPIRED_IF_NOT_CLEANED_UP")))
+        .isEqualTo(
+            new MemoryTtl(
+                Duration.ofSeconds(5),
+                MemoryTtl.Update.ON_CREATE_AND_WRITE,
+                MemoryTtl.Visibility.RETURN_EXPIRED_IF_NOT_CLEANED_UP));
+  }
+
+  private static MemoryTtl ttl(Map<String, String> code) {
+    return options(code)
+        .settings("a", List.of("here:1"), JSON.createObjectNode())
+        .shortTermMemoryTtl();
+  }
+
+  @Test
   void a_value_that_cannot_be_read_is_named_with_its_key() {
     for (Map<String, String> wrong :
         List.of(
@@ -84,6 +113,8 @@ class JobOptionsTest {
                 "drain-limit", "a duration, such as '30 s'",
                 "hop-limit", "a whole number",
                 "waiting-inputs.soft-limit", "a size, such as '64 mb'",
+                "short-term-memory.state-ttl.update-type",
+                    "ON_CREATE_AND_WRITE or ON_READ_AND_WRITE",
                 "allow-pickle", "true or false")
             .entrySet()) {
       assertThatThrownBy(
