@@ -1,6 +1,8 @@
 """The one file that touches Py4J: it crosses into Java by one static method, io.flinkactions.operator.Bridge.apply."""
 
+import functools
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from pyflink.java_gateway import get_gateway
 
 from pyflink_actions._operator_jar import find_operator_jar
 from pyflink_actions.job_errors import typed_error
+
+_LOG = logging.getLogger("pyflink_actions")
 
 
 def apply(
@@ -31,13 +35,21 @@ def apply(
     _use_this_python_locally(env)
     j_output_type = None if output_type is None else output_type.get_java_type_info()
     try:
-        j_streams = bridge.apply(j_stream, json.dumps(call), j_output_type)
+        applied = bridge.apply(j_stream, json.dumps(call), j_output_type)
     except Py4JJavaError as error:
         typed = typed_error(java_causes(error))
         if typed is None:
             raise
         raise typed from error
-    return DataStream(j_streams.outputs()), DataStream(j_streams.deadLetters())
+    for remark in applied.remarks():
+        _warn_once(remark)
+    return DataStream(applied.outputs()), DataStream(applied.deadLetters())
+
+
+@functools.cache
+def _warn_once(remark: str) -> None:
+    """A job may have many agents, and they all have the same configuration."""
+    _LOG.warning(remark)
 
 
 def java_causes(error: BaseException) -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ What each job put out, or the error that it ended with, goes into the file under
 
 import datetime
 import json
+import logging
 import os
 import sys
 import time
@@ -255,6 +256,26 @@ def the_buffer_timeout_is_low_unless_the_job_says_otherwise(server: str) -> Any:
         ActionServer(server).agent("echo").apply(orders(env), key_by="customer")
         timeouts.append(env.get_buffer_timeout())
     return timeouts
+
+
+class Notes(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+
+@job
+def keys_that_may_be_mistaken_are_told_once(server: str) -> Any:
+    notes = Notes()
+    logging.getLogger("pyflink_actions").addHandler(notes)
+    stream = orders(environment())
+    configured = ActionServer(server, config={"num-async-threads": 4, "reconect-timeout": "5 s", "greeting": "hi"})
+    for name in ("echo", "witness"):
+        configured.agent(name).apply(stream, key_by="customer")
+    return notes.messages
 
 
 # ---- what goes wrong ----

@@ -121,6 +121,14 @@ def test_the_buffer_timeout_is_low_unless_the_job_says_otherwise(local_jobs: Job
     assert result(local_jobs, "the_buffer_timeout_is_low_unless_the_job_says_otherwise") == [0, 100]
 
 
+def test_keys_that_may_be_mistaken_are_told_once(local_jobs: Jobs) -> None:
+    threads, timeout = result(local_jobs, "keys_that_may_be_mistaken_are_told_once")
+    assert "agent.num-async-threads" in threads
+    assert "--threads" in threads
+    assert "agent.reconect-timeout" in timeout
+    assert "agent.reconnect-timeout" in timeout
+
+
 @pytest.mark.parametrize(
     ("name", "error", "named"),
     [

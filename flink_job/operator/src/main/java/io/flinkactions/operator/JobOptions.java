@@ -10,7 +10,9 @@ import java.time.Duration;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
+import java.util.TreeSet;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.apache.flink.configuration.ConfigOption;
@@ -445,17 +447,36 @@ final class JobOptions {
     }
   }
 
-  private String agentConfigJson(ObjectNode fromCode) {
-    ObjectNode config = JSON.createObjectNode();
+  /**
+   * What there is to say of keys that go to the agents and may be meant for the job.
+   *
+   * @param agentConfig as for {@link #settings}
+   */
+  List<String> remarks(ObjectNode agentConfig) {
+    Set<String> keys = new TreeSet<>(agentsOwn().keySet());
+    agentConfig.fieldNames().forEachRemaining(keys::add);
+    return MistakenKeys.remarks(
+        keys, ALL.stream().map(option -> option.key().substring(SECTION.length())).toList());
+  }
+
+  /** What of the section is no setting of the job, by keys without {@code agent.}. */
+  private Map<String, String> agentsOwn() {
+    Map<String, String> own = new TreeMap<>();
     section
         .toMap()
         .forEach(
             (key, value) -> {
               if (!key.startsWith(KAFKA_PROPERTIES)
                   && ALL.stream().noneMatch(option -> option.key().equals(key))) {
-                config.put(key.substring(SECTION.length()), value);
+                own.put(key.substring(SECTION.length()), value);
               }
             });
+    return own;
+  }
+
+  private String agentConfigJson(ObjectNode fromCode) {
+    ObjectNode config = JSON.createObjectNode();
+    agentsOwn().forEach(config::put);
     config.setAll(fromCode);
     try {
       return JSON.writeValueAsString(config);

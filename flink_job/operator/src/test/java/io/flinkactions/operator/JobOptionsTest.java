@@ -89,6 +89,61 @@ class JobOptionsTest {
   }
 
   @Test
+  void a_setting_of_the_peer_without_effect_here_is_named_with_what_does_its_work() {
+    ObjectNode fromCode = JSON.createObjectNode().put("max-retries", 3);
+    assertThat(options(Map.of("num-async-threads", "4")).remarks(fromCode))
+        .satisfiesExactly(
+            remark -> assertThat(remark).contains("agent.max-retries is a", "max_attempts"),
+            remark -> assertThat(remark).contains("agent.num-async-threads is a", "--threads"));
+    for (String key :
+        List.of(
+            "chat.async",
+            "tool-call.num-async-threads",
+            "tool-call.batch.timeout",
+            "event-log.standard.max-depth",
+            "eventLoggerType",
+            "flussBootstrapServers",
+            "action.trigger-condition.evaluate-failure-strategy")) {
+      assertThat(options(Map.of(key, "x")).remarks(JSON.createObjectNode()))
+          .singleElement()
+          .asString()
+          .startsWith("agent." + key + " is a setting of Flink Agents");
+    }
+  }
+
+  @Test
+  void a_misspelt_setting_is_named_with_the_one_that_it_is_like() {
+    for (Map.Entry<String, String> misspelt :
+        Map.of(
+                "reconect-timeout", "reconnect-timeout",
+                "reconnectTimeout", "reconnect-timeout",
+                "tls.enabeld", "tls.enabled",
+                "endpoint", "endpoints",
+                "short-term-memory.state_ttl.ms", "short-term-memory.state-ttl.ms",
+                "kafkaActionStateTopics", "kafkaActionStateTopic")
+            .entrySet()) {
+      assertThat(options(Map.of(misspelt.getKey(), "x")).remarks(JSON.createObjectNode()))
+          .singleElement()
+          .asString()
+          .startsWith("agent." + misspelt.getKey() + " is no setting of the job")
+          .endsWith("did you mean agent." + misspelt.getValue() + "?");
+    }
+  }
+
+  @Test
+  void settings_of_job_and_agents_pass_without_a_remark() {
+    Map<String, String> own =
+        Map.of(
+            "hop-limit", "7",
+            "kafka-properties.acks", "all",
+            "model", "small",
+            "chat.temperature", "0.5",
+            "timeout", "3",
+            "OpenAi.url", "http://localhost:1");
+    assertThat(options(own).remarks(JSON.createObjectNode().put("greeting", "hi"))).isEmpty();
+  }
+
+  @Test
   void a_value_that_cannot_be_read_is_named_with_its_key() {
     for (Map<String, String> wrong :
         List.of(
