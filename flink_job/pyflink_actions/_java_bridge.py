@@ -15,6 +15,7 @@ from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
 
 from pyflink_actions._operator_jar import find_operator_jar
+from pyflink_actions.errors import RecordTypeError
 from pyflink_actions.job_errors import typed_error
 
 _LOG = logging.getLogger("pyflink_actions")
@@ -26,9 +27,15 @@ def apply(
     """Put an action operator behind `stream`, by Bridge's rules for `call`; returns its outputs and its dead letters.
 
     Raises:
+        RecordTypeError: It is no stream.
         ActionJobError: What Java said, as the class of this package that it is.
         OperatorJarError: There is no jar.
     """
+    if not isinstance(stream, DataStream):
+        raise RecordTypeError(
+            f"apply() takes a DataStream and was given a {type(stream).__name__}; for a Table, use "
+            "t_env.to_data_stream(table)"
+        )
     j_stream = stream._j_data_stream
     env = StreamExecutionEnvironment(j_stream.getExecutionEnvironment())
     bridge = _bridge(env)

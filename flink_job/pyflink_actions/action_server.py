@@ -74,7 +74,7 @@ class Agent:
 
         Raises:
             KeyFieldError: A key field is not there, or of a type that cannot be a key.
-            RecordTypeError: The stream's type, or `output_type`, cannot travel.
+            RecordTypeError: The stream's type, or `output_type`, cannot travel; or it is a Table and no stream.
             OptionError: A setting cannot be read or is out of range.
             OperatorJarError: The operator's jar is missing.
         """

@@ -23,6 +23,7 @@ from typing import Any
 from pyflink.common import Configuration, Instant, Row, Types, WatermarkStrategy
 from pyflink.common.watermark_strategy import TimestampAssigner
 from pyflink.datastream import DataStream, ProcessFunction, RuntimeExecutionMode, StreamExecutionEnvironment
+from pyflink.table import StreamTableEnvironment
 from pyflink_actions import ActionServer, KafkaStore, Tls, typed_job_errors
 
 Job = Callable[[str], Any]
@@ -279,6 +280,13 @@ def keys_that_may_be_mistaken_are_told_once(server: str) -> Any:
 
 
 # ---- what goes wrong ----
+
+
+@job
+def a_table(server: str) -> Any:
+    env = environment()
+    table = StreamTableEnvironment.create(env).from_data_stream(orders(env))
+    ActionServer(server).agent("echo").apply(table, key_by="customer")
 
 
 @job

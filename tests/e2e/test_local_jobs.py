@@ -132,6 +132,7 @@ def test_keys_that_may_be_mistaken_are_told_once(local_jobs: Jobs) -> None:
 @pytest.mark.parametrize(
     ("name", "error", "named"),
     [
+        ("a_table", "RecordTypeError", ["t_env.to_data_stream(table)"]),
         ("an_unknown_key_field", "KeyFieldError", ["'custmer'", "[customer, number, amount]"]),
         ("an_unknown_key_field_of_json", "KeyFieldError", ["'usr'", "[user, n]"]),
         ("a_pickled_stream_without_consent", "RecordTypeError", ["allow_pickle=True", "--allow-pickle"]),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
+from flink_actions.sdk.errors import UnsupportedError
 from flink_actions.sdk.resources import Resource, ResourceLookup, ResourceType
 
 if TYPE_CHECKING:
@@ -138,6 +139,18 @@ class RunnerContext(ResourceLookup):
     @abstractmethod
     def short_term_memory(self) -> MemoryObject:
         """Memory of the key."""
+
+    @property
+    def long_term_memory(self) -> NoReturn:
+        """Not in this version.
+
+        Raises:
+            UnsupportedError: Always.
+        """
+        raise UnsupportedError(
+            "ctx.long_term_memory: there is no long-term memory in this version; keep what a key should remember in "
+            "ctx.short_term_memory, and what should be searched in a store of your own, as a resource"
+        )
 
     @property
     @abstractmethod
