@@ -208,7 +208,12 @@ class RunnerContext(ResourceLookup):
     @property
     @abstractmethod
     def watermark(self) -> int | None:
-        """The operator's watermark when it sent this, in ms; None before the first."""
+        """The latest watermark that the operator had received when it sent this, in ms; None before the first.
+
+        It is no bound on this input: one that waited behind others of its key may find the watermark beyond its own
+        `timestamp`, and another attempt may find another one. What the action sends is not late for that: downstream
+        sees a watermark only when all inputs before it are done.
+        """
 
     @property
     @abstractmethod
@@ -224,4 +229,4 @@ class RunnerContext(ResourceLookup):
     @property
     @abstractmethod
     def trace(self) -> str | None:
-        """W3C `traceparent` of the run; None if it is not traced."""
+        """W3C `traceparent` of the run; None if it is not traced, and in this version none is."""
