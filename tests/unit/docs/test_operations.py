@@ -54,5 +54,7 @@ def _job_default(declaration: str) -> str:
     known = {"": "-", '""': "-", "Duration.ZERO": "0", "0L": "0", "MissingAction.FAIL": "fail"}
     if text in known:
         return known[text]
+    if text.startswith("MemoryTtl."):
+        return text.rpartition(".")[2]
     text = re.sub(r"Duration\.ofMinutes\((\d+)\)", r"\1 min", text)
     return re.sub(r"MemorySize\.ofMebiBytes\((\d+)\)", r"\1 MiB", text).replace("_", ",").strip('"')

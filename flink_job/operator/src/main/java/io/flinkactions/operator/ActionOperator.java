@@ -176,6 +176,10 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
       memory = new LaneMemory();
       laneStore = new BatchLaneStore(memory);
       writtenBytes = new LongAdder();
+      if (settings.shortTermMemoryTtl().isOn()
+          && getRuntimeContext().getTaskInfo().getIndexOfThisSubtask() == 0) {
+        LOG.warn("The time to live of short-term memory has no effect in BATCH execution mode");
+      }
     } else {
       KeyedStates states =
           KeyedStates.of(backend, context.getKeyedStateStore(), settings.shortTermMemoryTtl());
@@ -232,7 +236,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
             lanes,
             waiting,
             memory,
-            !settings.shortTermMemoryTtl().isZero(),
+            settings.shortTermMemoryTtl().isOn() && !isBatch,
             settings.runTimeout().toMillis(),
             watermarks,
             deadlines,

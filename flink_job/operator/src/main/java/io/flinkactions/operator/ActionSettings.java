@@ -2,6 +2,7 @@ package io.flinkactions.operator;
 
 import io.flinkactions.operator.failure.MissingAction;
 import io.flinkactions.operator.session.ChannelSecurity;
+import io.flinkactions.operator.state.MemoryTtl;
 import io.flinkactions.operator.store.StoreSettings;
 import java.io.Serializable;
 import java.time.Duration;
@@ -38,7 +39,7 @@ public final class ActionSettings implements Serializable {
   private final Duration runTimeout;
   private final Duration valveDelay;
   private final byte[] pinnedPlanDigest;
-  private final Duration shortTermMemoryTtl;
+  private final MemoryTtl shortTermMemoryTtl;
   private final int hopLimit;
   private final MissingAction missingAction;
   private final boolean allowPickle;
@@ -158,8 +159,8 @@ public final class ActionSettings implements Serializable {
     return pinnedPlanDigest.clone();
   }
 
-  /** {@code short-term-memory.state-ttl}: zero if short-term memory lives for ever. */
-  public Duration shortTermMemoryTtl() {
+  /** How long short-term memory lives. BATCH, whose memory is on the heap, does not ask. */
+  public MemoryTtl shortTermMemoryTtl() {
     return shortTermMemoryTtl;
   }
 
@@ -226,7 +227,7 @@ public final class ActionSettings implements Serializable {
     private Duration runTimeout = Duration.ZERO;
     private Duration valveDelay = Duration.ofMillis(200);
     private byte[] pinnedPlanDigest = new byte[0];
-    private Duration shortTermMemoryTtl = Duration.ZERO;
+    private MemoryTtl shortTermMemoryTtl = MemoryTtl.NONE;
     private int hopLimit = 1_000;
     private MissingAction missingAction = MissingAction.FAIL;
     private boolean allowPickle;
@@ -336,8 +337,8 @@ public final class ActionSettings implements Serializable {
     }
 
     /** Sets the time to live of short-term memory; by default it lives for ever. */
-    public Builder shortTermMemoryTtl(Duration value) {
-      shortTermMemoryTtl = notNegative(value, "short-term-memory.state-ttl");
+    public Builder shortTermMemoryTtl(MemoryTtl value) {
+      shortTermMemoryTtl = Objects.requireNonNull(value, "short-term-memory.state-ttl");
       return this;
     }
 
