@@ -167,6 +167,7 @@ _SETTING_HELP = (
     ("quarantine_idle_seconds", "S", "how long the quarantine worker waits for further suspects"),
     ("quarantine_turn_seconds", "S", "how long one subtask's suspects have it while others wait"),
     ("blocked_after_seconds", "S", "a worker whose event loop stood still for this long is not ready"),
+    ("blocked_limit_seconds", "S", "a worker whose event loop stood still for this long is ended and replaced"),
     ("log_level", "LEVEL", "DEBUG, INFO, WARNING or ERROR"),
 )
 

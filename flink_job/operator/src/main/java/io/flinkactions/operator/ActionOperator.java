@@ -665,7 +665,6 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
     long began = System.nanoTime();
     long writtenBefore = writtenBytes.sum();
     valve.onOver(context.getCheckpointId());
-    runs.invokes().noteUsedTime(lanes::markDirty);
     lanes.writeDirty();
     memory.writeChanges();
     startStore.snapshot(

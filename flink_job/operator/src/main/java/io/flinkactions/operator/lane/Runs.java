@@ -58,6 +58,7 @@ public final class Runs {
   private final OperatorMetrics metrics;
   private final FailurePolicies policies =
       new FailurePolicies(() -> ThreadLocalRandom.current().nextDouble());
+  private final TimeLimits timeLimits;
   private final Invokes invokes;
   private final Retries retries;
   private final CallJournal calls;
@@ -95,6 +96,7 @@ public final class Runs {
     this.metrics = metrics;
     this.stored = stored;
     this.limit = limit;
+    this.timeLimits = new TimeLimits(runLimitMillis);
     this.invokes =
         new Invokes(
             sessions,
@@ -104,8 +106,7 @@ public final class Runs {
             memory,
             runIdentity,
             memoryExpires,
-            runLimitMillis,
-            deadlines,
+            timeLimits,
             new InvokeListener());
     this.calls = new CallJournal(invokes, lanes, metrics, plans, stored);
     this.retries = new Retries(deadlines, new RetryListener());
@@ -242,6 +243,7 @@ public final class Runs {
     }
     long latencyNanos = System.nanoTime() - invocation.sentNanos();
     invokes.takeAnswered(session, result.handle());
+    run.addUsed(result.ranMillis());
     if (result.changesMemory()) {
       applyMemory(lane, session, result);
     }
@@ -262,11 +264,12 @@ public final class Runs {
         try {
           outputs.prepare(result.eventPayload(i), result.eventContentType(i));
         } catch (Exception e) {
-          refuse(lane, session, action, notDecodable(lane, session, i, e), e);
+          refuse(lane, session, action, result, notDecodable(lane, session, i, e), e);
           return false;
         }
       } else if (hops >= plan.hopLimit() && plan.triggeredBy(type).length > 0) {
-        refuse(lane, session, action, hopLimit(lane, session, type, plan.hopLimit()), null);
+        ActionFailure failure = hopLimit(lane, session, type, plan.hopLimit());
+        refuse(lane, session, action, result, failure, null);
         return false;
       }
     }
@@ -277,11 +280,13 @@ public final class Runs {
       Lane lane,
       WorkerSession session,
       PlannedAction action,
+      ResultsCursor result,
       ActionFailure failure,
       Throwable cause)
       throws Exception {
     outputs.discard();
-    invokes.takeAnswered(session, lane.run().current().handle());
+    invokes.takeAnswered(session, result.handle());
+    lane.run().addUsed(result.ranMillis());
     // The worker's mirror has what this Result would have written.
     lane.claim().drop();
     onFailed(lane, action, failure, cause);
@@ -377,6 +382,7 @@ public final class Runs {
       invokes.send(lane);
       return;
     }
+    lane.run().addUsed(failure.getRanMs());
     Invocation invocation = lane.run().current();
     boolean isReplay =
         invocation.hasCalls() && invocation.calls().endedByReplay(failure.getDropCallsList());
@@ -405,7 +411,7 @@ public final class Runs {
     lane.run().current().countFailure();
     lanes.markDirty(lane);
     FailurePolicy policy = action == null ? plans.missingAction().policy() : action.onFailure();
-    if (invokes.isOverTime(lane.run())) {
+    if (timeLimits.isOver(lane.run())) {
       policy = policy.toBuilder().setMaxAttempts(1).build();
     }
     FailurePolicies.Decision decision = policies.decide(policy, failure, cause);
@@ -454,11 +460,6 @@ public final class Runs {
       if (stored != null) {
         stored.unite(lane, invocation);
       }
-    }
-
-    @Override
-    public void onSuperseded(Lane lane, long handle) {
-      calls.onSuperseded(lane, handle);
     }
 
     @Override
