@@ -113,9 +113,10 @@ class ServerSettings:
     blocked_after_seconds: float = 5.0
     """A worker whose event loop has not moved for this long is not ready."""
 
-    blocked_limit_seconds: float = 300.0
-    """One whose event loop has not moved for this long is killed and replaced; 0: never. Longer than what ends by
-    itself, such as a machine that swaps."""
+    blocked_limit_seconds: float = 30.0
+    """A worker whose event loop has not moved for this long is ended and replaced, and the jobs are told which
+    invocation it was stepping. Sooner than they give it up themselves (45 s), or they would send that to the next
+    one."""
 
     allow_pickle: bool = False
     """Lets jobs send pickled objects. Loading a pickle runs whatever code its sender wrote into it."""
@@ -261,7 +262,7 @@ _LEAST: dict[str, float] = {
     "quarantine_idle_seconds": 0,
     "quarantine_turn_seconds": 0.1,
     "blocked_after_seconds": 0.1,
-    "blocked_limit_seconds": 0,
+    "blocked_limit_seconds": 1.0,
 }
 
 _DAY_SECONDS = 86_400.0
@@ -319,11 +320,6 @@ def _check(settings: ServerSettings) -> None:
         value = getattr(settings, name)
         if not value <= most:  # so written that NaN is refused too
             raise ConfigError(f"{name} is {value}: it must be at most {most:.0f}")
-    if 0 < settings.blocked_limit_seconds <= settings.blocked_after_seconds:
-        raise ConfigError(
-            f"blocked_limit_seconds is {settings.blocked_limit_seconds:g} and blocked_after_seconds "
-            f"{settings.blocked_after_seconds:g}: a worker is killed later than it is not ready, or never (0)"
-        )
     if settings.log_level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
         raise ConfigError(f"log_level is {settings.log_level!r}: it may be DEBUG, INFO, WARNING or ERROR")
     if settings.health_listen:

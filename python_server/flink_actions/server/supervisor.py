@@ -32,7 +32,6 @@ from flink_actions.server.reflection import add_reflection
 from flink_actions.server.security import ServerSecurity
 from flink_actions.server.source_watch import SourceWatch
 from flink_actions.server.spawn import SpawnedWorker, spawn_crew
-from flink_actions.server.watchdog import LOOK_SECONDS, Watchdog
 from flink_actions.wire.v1 import directory_pb2, directory_pb2_grpc
 
 __all__ = ["Supervisor"]
@@ -41,6 +40,7 @@ _log = logging.getLogger(__name__)
 
 # Dead incarnations that stay listed, for jobs that were not watching when it happened.
 _LISTED_DEATHS = 32
+_HEALTH_INTERVAL_SECONDS = 1.0
 # Jobs need a moment to connect to the new workers; until then the old ones take their inputs.
 _CONNECT_SECONDS = 1.0
 # Crews that may drain at the same time; each takes the memory of its workers.
@@ -62,7 +62,6 @@ class Supervisor:
         self._dead: deque[WorkerStatus] = deque(maxlen=_LISTED_DEATHS)
         # Of each slot the last one that left in good order.
         self._left: dict[str, WorkerStatus] = {}
-        self._watchdog = Watchdog(settings.blocked_limit_seconds)
         self._load_error = ""
         self._leaving = asyncio.Event()
         self._defect: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -287,8 +286,9 @@ class Supervisor:
     async def _look_after_workers(self) -> None:
         # A blocked event loop sends nothing, so no message will ever say that it is blocked.
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            self._watchdog.look([worker for crew in self._crews for worker in crew.alive.values()])
+            await asyncio.sleep(_HEALTH_INTERVAL_SECONDS)
+            for crew in self._crews:
+                crew.end_blocked(_HEALTH_INTERVAL_SECONDS)
             await self._report_health()
 
     async def _report_health(self) -> None:

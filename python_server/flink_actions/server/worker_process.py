@@ -27,6 +27,8 @@ OnMessage: TypeAlias = Callable[["WorkerProcess", control.Message], Awaitable[No
 
 # For what a dead worker wrote just before it died; it is in the socket's buffer already.
 _LAST_WORDS_SECONDS = 1.0
+# How long one that is aborted has to write down where it was. One that is stopped never does.
+_ABORT_SECONDS = 5.0
 
 
 class WorkerProcess:
@@ -44,6 +46,7 @@ class WorkerProcess:
         )
         self.served_since: float | None = None
         self.last_heartbeat = time.monotonic()
+        self._silent_seconds = 0.0
         self.last_used = time.monotonic()
         self.has_explained_itself = False
         self.is_told_to_leave = False
@@ -87,6 +90,30 @@ class WorkerProcess:
         """Whether it takes sessions and its event loop has moved lately."""
         return self.is_serving and time.monotonic() - self.last_heartbeat < blocked_after_seconds
 
+    def on_heartbeat(self) -> None:
+        """Its event loop has moved."""
+        self.last_heartbeat = time.monotonic()
+        self._silent_seconds = 0.0
+
+    def end_if_blocked(self, interval_seconds: float, limit_seconds: float) -> None:
+        """Called regularly: end it if its event loop has not moved for so long. Nobody else can end what blocks it.
+
+        Counts calls instead of seconds, so that a supervisor that stood still itself blames nobody.
+        """
+        if not self.has_served:
+            return
+        self._silent_seconds += interval_seconds
+        if self._silent_seconds >= limit_seconds + _ABORT_SECONDS:
+            self._spawned.process.kill()
+        elif self._silent_seconds - interval_seconds < limit_seconds <= self._silent_seconds:
+            _log.error(
+                "worker %s (pid %d): its event loop has not moved for %g s: aborted", self.name, self.pid, limit_seconds
+            )
+            self._was_blocked = True
+            self._killed_because = f"its event loop had not moved for {limit_seconds:g} s"
+            # A crash: it leaves behind in which line it was, and at which invocation.
+            self._spawned.process.send_signal(signal.SIGABRT)
+
     @property
     def served_seconds(self) -> float:
         """How long it has taken sessions; 0 if it never came to that."""
@@ -109,16 +136,6 @@ class WorkerProcess:
         """End it at once, for no fault of what it runs; nothing happens if it is gone already."""
         self._killed_because = self._killed_because or why
         self._spawned.process.kill()
-
-    def end_blocked(self, blocked_seconds: float) -> None:
-        """End it because its event loop does not move. Called again it does what cannot be put off."""
-        if self._was_blocked:
-            self._spawned.process.kill()
-            return
-        self._was_blocked = True
-        self._killed_because = f"its event loop had not moved for {blocked_seconds:g} s"
-        # Its interpreter writes down where it is. One that was stopped cannot.
-        self._spawned.process.send_signal(signal.SIGABRT)
 
     @property
     def exit_code(self) -> int | None:

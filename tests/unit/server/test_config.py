@@ -39,7 +39,6 @@ def test_settings_reach_a_worker_unchanged() -> None:
         ({"workers": "0"}, ["workers is 0", "at least 1"]),
         ({"linger_seconds": "inf"}, ["linger_seconds is inf", "at most 86400"]),
         ({"drain_seconds": "nan"}, ["drain_seconds is nan", "at most 86400"]),
-        ({"blocked_limit_seconds": "5"}, ["blocked_limit_seconds is 5", "blocked_after_seconds 5", "never (0)"]),
         ({"max_frame_bytes": "1000000000"}, ["max_frame_bytes is 1000000000", "at most 268435456"]),
         ({"wrkers": "1"}, ["'wrkers'", "Settings are", "workers"]),
         ({"listen": "localhost"}, ["'localhost'", "no port", "unix:/path"]),
@@ -54,10 +53,6 @@ def test_a_wrong_setting_is_named_with_its_value_and_the_way_out(flags: dict[str
     with pytest.raises(ConfigError) as raised:
         read_settings(flags, environment={})
     assert all(name in str(raised.value) for name in names), raised.value
-
-
-def test_a_blocked_worker_may_be_left_alone_for_good() -> None:
-    assert read_settings({"blocked_limit_seconds": "0"}, environment={}).blocked_limit_seconds == 0
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:7077", "[::]:7077", "192.168.0.1:7077", "example.org:7077"])
