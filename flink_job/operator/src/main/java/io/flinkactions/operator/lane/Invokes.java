@@ -408,6 +408,19 @@ public final class Invokes {
     return lane != null && lane.run().current().session() == session ? lane : null;
   }
 
+  /** What the attempt under this handle is at, or was when this side ended it; null: unknown. */
+  String actionOf(WorkerSession session, long handle) {
+    Lane lane = waitingFor(session, handle);
+    return lane != null ? lane.run().current().action() : ended.action(session, handle);
+  }
+
+  /** A failure of an attempt that nobody waits for any more. */
+  void onStale(WorkerSession session, Failure failure) {
+    if (failure.getKind() == Failure.Kind.CANCELLED) {
+      ended.onCancelled(session, failure.getHandle());
+    }
+  }
+
   /** The worker lacks the memory: the same attempt goes again, with all of it. */
   public boolean onNeedMemory(WorkerSession session, long handle) throws Exception {
     Lane lane = waitingFor(session, handle);
@@ -593,7 +606,7 @@ public final class Invokes {
                 + TimeLimits.GRACE_MILLIS
                 + " ms after its time limit: its event loop is blocked, say");
     failures.onSuperseded(lane, invocation.handle());
-    ended.add(session, invocation.handle());
+    ended.add(session, invocation.handle(), invocation.action());
     if (session.isOpen()) {
       session.cancel(List.of(invocation.handle()), Cancel.Reason.TIMEOUT);
       closed(session, invocation.handle());

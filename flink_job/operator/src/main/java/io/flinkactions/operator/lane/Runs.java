@@ -365,6 +365,7 @@ public final class Runs {
   public void onFailure(WorkerSession session, Failure failure) throws Exception {
     Lane lane = invokes.takeAnswered(session, failure.getHandle());
     if (lane == null) {
+      invokes.onStale(session, failure);
       metrics.onStaleReply();
       return;
     }
