@@ -285,6 +285,9 @@ class Failed:
         cost_bytes: Byte credits that the invocation was charged.
         drop_calls: Records that the next attempt must not be given: of the call that ended this one.
         metrics: Changes of metrics: what was paid was paid.
+        invocation_id: Of the invocation; empty if the job may not have all records of the attempt's durable calls when
+            it has this.
+        attempt: Number of the attempt.
     """
 
     handle: int
@@ -296,6 +299,8 @@ class Failed:
     cost_bytes: int = 0
     drop_calls: Sequence[CallPlace] = ()
     metrics: Sequence[MetricDelta] = ()
+    invocation_id: bytes = b""
+    attempt: int = 0
 
 
 @dataclass(frozen=True, slots=True)
