@@ -184,6 +184,26 @@ async def test_a_worker_whose_event_loop_is_blocked_is_not_ready_until_it_moves_
             await session.until(lambda: blocking.handle in session.results)
 
 
+async def test_a_worker_whose_event_loop_is_blocked_for_good_is_replaced_and_the_culprit_is_named() -> None:
+    with RunningServer(BEHAVIOURS, flags=["--blocked-limit-seconds", "2"]) as server:
+        start = Start("behaviours")
+        async with await server.session(start) as session:
+            waiting = [invoke(start, action(session, "wait"), 60.0) for _ in range(20)]
+            await session.send_invokes(waiting)
+            await session.until(lambda: session._acked == 1)
+            culprit = invoke(start, action(session, "block"), 600.0)
+            behind = [invoke(start, action(session, "echo"), number) for number in range(20)]
+            await session.send_invokes([culprit, *behind])
+            await session.until_end()
+        dead = await dead_worker(server)
+        assert dead.suspects_known
+        assert list(dead.suspects) == [culprit.invocation_id]
+        server.until_logged(r"died: signal 6 \(SIGABRT\), at .*behaviours\.py:\d+ in block")
+        async with await server.session(start) as again:
+            (result,) = await again.run([invoke(start, action(again, "echo"), "again")])
+            assert result.output == "again"
+
+
 async def test_the_lag_of_a_blocked_event_loop_is_in_the_next_pong(server: RunningServer) -> None:
     start = Start("behaviours")
     async with await server.session(start) as session:

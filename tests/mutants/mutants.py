@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 _JAVA = "flink_job/operator/src/main/java/io/flinkactions/operator"
 _SERVER = "python_server/flink_actions/server"
+_ENGINE = "python_server/flink_actions/engine"
 
 
 @dataclass(frozen=True)
@@ -66,14 +67,6 @@ MUTANTS = (
         "pass",
         "tests/unit/server/test_unapplied_results.py"
         "::test_what_came_while_there_was_no_session_and_is_not_asked_for_answers_the_next_attempt",
-    ),
-    Mutant(
-        7,
-        "cancels an attempt once, on a stream that may break",
-        f"{_JAVA}/lane/Invokes.java",
-        "ended.add(session, invocation.handle());",
-        "",
-        "PinnedRunsTest",
     ),
     Mutant(
         5,
@@ -155,6 +148,22 @@ MUTANTS = (
         "waiting.setValveOpen(announced > over);",
         "waiting.setValveOpen(false);",
         "CheckpointValveTest",
+    ),
+    Mutant(
+        19,
+        "counts the wait for a thread against the time limit",
+        f"{_ENGINE}/dispatcher.py",
+        "self._threads.run(attempts)",
+        "self._threads.run([one for one in attempts if one.context.time is None or not one.context.time.begin()])",
+        "tests/unit/engine/test_time_limits.py::test_what_waits_for_a_thread_is_not_over_time",
+    ),
+    Mutant(
+        19,
+        "forgets what a failed attempt has used of its run's time",
+        f"{_JAVA}/lane/Runs.java",
+        "lane.run().addUsed(failure.getRanMs());",
+        "",
+        "RunLimitTest",
     ),
     Mutant(
         22,

@@ -51,7 +51,7 @@ class Worker:
         )
         plan = compile_plan(Code(world, self).agent(generation), "agent")
         engine = EngineSettings(kept_bytes=scenario.kept_bytes, mirror_bytes=scenario.mirror_bytes)
-        self.dispatcher = Dispatcher(engine, random_bytes=world.random.randbytes)
+        self.dispatcher = Dispatcher(engine, random_bytes=world.random.randbytes, clock=asyncio.get_running_loop().time)
         self._lag = LoopLag()
         self._lag.start()
         self.generation_id = generation.to_bytes(16, "big")

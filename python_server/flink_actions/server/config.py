@@ -110,6 +110,11 @@ class ServerSettings:
     blocked_after_seconds: float = 5.0
     """A worker whose event loop has not moved for this long is not ready."""
 
+    blocked_limit_seconds: float = 30.0
+    """A worker whose event loop has not moved for this long is ended and replaced, and the jobs are told which
+    invocation it was stepping. Sooner than they give it up themselves (45 s), or they would send that to the next
+    one."""
+
     allow_pickle: bool = False
     """Lets jobs send pickled objects. Loading a pickle runs whatever code its sender wrote into it."""
 
@@ -229,6 +234,7 @@ _TYPES: dict[str, type] = {
     "quarantine_turn_seconds": float,
     "reload": bool,
     "blocked_after_seconds": float,
+    "blocked_limit_seconds": float,
     "allow_pickle": bool,
     "log_level": str,
     "config": dict,
@@ -251,6 +257,7 @@ _LEAST: dict[str, float] = {
     "quarantine_idle_seconds": 0,
     "quarantine_turn_seconds": 0.1,
     "blocked_after_seconds": 0.1,
+    "blocked_limit_seconds": 1.0,
 }
 
 _DAY_SECONDS = 86_400.0
@@ -264,6 +271,7 @@ _MOST: dict[str, float] = {
     "quarantine_idle_seconds": _DAY_SECONDS,
     "quarantine_turn_seconds": _DAY_SECONDS,
     "blocked_after_seconds": _DAY_SECONDS,
+    "blocked_limit_seconds": _DAY_SECONDS,
     # gRPC counts the bytes of a message in 31 bits, and a worker takes four times this to say what is wrong with it.
     "max_frame_bytes": 256 * _MIB,
 }

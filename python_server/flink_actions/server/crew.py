@@ -11,6 +11,7 @@ A crew is loading, then serves, then leaves; it never goes back. Rules:
   killed.
 - A worker that has lost half of its threads, to `def` actions and durable calls that do not return, drains and is
   replaced; one of a crew at a time, so that the others can take its sessions.
+- A worker whose event loop does not move for long is ended like one that has crashed, and replaced.
 - Beside the slots there may be a quarantine worker, which comes when a job asks for it and goes when nobody uses it. It
   is there to die: what it dies of is a job's to judge, and nobody replaces it unasked. It leaves with the first thread
   that it has lost: whoever is tried there next would not be alone.
@@ -257,6 +258,11 @@ class Crew:
             _log.warning("worker %s (pid %d) did not leave in time: killed", worker.name, worker.pid)
             worker.kill()
 
+    def end_blocked(self, interval_seconds: float) -> None:
+        """Called regularly: end the workers whose event loops have not moved for too long."""
+        for worker in self.alive.values():
+            worker.end_if_blocked(interval_seconds, self._settings.blocked_limit_seconds)
+
     @property
     def _owned(self) -> list[asyncio.Task[None]]:
         """Tasks that each own a process."""
@@ -324,7 +330,7 @@ class Crew:
             case control.LoadFailed():
                 self._on_load_failed(worker, message)
             case control.Heartbeat():
-                worker.last_heartbeat = time.monotonic()
+                worker.on_heartbeat()
                 if worker.status.kept != message.kept:
                     worker.status = replace(worker.status, kept=message.kept)
                     await self._owner.on_change()

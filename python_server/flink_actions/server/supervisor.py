@@ -290,6 +290,8 @@ class Supervisor:
         # A blocked event loop sends nothing, so no message will ever say that it is blocked.
         while True:
             await asyncio.sleep(_HEALTH_INTERVAL_SECONDS)
+            for crew in self._crews:
+                crew.end_blocked(_HEALTH_INTERVAL_SECONDS)
             await self._report_health()
 
     async def _report_health(self) -> None:

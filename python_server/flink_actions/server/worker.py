@@ -304,7 +304,7 @@ async def _send_heartbeats(
     writer: asyncio.StreamWriter, lag: LoopLag, sessions: Sessions, dispatcher: Dispatcher
 ) -> None:
     while not writer.is_closing():
-        lost = dispatcher.overrun_threads + sessions.has_overrun_turn
+        lost = dispatcher.overrun_threads + dispatcher.overrun_coroutines + sessions.has_overrun_turn
         beat = control.Heartbeat(lag.microseconds, len(sessions), sessions.kept_for, lost)
         writer.write(control.encode(beat))
         await asyncio.sleep(_HEARTBEAT_SECONDS)

@@ -27,6 +27,8 @@ OnMessage: TypeAlias = Callable[["WorkerProcess", control.Message], Awaitable[No
 
 # For what a dead worker wrote just before it died; it is in the socket's buffer already.
 _LAST_WORDS_SECONDS = 1.0
+# How long one that is aborted has to write down where it was. One that is stopped never does.
+_ABORT_SECONDS = 5.0
 
 
 class WorkerProcess:
@@ -44,6 +46,7 @@ class WorkerProcess:
         )
         self.served_since: float | None = None
         self.last_heartbeat = time.monotonic()
+        self._silent_seconds = 0.0
         self.last_used = time.monotonic()
         self.has_explained_itself = False
         self.is_told_to_leave = False
@@ -83,6 +86,28 @@ class WorkerProcess:
     def is_ready(self, blocked_after_seconds: float) -> bool:
         """Whether it takes sessions and its event loop has moved lately."""
         return self.is_serving and time.monotonic() - self.last_heartbeat < blocked_after_seconds
+
+    def on_heartbeat(self) -> None:
+        """Its event loop has moved."""
+        self.last_heartbeat = time.monotonic()
+        self._silent_seconds = 0.0
+
+    def end_if_blocked(self, interval_seconds: float, limit_seconds: float) -> None:
+        """Called regularly: end it if its event loop has not moved for so long. Nobody else can end what blocks it.
+
+        Counts calls instead of seconds, so that a supervisor that stood still itself blames nobody.
+        """
+        if not self.has_served:
+            return
+        self._silent_seconds += interval_seconds
+        if self._silent_seconds >= limit_seconds + _ABORT_SECONDS:
+            self.kill()
+        elif self._silent_seconds - interval_seconds < limit_seconds <= self._silent_seconds:
+            _log.error(
+                "worker %s (pid %d): its event loop has not moved for %g s: aborted", self.name, self.pid, limit_seconds
+            )
+            # A crash: it leaves behind in which line it was, and at which invocation.
+            self._spawned.process.send_signal(signal.SIGABRT)
 
     @property
     def served_seconds(self) -> float:

@@ -90,6 +90,12 @@ class Worker:
         return sent_by(await self.run(*invocations))
 
 
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(LIMIT_SECONDS):
+        while not holds():  # noqa: ASYNC110 (of threads too)
+            await asyncio.sleep(0.001)
+
+
 def sent_by(outcomes: Sequence[Outcome]) -> list[Any]:
     values = []
     for outcome in outcomes:

@@ -46,9 +46,6 @@ public final class Invocation {
   private byte[] id;
   private ByteString idBytes;
   private long sentNanos;
-  // When its worker should have answered long ago.
-  private boolean hasLimit;
-  private long overdueNanos;
   private CallRecords calls;
 
   /**
@@ -186,6 +183,11 @@ public final class Invocation {
     return sentNanos;
   }
 
+  /** Some attempt of it has gone to a worker since this start. */
+  boolean wasSent() {
+    return sentNanos != 0;
+  }
+
   /** The next hand-out gets a number of its own, because this one may still run somewhere. */
   void countAttempt() {
     attempt++;
@@ -241,19 +243,6 @@ public final class Invocation {
     loneDeaths++;
   }
 
-  void limitTo(long overdueAtNanos) {
-    hasLimit = true;
-    overdueNanos = overdueAtNanos;
-  }
-
-  boolean hasLimit() {
-    return hasLimit;
-  }
-
-  long overdueNanos() {
-    return overdueNanos;
-  }
-
   void onSent(WorkerSession worker, long newHandle, long nanos) {
     session = worker;
     handle = newHandle;
@@ -263,6 +252,5 @@ public final class Invocation {
   void onReturned() {
     session = null;
     handle = 0;
-    hasLimit = false;
   }
 }

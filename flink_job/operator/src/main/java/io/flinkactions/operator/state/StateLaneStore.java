@@ -6,7 +6,6 @@ import com.google.protobuf.MessageLite;
 import io.flinkactions.operator.lane.Input;
 import io.flinkactions.operator.lane.Invocation;
 import io.flinkactions.operator.lane.Invocation.SentEvent;
-import io.flinkactions.operator.lane.Invokes;
 import io.flinkactions.operator.lane.Lane;
 import io.flinkactions.operator.lane.LaneStore;
 import io.flinkactions.operator.lane.Run;
@@ -174,7 +173,7 @@ public final class StateLaneStore implements LaneStore {
             .setNamespace(run.namespace())
             .setGeneration(run.generation())
             .setNextOrdinal(run.nextOrdinal())
-            .setUsedMs(Invokes.usedMillis(run));
+            .setUsedMs(run.usedMillis());
     for (Invocation invocation = run.current();
         invocation != null;
         invocation = run.after(invocation)) {

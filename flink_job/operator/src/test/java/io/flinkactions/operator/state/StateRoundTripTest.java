@@ -14,7 +14,6 @@ import io.flinkactions.operator.state.v1.PartitionMarker;
 import io.flinkactions.operator.state.v1.StoreState;
 import io.flinkactions.operator.time.SegmentedWatermarks;
 import io.flinkactions.wire.v1.ContentType;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -59,7 +58,7 @@ class StateRoundTripTest {
     @Override
     public void initializeState(StateInitializationContext context) throws Exception {
       backend = getKeyedStateBackend();
-      states = KeyedStates.of(backend, context.getKeyedStateStore(), Duration.ZERO);
+      states = KeyedStates.of(backend, context.getKeyedStateStore(), MemoryTtl.NONE);
       start =
           StartStore.restore(
               context.getOperatorStateStore(),
