@@ -187,7 +187,7 @@ async def _window(
             outcomes = outbox.drain()
             frames_out = [answer.SerializeToString() for answer in encode_outcomes(outcomes, MAX_FRAME_BYTES)]
             if job.has_checkpoints:
-                _keep(scope, job, outcomes, sum(map(len, frames_out)))
+                _keep(scope, job, outcomes)
             answers += frames_out
         spent += time.process_time() - began
         answered = sum(job.on_answer(answer) for answer in answers)
@@ -196,10 +196,10 @@ async def _window(
     return done / spent
 
 
-def _keep(scope: Scope, job: Job, outcomes: list[Outcome], size: int) -> None:
+def _keep(scope: Scope, job: Job, outcomes: list[Outcome]) -> None:
     """As a session does with what has left, and at a checkpoint with what the one before it covers."""
     job.sent_frames += 1
-    scope.keep_sent(job, job.sent_frames, outcomes, size)
+    scope.keep_sent(job, job.sent_frames, outcomes)
     if job.sent_frames % FRAMES_PER_CHECKPOINT == 0:
         scope.on_cut(job, job.sent_frames - 8)
 

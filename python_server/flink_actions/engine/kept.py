@@ -4,7 +4,7 @@ When a TaskManager dies and the worker lives, the job asks once more for all tha
 it asks for is named by digests of its input, and a Result is given only to an invocation that starts from the memory it
 was computed on: so nothing kept can ever answer something else (CORRECTNESS.md, rules 1, 2 and 7).
 
-A Result is kept under the frame that carried it; while its start lives nobody looks for it, so it is not looked into.
+A Result is kept under the frame that carried it; while its start lives nobody looks for it, so it is packed away.
 When a start has ended its frames are taken apart, and its Results are found by invocation id. Kept work goes
 
 - under a cut: a frame of the same start at or below it, or of an earlier session of that start. With a Result, or a
@@ -43,6 +43,7 @@ from flink_actions.engine.invocation import (
     Succeeded,
 )
 from flink_actions.engine.metrics import MetricDelta
+from flink_actions.engine.packed import PackedOutcomes
 
 _log = logging.getLogger(__name__)
 
@@ -57,16 +58,23 @@ _LOOK_AT_AGES_SECONDS = 1.0
 
 
 class _Frame:
-    """Results that left together."""
+    """Outcomes that left together."""
 
-    __slots__ = ("at", "outcomes", "sequence", "session", "size")
+    __slots__ = ("at", "packed", "sequence", "session")
 
-    def __init__(self, session: object, sequence: int, outcomes: Sequence[Outcome], size: int, at: float) -> None:
+    def __init__(self, session: object, sequence: int, outcomes: Sequence[Outcome], at: float) -> None:
         self.session = session
         self.sequence = sequence
-        self.outcomes = outcomes
-        self.size = size
+        self.packed = PackedOutcomes(outcomes)
         self.at = at
+
+    @property
+    def size(self) -> int:
+        return self.packed.size + _RESULT_BYTES * self.packed.count
+
+    @property
+    def outcomes(self) -> Sequence[Outcome]:
+        return self.packed.unpack()
 
 
 @dataclass(slots=True)
@@ -161,7 +169,7 @@ class KeptWork:
 
     # ---- results ----
 
-    def add_sent(self, start: object, session: object, sequence: int, outcomes: Sequence[Outcome], size: int) -> None:
+    def add_sent(self, start: object, session: object, sequence: int, outcomes: Sequence[Outcome]) -> None:
         """Outcomes of a start have left, with a session's frames up to this one.
 
         Args:
@@ -169,12 +177,10 @@ class KeptWork:
             session: Numbers frames.
             sequence: Of the last frame.
             outcomes: In it and those before.
-            size: Bytes that they took on the wire, their Invokes included.
         """
-        size += _RESULT_BYTES * len(outcomes)
-        frame = _Frame(session, sequence, outcomes, size, self._now())
+        frame = _Frame(session, sequence, outcomes, self._now())
         self._frames.setdefault(start, deque()).append(frame)
-        self.size += size
+        self.size += frame.size
         self._limit()
 
     def on_cut(self, start: object, session: object, sequence: int, epoch: int = 0) -> None:
@@ -228,14 +234,14 @@ class KeptWork:
         for frame in reversed(self._frames.get(start, ())):
             if not wanted:
                 break
-            found = [one for one in frame.outcomes if one.handle in wanted and isinstance(one, (Succeeded, Failed))]
+            outcomes = frame.outcomes
+            found = [one for one in outcomes if one.handle in wanted and isinstance(one, (Succeeded, Failed))]
             if not found:
                 continue
-            size = frame.size * len(found) // len(frame.outcomes)
             handles_found = {one.handle for one in found}
-            frame.outcomes = [one for one in frame.outcomes if one.handle not in handles_found]
-            frame.size -= size
-            self.size -= size
+            self.size -= frame.size
+            frame.packed = PackedOutcomes([one for one in outcomes if one.handle not in handles_found])
+            self.size += frame.size
             wanted -= handles_found
             taken += found
         return taken
@@ -254,7 +260,7 @@ class KeptWork:
         now = self._now()
         for frame in self._frames.pop(start, ()):
             self.size -= frame.size
-            each = frame.size // max(1, len(frame.outcomes))
+            each = frame.size // max(1, frame.packed.count)
             for outcome in frame.outcomes:
                 self._add_result(outcome, each, frame.at, epoch, is_counted=True)
         self.calls_of_ended_starts.update(self._calls)
@@ -382,7 +388,7 @@ class KeptWork:
             if frames and frames[0].at <= at:
                 frame = frames.popleft()
                 self.size -= frame.size
-                self.dropped += sum(isinstance(outcome, Succeeded) for outcome in frame.outcomes)
+                self.dropped += frame.packed.succeeded_count
                 return True
         if self._results:
             name, result = next(iter(self._results.items()))

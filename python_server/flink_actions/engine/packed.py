@@ -10,32 +10,14 @@ from __future__ import annotations
 
 import marshal
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from flink_actions.engine.invocation import MemoryChanges, Outcome, Succeeded
+from flink_actions.engine.invocation import MemoryChanges, Outcome, Succeeded, Work
 
-__all__ = ["PackedOutcomes", "Work"]
+__all__ = ["PackedOutcomes"]
 
 # Of marshal's format: a younger one looks for equal objects, and there are hardly any.
 _FORMAT = 2
-
-
-class Work(NamedTuple):
-    """What an invocation was, as far as somebody may ask for its Result once more.
-
-    Args:
-        invocation_id: 16 bytes.
-        key: As in the invocation.
-        run_number: Of the key.
-        attempt: That has succeeded.
-        memory_version: That it started from.
-    """
-
-    invocation_id: bytes
-    key: bytes
-    run_number: int
-    attempt: int
-    memory_version: bytes
 
 
 class PackedOutcomes:
@@ -45,18 +27,24 @@ class PackedOutcomes:
         outcomes: Plain Results that may be asked for are packed, whatever else there is stays as it is.
     """
 
-    __slots__ = ("_others", "_packed", "succeeded_count")
+    __slots__ = ("_others", "_packed", "count", "succeeded_count")
 
     def __init__(self, outcomes: Sequence[Outcome]) -> None:
+        self.count = len(outcomes)
         self.succeeded_count = sum([isinstance(one, Succeeded) for one in outcomes])
         self._others = [one for one in outcomes if type(one) is not Succeeded or one.invocation is None]
         try:
             rows = [_row(one) for one in outcomes if type(one) is Succeeded and one.invocation is not None]
-            # Read by this process only, so that it does no harm that the format is nobody's standard: it is the quickest.
+            # Read by this process only: it does no harm that the format is nobody's standard. It is the quickest.
             self._packed = marshal.dumps(rows, _FORMAT)
         except ValueError:
             # An author's event type or bytes may be of a class of their own, which marshal does not take.
             self._packed, self._others = marshal.dumps([], _FORMAT), list(outcomes)
+
+    @property
+    def size(self) -> int:
+        """Bytes of what is packed, and of the rest about."""
+        return len(self._packed) + sum([one.cost_bytes for one in self._others])
 
     def unpack(self) -> list[Outcome]:
         """The outcomes; of invocations what `Work` has."""
@@ -64,7 +52,8 @@ class PackedOutcomes:
 
 
 def _row(result: Succeeded) -> tuple[Any, ...]:
-    done: Any = result.invocation
+    done = result.invocation
+    assert done is not None
     changes = result.changes
     return (
         result.handle,

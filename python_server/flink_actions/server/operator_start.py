@@ -130,7 +130,7 @@ class OperatorStart:
         applied = self.held.sent
         if applied:
             # Below the session's first frame: it was applied before any of them.
-            self.scope.keep_sent(outgoing, 0, applied, 0)
+            self.scope.keep_sent(outgoing, 0, applied)
         self._end_resuming(outgoing, self.held.unsent)
 
     def _on_time_to_resume_over(self, outgoing: Outgoing) -> None:
@@ -146,13 +146,13 @@ class OperatorStart:
         orphans = [handle for handle in self.scope.open if handle not in outgoing.credit.charged]
         self._dispatcher.cancel(self.scope, orphans, CancelReason.ORPHANED)
 
-    def on_sent(self, outgoing: Outgoing, sequence: int, outcomes: Sequence[Outcome], size: int) -> None:
+    def on_sent(self, outgoing: Outgoing, sequence: int, outcomes: Sequence[Outcome]) -> None:
         """Outcomes have left with this session's frames up to `sequence`: they are kept until a checkpoint covers them.
 
         What still leaves of a session that was lost is held, and of a start that has ended it is kept already.
         """
         if self._outgoing is outgoing:
-            self.scope.keep_sent(outgoing, sequence, outcomes, size)
+            self.scope.keep_sent(outgoing, sequence, outcomes)
 
     def on_cut(self, outgoing: Outgoing, sequence: int) -> None:
         """A checkpoint that has completed covers what has arrived of this session's frames up to `sequence`."""

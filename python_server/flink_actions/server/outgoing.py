@@ -38,7 +38,7 @@ class Outgoing:
         window: Which of its frames have arrived.
         max_frame_bytes: Largest frame that it takes.
         undelivered_bytes: Most bytes of outcomes remembered while it may not have them.
-        on_sent: Called when outcomes leave, with the number of the last frame and their size.
+        on_sent: Called when outcomes leave, with the number of the last frame.
         is_blocked: Tells whether the event loop is held up: then no credit is given, until it moves again.
     """
 
@@ -49,7 +49,7 @@ class Outgoing:
         *,
         max_frame_bytes: int,
         undelivered_bytes: int,
-        on_sent: Callable[[int, Sequence[Outcome], int], None] | None = None,
+        on_sent: Callable[[int, Sequence[Outcome]], None] | None = None,
         is_blocked: Callable[[], bool] = lambda: False,
     ) -> None:
         self._is_blocked = is_blocked
@@ -193,7 +193,7 @@ class Outgoing:
         size = sum([len(data) for data in serialized])
         self._undelivered.add(self._sequence, self._said_invocations, size, outcomes)
         if self._on_sent is not None:
-            self._on_sent(self._sequence, self._without_renounced(outcomes), size)
+            self._on_sent(self._sequence, self._without_renounced(outcomes))
         self._being_written = self._being_written[_OUTCOMES_AT_ONCE:]
         for data in serialized:
             await write(data)

@@ -74,7 +74,7 @@ class Restarted:
         (outcome,) = await self.worker.run(invocation)
         assert isinstance(outcome, Succeeded), outcome
         self.sequence += 1
-        self.worker.scope.keep_sent(self.session, self.sequence, [outcome], 100)
+        self.worker.scope.keep_sent(self.session, self.sequence, [outcome])
         return outcome
 
     @property
@@ -226,7 +226,7 @@ def attempted(kept: KeptWork, start: object, frame: int, number: int, *, failed:
     kept.begin_calls(one.invocation_id, (7, number))
     kept.add_call(one.invocation_id, record_of(number))
     error = failure_without_stack(one, FailureKind.TERMINAL, "", "")
-    kept.add_sent(start, start, frame, [error if failed else Succeeded(number, [], None, 0, one)], 100)
+    kept.add_sent(start, start, frame, [error if failed else Succeeded(number, [], None, 0, one)])
     return one
 
 

@@ -44,8 +44,8 @@ class KeepingRig(Rig):
         self.frames.append(session_pb2.WorkerFrame.FromString(data))
 
     def session(self, *, says_all_resumed: bool = True) -> Outgoing:
-        def keep(sequence: int, outcomes: Any, size: int) -> None:
-            self.start.on_sent(outgoing, sequence, outcomes, size)
+        def keep(sequence: int, outcomes: Any) -> None:
+            self.start.on_sent(outgoing, sequence, outcomes)
 
         credit = Credit(Grant(1000, 1 << 20), bytes_slack=0)
         outgoing = Outgoing(
