@@ -297,6 +297,9 @@ class Failed:
         drop_calls: Records that the next attempt must not be given: of the call that ended this one.
         metrics: Changes of metrics: what was paid was paid.
         ran_ms: How long its code ran, if it had a time limit.
+        invocation_id: Of the invocation; empty if the job may not have all records of the attempt's durable calls when
+            it has this.
+        attempt: Number of the attempt.
     """
 
     handle: int
@@ -309,6 +312,8 @@ class Failed:
     drop_calls: Sequence[CallPlace] = ()
     metrics: Sequence[MetricDelta] = ()
     ran_ms: int = 0
+    invocation_id: bytes = b""
+    attempt: int = 0
 
 
 @dataclass(frozen=True, slots=True)

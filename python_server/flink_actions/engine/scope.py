@@ -253,7 +253,7 @@ class Scope:
     def on_cut(self, session: object, sequence: int) -> None:
         """A checkpoint that has completed covers a session's frames up to this one."""
         if self.kept is not None:
-            self.kept.on_cut(self, session, sequence)
+            self.kept.on_cut(self, session, sequence, self.epoch)
 
     # ---- for attempts ----
 

@@ -153,6 +153,7 @@ _SETTING_HELP = (
         "file that is read at import, send SIGHUP",
     ),
     ("socket_mode", "OCTAL", "permissions of Unix sockets"),
+    ("load_limit_seconds", "S", "how long a process may take to load the agents' code"),
     ("drain_seconds", "S", "how long running actions may go on after SIGTERM"),
     ("linger_seconds", "S", "how long actions run on after their job's connection was lost"),
     ("threads", "N", "most `def` actions that run at once in one worker"),

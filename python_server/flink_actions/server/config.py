@@ -64,6 +64,9 @@ class ServerSettings:
     socket_mode: int = 0o600
     """Permissions of Unix sockets. Owner only; a job that runs as another user needs 660 and a common group."""
 
+    load_limit_seconds: float = 120.0
+    """A process that loads the agents' code for longer than this hangs, and is killed; so the first start fails."""
+
     drain_seconds: float = 25.0
     """How long running actions may go on after SIGTERM. Kubernetes kills after 30 s by default."""
 
@@ -219,6 +222,7 @@ _TYPES: dict[str, type] = {
     "workers": int,
     "spares": int,
     "socket_mode": int,
+    "load_limit_seconds": float,
     "drain_seconds": float,
     "linger_seconds": float,
     "max_frame_bytes": int,
@@ -243,6 +247,7 @@ _TYPES: dict[str, type] = {
 _LEAST: dict[str, float] = {
     "workers": 1,
     "spares": 0,
+    "load_limit_seconds": 1,
     "drain_seconds": 0,
     "linger_seconds": 0,
     "max_frame_bytes": 64 * _KIB,
@@ -265,6 +270,7 @@ _DAY_SECONDS = 86_400.0
 _TYPO_LIKENESS = 0.9
 
 _MOST: dict[str, float] = {
+    "load_limit_seconds": _DAY_SECONDS,
     "drain_seconds": _DAY_SECONDS,
     "linger_seconds": _DAY_SECONDS,
     "archive_seconds": _DAY_SECONDS,

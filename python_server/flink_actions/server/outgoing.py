@@ -114,14 +114,19 @@ class Outgoing:
         """Whether Bye is on its way."""
         return self._bye is not None
 
-    def not_known_to_be_delivered(self) -> Iterator[Outcome]:
-        """Outcomes that the job may not have: sent without proof of arrival, or not sent at all. Empties the outbox."""
-        return chain(self._undelivered, self._being_written, self.outbox.drain())
+    @property
+    def undelivered(self) -> UndeliveredOutcomes:
+        """Outcomes that have left and that the job is not known to have."""
+        return self._undelivered
 
     @property
     def unsent(self) -> Iterator[Outcome]:
         """Outcomes that wait to leave."""
         return chain(self._being_written, self.outbox.waiting)
+
+    def take_unsent(self) -> list[Outcome]:
+        """The same. Empties the outbox."""
+        return [*self._being_written, *self.outbox.drain()]
 
     def renounce(self, handles: Iterable[int]) -> list[Outcome]:
         """The job will not apply these: gives back what is still to leave under them, which `on_sent` is not told."""
