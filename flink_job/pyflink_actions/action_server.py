@@ -74,7 +74,7 @@ class Agent:
 
         Raises:
             KeyFieldError: A key field is not there, or of a type that cannot be a key.
-            RecordTypeError: The stream's type, or `output_type`, cannot travel.
+            RecordTypeError: The stream's type, or `output_type`, cannot travel; or it is a Table and no stream.
             OptionError: A setting cannot be read or is out of range.
             OperatorJarError: The operator's jar is missing.
         """
@@ -115,8 +115,14 @@ class ActionServer:
         run_timeout: How long the actions of one run may take together; waits for retries, workers and restarts do not
             count (no limit).
         plan_digest: The plan that the job insists on, as `flink-actions describe` prints it (any).
-        short_term_memory_ttl: Time to live of short-term memory (for ever).
+        short_term_memory_ttl: Time to live of each entry of short-term memory (for ever). BATCH does without.
+        short_term_memory_ttl_update: What makes an entry's time begin anew: that it is written
+            (`"ON_CREATE_AND_WRITE"`), or also that an action of its key runs (`"ON_READ_AND_WRITE"`, the default).
+        short_term_memory_ttl_visibility: Whether an entry may be read when its time is over: not
+            (`"NEVER_RETURN_EXPIRED"`, the default), or until Flink removes it (`"RETURN_EXPIRED_IF_NOT_CLEANED_UP"`).
         hop_limit: How many events deep one input may chain, where the agent names no limit (1,000).
+        missing_action: What becomes of an open run's invocation whose action the server's code has no more, not even
+            under a former name (`@action(formerly=)`): `"fail"` the job, `"dead_letter"` or `"ignore"` (fail).
         allow_pickle: Lets pickled inputs travel, if the server allows it too: loading a pickle runs code.
         unsorted_batch_input: BATCH without timestamps: keep the order of arrival, with all keys' memory on the heap.
         action_state_store: Where durable calls of level `synchronous` are recorded, which needs one (none). With
@@ -145,7 +151,10 @@ class ActionServer:
         run_timeout: Duration | None = None,
         plan_digest: str | None = None,
         short_term_memory_ttl: timedelta | float | None = None,
+        short_term_memory_ttl_update: str | None = None,
+        short_term_memory_ttl_visibility: str | None = None,
         hop_limit: int | None = None,
+        missing_action: str | None = None,
         allow_pickle: bool | None = None,
         unsorted_batch_input: bool | None = None,
         action_state_store: KafkaStore | None = None,
@@ -171,7 +180,10 @@ class ActionServer:
             "run-timeout": duration_text("run_timeout", run_timeout),
             "plan-digest": plan_digest,
             "short-term-memory.state-ttl.ms": None if ttl is None else milliseconds("short_term_memory_ttl", ttl),
+            "short-term-memory.state-ttl.update-type": short_term_memory_ttl_update,
+            "short-term-memory.state-ttl.visibility": short_term_memory_ttl_visibility,
             "hop-limit": hop_limit,
+            "missing-action": missing_action,
             "allow-pickle": None if allow_pickle is None else str(allow_pickle).lower(),
             "unsorted-batch-input": None if unsorted_batch_input is None else str(unsorted_batch_input).lower(),
             "ignore-store": None if ignore_store is None else str(ignore_store).lower(),

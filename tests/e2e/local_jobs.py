@@ -9,6 +9,7 @@ What each job put out, or the error that it ended with, goes into the file under
 
 import datetime
 import json
+import logging
 import os
 import sys
 import time
@@ -22,6 +23,7 @@ from typing import Any
 from pyflink.common import Configuration, Instant, Row, Types, WatermarkStrategy
 from pyflink.common.watermark_strategy import TimestampAssigner
 from pyflink.datastream import DataStream, ProcessFunction, RuntimeExecutionMode, StreamExecutionEnvironment
+from pyflink.table import StreamTableEnvironment
 from pyflink_actions import ActionServer, KafkaStore, Tls, typed_job_errors
 
 Job = Callable[[str], Any]
@@ -257,7 +259,34 @@ def the_buffer_timeout_is_low_unless_the_job_says_otherwise(server: str) -> Any:
     return timeouts
 
 
+class Notes(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+
+@job
+def keys_that_may_be_mistaken_are_told_once(server: str) -> Any:
+    notes = Notes()
+    logging.getLogger("pyflink_actions").addHandler(notes)
+    stream = orders(environment())
+    configured = ActionServer(server, config={"num-async-threads": 4, "reconect-timeout": "5 s", "greeting": "hi"})
+    for name in ("echo", "witness"):
+        configured.agent(name).apply(stream, key_by="customer")
+    return notes.messages
+
+
 # ---- what goes wrong ----
+
+
+@job
+def a_table(server: str) -> Any:
+    env = environment()
+    table = StreamTableEnvironment.create(env).from_data_stream(orders(env))
+    ActionServer(server).agent("echo").apply(table, key_by="customer")
 
 
 @job
@@ -330,6 +359,23 @@ def an_output_of_another_type_than_declared(server: str) -> Any:
 @job
 def a_setting_that_cannot_be_read(server: str) -> Any:
     ActionServer(server, reconnect_timeout="soon").agent("echo").apply(orders(environment()), key_by="customer")
+
+
+@job
+def a_policy_that_there_is_not(server: str) -> Any:
+    ActionServer(server, missing_action="retry").agent("echo").apply(orders(environment()), key_by="customer")
+
+
+@job
+def a_way_to_renew_memory_that_there_is_not(server: str) -> Any:
+    wrong = ActionServer(server, short_term_memory_ttl=5, short_term_memory_ttl_update="ON_READ")
+    wrong.agent("echo").apply(orders(environment()), key_by="customer")
+
+
+@job
+def a_visibility_of_memory_that_there_is_not(server: str) -> Any:
+    wrong = ActionServer(server, short_term_memory_ttl=5, short_term_memory_ttl_visibility="NEVER")
+    wrong.agent("echo").apply(orders(environment()), key_by="customer")
 
 
 @contextmanager

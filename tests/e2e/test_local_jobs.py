@@ -121,9 +121,18 @@ def test_the_buffer_timeout_is_low_unless_the_job_says_otherwise(local_jobs: Job
     assert result(local_jobs, "the_buffer_timeout_is_low_unless_the_job_says_otherwise") == [0, 100]
 
 
+def test_keys_that_may_be_mistaken_are_told_once(local_jobs: Jobs) -> None:
+    threads, timeout = result(local_jobs, "keys_that_may_be_mistaken_are_told_once")
+    assert "agent.num-async-threads" in threads
+    assert "--threads" in threads
+    assert "agent.reconect-timeout" in timeout
+    assert "agent.reconnect-timeout" in timeout
+
+
 @pytest.mark.parametrize(
     ("name", "error", "named"),
     [
+        ("a_table", "RecordTypeError", ["t_env.to_data_stream(table)"]),
         ("an_unknown_key_field", "KeyFieldError", ["'custmer'", "[customer, number, amount]"]),
         ("an_unknown_key_field_of_json", "KeyFieldError", ["'usr'", "[user, n]"]),
         ("a_pickled_stream_without_consent", "RecordTypeError", ["allow_pickle=True", "--allow-pickle"]),
@@ -136,6 +145,21 @@ def test_the_buffer_timeout_is_low_unless_the_job_says_otherwise(local_jobs: Job
         ("an_action_that_raises", "ActionFailedError", ["ValueError: nothing to be done with", "agents.py", "ann"]),
         ("an_output_of_another_type_than_declared", "ActionFailedError", ["a string was declared"]),
         ("a_setting_that_cannot_be_read", "OptionError", ["reconnect-timeout", "'soon'"]),
+        (
+            "a_policy_that_there_is_not",
+            "OptionError",
+            ["agent.missing-action", "'retry'", "fail or dead_letter or ignore"],
+        ),
+        (
+            "a_way_to_renew_memory_that_there_is_not",
+            "OptionError",
+            ["'ON_READ'", "ON_CREATE_AND_WRITE or ON_READ_AND_"],
+        ),
+        (
+            "a_visibility_of_memory_that_there_is_not",
+            "OptionError",
+            ["state-ttl.visibility is 'NEVER'", "NEVER_RETURN_"],
+        ),
         ("a_setting_of_the_file_that_cannot_be_read", "OptionError", ["agent.drain-limit", "'a while'", "'30 s'"]),
         ("a_limit_of_the_file_that_cannot_be", "OptionError", ["max-runs-in-flight is 0", "above 0"]),
         ("an_address_without_a_port", "OptionError", ["'localhost'", "'localhost:7077'", "unix:/path"]),

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from flink_actions.engine import context, dispatcher, durable, identity, kept, mirrors, scope, task_paths
+from flink_actions.engine import dispatcher, durable, identity, kept, mirrors, running_time, scope, task_paths
 from flink_actions.server import credit, fences, handshake, held, operator_start, session, sessions
 from flink_actions.wire import invocations
 
@@ -263,15 +263,14 @@ def bounces_pinned_runs(patch: pytest.MonkeyPatch) -> None:
 
 def has_no_time_limits(patch: pytest.MonkeyPatch) -> None:
     """Rule 19: an attempt goes on after its time."""
-    patch.setattr(context.InvocationContext, "deadline", property(lambda self: None))
+    patch.setattr(dispatcher.Dispatcher, "_limit_time", lambda self, attempt, time: None)
 
 
 def counts_too_much_time(patch: pytest.MonkeyPatch) -> None:
     """Rule 19: the time that is left is taken for a tenth of it."""
+    original = running_time.RunningTime.__init__
     patch.setattr(
-        context.InvocationContext,
-        "deadline",
-        property(lambda self: self._received_at + self._invocation.remaining_ms / 10_000 or None),
+        running_time.RunningTime, "__init__", lambda self, limit_ms, clock: original(self, limit_ms // 10, clock)
     )
 
 

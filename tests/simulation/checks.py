@@ -242,8 +242,10 @@ class Checks:
         assert lane.run is not None
         one = self._world.inputs[lane.run.name]
         waited = asyncio.get_running_loop().time() - sent_at
+        if failure.ran_ms > round(waited * 1000):
+            self._break(f"9: {one.name} was sent {waited:.1f} s ago, and is said to have run for {failure.ran_ms} ms")
         if failure.kind == session_pb2.Failure.TIMEOUT:
-            if waited < TIME_LIMIT_SECONDS - 1:
+            if round(min(waited, failure.ran_ms / 1000), 3) < TIME_LIMIT_SECONDS:
                 self._break(f"9: {one.name} is over its time limit after {waited:.1f} s")
             if "hang" not in one.troubles:
                 self._break(f"11: {one.name} was over its time limit, and nothing in it hangs: what did it wait for?")

@@ -41,7 +41,7 @@ class _Sent:
     lane: Lane
     invocation: Invocation
     talk: Talk
-    # When it left for the first time: queueing for credit does not count against its time limit.
+    # When it left for the first time: its code has run no longer than since then.
     sent_at: float | None = None
     is_queued: bool = True
     # By the session that it belongs to, from an earlier one.
@@ -328,11 +328,8 @@ class Subtask:
             # For the action to know which start wants it.
             traceparent=f"{self.epoch}/{self.start_id.hex()}",
         )
-        limit = sent.talk.plan.actions[action].timeout_ms
-        if limit:
-            now = asyncio.get_running_loop().time()
-            used_ms = 0.0 if sent.sent_at is None else (now - sent.sent_at) * 1000
-            message.remaining_ms = max(1, round(limit - used_ms))
+        # Whole, however long it was on its way: nothing is used up while its code does not run.
+        message.remaining_ms = sent.talk.plan.actions[action].timeout_ms
         self._add_calls(message, sent)
         self._add_memory(message, sent)
         return message
@@ -553,7 +550,10 @@ class Subtask:
         self._on_failed(sent, policy, failure)
 
     def _on_overdue(self, handle: int) -> None:
-        """This side has waited long enough: the attempt is over, whatever the worker says of it later."""
+        """This side has waited long enough: the attempt is over, whatever the worker says of it later.
+
+        The protocol lets an operator do that; the real one leaves time limits to the worker.
+        """
         sent = self._handles.get(handle)
         if sent is None or self.is_frozen or self.is_over or sent.is_queued:
             return

@@ -53,7 +53,9 @@ class Worker:
         plan = compile_plan(Code(world, self).agent(generation), "agent")
         engine = EngineSettings(kept_bytes=scenario.kept_bytes, mirror_bytes=scenario.mirror_bytes)
         self.dropped = DroppedWork()
-        self.dispatcher = WatchedDispatcher(self.dropped, engine, random_bytes=world.random.randbytes)
+        self.dispatcher = WatchedDispatcher(
+            self.dropped, engine, random_bytes=world.random.randbytes, clock=asyncio.get_running_loop().time
+        )
         self._lag = LoopLag()
         self._lag.start()
         self.generation_id = generation.to_bytes(16, "big")

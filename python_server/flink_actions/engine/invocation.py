@@ -125,7 +125,7 @@ class Invocation(Protocol):
     def watermark(self) -> int | None: ...
     @property
     def remaining_ms(self) -> int:
-        """What is left of the time limit; 0: no limit."""
+        """What is left of the time limit: how long its code may run; 0: no limit."""
         ...
 
     @property
@@ -242,11 +242,16 @@ class Succeeded:
         """Changes of metrics."""
         return ()
 
+    @property
+    def ran_ms(self) -> int:
+        """How long its code ran, if it had a time limit."""
+        return 0
+
 
 class Measured(Succeeded):
-    """It has changed metrics too. A class of its own, so that the others pay nothing for it."""
+    """It has changed metrics, or had a time limit. A class of its own, so that the others pay nothing for it."""
 
-    __slots__ = ("_metrics",)
+    __slots__ = ("_metrics", "_ran_ms")
 
     def __init__(
         self,
@@ -256,13 +261,19 @@ class Measured(Succeeded):
         cost_bytes: int,
         invocation: Invocation | None,
         metrics: Sequence[MetricDelta],
+        ran_ms: int = 0,
     ) -> None:
         super().__init__(handle, events, changes, cost_bytes, invocation)
         self._metrics = metrics
+        self._ran_ms = ran_ms
 
     @property
     def metrics(self) -> Sequence[MetricDelta]:
         return self._metrics
+
+    @property
+    def ran_ms(self) -> int:
+        return self._ran_ms
 
 
 class HandedBack(Measured):
@@ -285,6 +296,7 @@ class Failed:
         cost_bytes: Byte credits that the invocation was charged.
         drop_calls: Records that the next attempt must not be given: of the call that ended this one.
         metrics: Changes of metrics: what was paid was paid.
+        ran_ms: How long its code ran, if it had a time limit.
         invocation_id: Of the invocation; empty if the job may not have all records of the attempt's durable calls when
             it has this.
         attempt: Number of the attempt.
@@ -299,6 +311,7 @@ class Failed:
     cost_bytes: int = 0
     drop_calls: Sequence[CallPlace] = ()
     metrics: Sequence[MetricDelta] = ()
+    ran_ms: int = 0
     invocation_id: bytes = b""
     attempt: int = 0
 

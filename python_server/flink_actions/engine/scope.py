@@ -179,6 +179,7 @@ class Scope:
         "_on_empty",
         "_outbox",
         "actions",
+        "clock",
         "config",
         "epoch",
         "is_ended",
@@ -202,11 +203,13 @@ class Scope:
         kept: KeptWork | None,
         epoch: int,
         loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float],
         run_in_pool: Callable[[Callable[[], Any], str], Awaitable[Any]],
     ) -> None:
         self.kept = kept
         self.epoch = epoch
         self.loop = loop
+        self.clock = clock
         self.run_in_pool = run_in_pool
         # Longest message that the session's other side takes.
         self.max_frame_bytes = _MAX_FRAME_BYTES

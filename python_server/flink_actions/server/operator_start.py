@@ -54,11 +54,17 @@ class OperatorStart:
         self._outgoing: Outgoing | None = None
         self._has_lost_a_session = False
         self._timer: asyncio.TimerHandle | None = None
+        self._lingers_until = 0.0
 
     @property
     def is_live(self) -> bool:
         """Whether it has a session now."""
         return self._outgoing is not None
+
+    @property
+    def lingers_seconds(self) -> float:
+        """How long it is still waited for after its session was lost."""
+        return max(0.0, self._lingers_until - asyncio.get_running_loop().time())
 
     def attach(self, outgoing: Outgoing, *, says_all_resumed: bool = False) -> None:
         """A session has begun: outcomes go to it from now on. A session that was there before is a broken one.
@@ -179,8 +185,10 @@ class OperatorStart:
 
     def _after_linger(self, act: Callable[[], None], already_seconds: float = 0.0) -> None:
         self._stop_timer()
+        loop = asyncio.get_running_loop()
         left_seconds = max(0.0, self._linger_seconds - already_seconds)
-        self._timer = asyncio.get_running_loop().call_later(left_seconds, act)
+        self._lingers_until = loop.time() + left_seconds
+        self._timer = loop.call_later(left_seconds, act)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -176,6 +176,10 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
       memory = new LaneMemory();
       laneStore = new BatchLaneStore(memory);
       writtenBytes = new LongAdder();
+      if (settings.shortTermMemoryTtl().isOn()
+          && getRuntimeContext().getTaskInfo().getIndexOfThisSubtask() == 0) {
+        LOG.warn("The time to live of short-term memory has no effect in BATCH execution mode");
+      }
     } else {
       KeyedStates states =
           KeyedStates.of(backend, context.getKeyedStateStore(), settings.shortTermMemoryTtl());
@@ -216,7 +220,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
     waiting = new WaitingInputs(settings.waitingBytesSoftLimit(), settings.waitingBytesHardLimit());
     valve = new CheckpointValve(waiting, deadlines, settings.valveDelay().toMillis());
     cuts = new CheckpointCuts();
-    plans = new Plans(settings.hopLimit(), settings.store() != null);
+    plans = new Plans(settings.hopLimit(), settings.store() != null, settings.missingAction());
     actionMetrics = new OperatorMetrics(getMetricGroup(), FlinkInternals::histogram);
     long epoch = startStore.epoch();
     if (settings.store() != null) {
@@ -232,7 +236,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
             lanes,
             waiting,
             memory,
-            !settings.shortTermMemoryTtl().isZero(),
+            settings.shortTermMemoryTtl().isOn() && !isBatch,
             settings.runTimeout().toMillis(),
             watermarks,
             deadlines,
@@ -661,7 +665,6 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
     long began = System.nanoTime();
     long writtenBefore = writtenBytes.sum();
     valve.onOver(context.getCheckpointId());
-    runs.invokes().noteUsedTime(lanes::markDirty);
     lanes.writeDirty();
     memory.writeChanges();
     startStore.snapshot(

@@ -1,6 +1,8 @@
 package io.flinkactions.operator;
 
+import io.flinkactions.operator.failure.MissingAction;
 import io.flinkactions.operator.session.ChannelSecurity;
+import io.flinkactions.operator.state.MemoryTtl;
 import io.flinkactions.operator.store.StoreSettings;
 import java.io.Serializable;
 import java.time.Duration;
@@ -37,8 +39,9 @@ public final class ActionSettings implements Serializable {
   private final Duration runTimeout;
   private final Duration valveDelay;
   private final byte[] pinnedPlanDigest;
-  private final Duration shortTermMemoryTtl;
+  private final MemoryTtl shortTermMemoryTtl;
   private final int hopLimit;
+  private final MissingAction missingAction;
   private final boolean allowPickle;
   private final boolean unsortedBatchInput;
   private final String configJson;
@@ -62,6 +65,7 @@ public final class ActionSettings implements Serializable {
     this.pinnedPlanDigest = builder.pinnedPlanDigest;
     this.shortTermMemoryTtl = builder.shortTermMemoryTtl;
     this.hopLimit = builder.hopLimit;
+    this.missingAction = builder.missingAction;
     this.allowPickle = builder.allowPickle;
     this.unsortedBatchInput = builder.unsortedBatchInput;
     this.configJson = builder.configJson;
@@ -155,14 +159,19 @@ public final class ActionSettings implements Serializable {
     return pinnedPlanDigest.clone();
   }
 
-  /** {@code short-term-memory.state-ttl}: zero if short-term memory lives for ever. */
-  public Duration shortTermMemoryTtl() {
+  /** How long short-term memory lives. BATCH, whose memory is on the heap, does not ask. */
+  public MemoryTtl shortTermMemoryTtl() {
     return shortTermMemoryTtl;
   }
 
   /** How many events deep one input may chain where the plan names no limit. */
   public int hopLimit() {
     return hopLimit;
+  }
+
+  /** What becomes of an open run's invocation whose action the server's plan has no more. */
+  public MissingAction missingAction() {
+    return missingAction;
   }
 
   /** The job loads pickles that the server sends. Loading a pickle runs code. */
@@ -218,8 +227,9 @@ public final class ActionSettings implements Serializable {
     private Duration runTimeout = Duration.ZERO;
     private Duration valveDelay = Duration.ofMillis(200);
     private byte[] pinnedPlanDigest = new byte[0];
-    private Duration shortTermMemoryTtl = Duration.ZERO;
+    private MemoryTtl shortTermMemoryTtl = MemoryTtl.NONE;
     private int hopLimit = 1_000;
+    private MissingAction missingAction = MissingAction.FAIL;
     private boolean allowPickle;
     private boolean unsortedBatchInput;
     private String configJson = "{}";
@@ -327,14 +337,20 @@ public final class ActionSettings implements Serializable {
     }
 
     /** Sets the time to live of short-term memory; by default it lives for ever. */
-    public Builder shortTermMemoryTtl(Duration value) {
-      shortTermMemoryTtl = notNegative(value, "short-term-memory.state-ttl");
+    public Builder shortTermMemoryTtl(MemoryTtl value) {
+      shortTermMemoryTtl = Objects.requireNonNull(value, "short-term-memory.state-ttl");
       return this;
     }
 
     /** Sets the hop limit for plans that name none; by default 1,000. */
     public Builder hopLimit(int value) {
       hopLimit = (int) positive(value, "hop-limit");
+      return this;
+    }
+
+    /** Sets what becomes of invocations whose action is gone; by default the job fails. */
+    public Builder missingAction(MissingAction value) {
+      missingAction = Objects.requireNonNull(value, "missing-action");
       return this;
     }
 

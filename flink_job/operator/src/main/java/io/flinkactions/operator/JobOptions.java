@@ -3,13 +3,19 @@ package io.flinkactions.operator;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.flinkactions.operator.failure.MissingAction;
 import io.flinkactions.operator.session.ChannelSecurity;
+import io.flinkactions.operator.state.MemoryTtl;
 import io.flinkactions.operator.store.StoreSettings;
 import java.time.Duration;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
+import java.util.TreeSet;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.apache.flink.configuration.ConfigOption;
 import org.apache.flink.configuration.ConfigOptions;
 import org.apache.flink.configuration.Configuration;
@@ -101,7 +107,24 @@ final class JobOptions {
       ConfigOptions.key("agent.short-term-memory.state-ttl.ms")
           .longType()
           .defaultValue(0L)
-          .withDescription("Time to live of short-term memory in milliseconds; 0: for ever.");
+          .withDescription(
+              "Time to live of each entry of short-term memory in milliseconds; 0: for ever."
+                  + " Without effect in BATCH.");
+
+  static final ConfigOption<MemoryTtl.Update> SHORT_TERM_TTL_UPDATE =
+      ConfigOptions.key("agent.short-term-memory.state-ttl.update-type")
+          .enumType(MemoryTtl.Update.class)
+          .defaultValue(MemoryTtl.Update.ON_READ_AND_WRITE)
+          .withDescription(
+              "What makes an entry's time begin anew: that it is written, or also that an action"
+                  + " of its key runs.");
+
+  static final ConfigOption<MemoryTtl.Visibility> SHORT_TERM_TTL_VISIBILITY =
+      ConfigOptions.key("agent.short-term-memory.state-ttl.visibility")
+          .enumType(MemoryTtl.Visibility.class)
+          .defaultValue(MemoryTtl.Visibility.NEVER_RETURN_EXPIRED)
+          .withDescription(
+              "Whether an entry whose time is over may be read until Flink removes it.");
 
   static final ConfigOption<Integer> HOP_LIMIT =
       ConfigOptions.key("agent.hop-limit")
@@ -109,6 +132,14 @@ final class JobOptions {
           .defaultValue(1_000)
           .withDescription(
               "How many events deep one input may chain, where the agent names no limit.");
+
+  static final ConfigOption<MissingAction> MISSING_ACTION =
+      ConfigOptions.key("agent.missing-action")
+          .enumType(MissingAction.class)
+          .defaultValue(MissingAction.FAIL)
+          .withDescription(
+              "What becomes of an open run's invocation whose action the server's code has no more:"
+                  + " fail (the job), dead_letter or ignore.");
 
   static final ConfigOption<Boolean> ALLOW_PICKLE =
       ConfigOptions.key("agent.allow-pickle")
@@ -251,7 +282,10 @@ final class JobOptions {
           RUN_TIMEOUT,
           PLAN_DIGEST,
           SHORT_TERM_TTL_MS,
+          SHORT_TERM_TTL_UPDATE,
+          SHORT_TERM_TTL_VISIBILITY,
           HOP_LIMIT,
+          MISSING_ACTION,
           ALLOW_PICKLE,
           UNSORTED_BATCH_INPUT,
           STORE_BACKEND,
@@ -321,6 +355,11 @@ final class JobOptions {
     if (defaultValue instanceof Boolean) {
       return "true or false";
     }
+    if (defaultValue instanceof Enum<?> constant) {
+      return Stream.of(constant.getDeclaringClass().getEnumConstants())
+          .map(Object::toString)
+          .collect(Collectors.joining(" or "));
+    }
     return defaultValue instanceof Number ? "a whole number" : "a text, or a list of texts";
   }
 
@@ -340,8 +379,13 @@ final class JobOptions {
         .drainLimit(get(DRAIN_LIMIT))
         .runTimeout(get(RUN_TIMEOUT))
         .pinnedPlanDigest(planDigest())
-        .shortTermMemoryTtl(Duration.ofMillis(get(SHORT_TERM_TTL_MS)))
+        .shortTermMemoryTtl(
+            new MemoryTtl(
+                Duration.ofMillis(get(SHORT_TERM_TTL_MS)),
+                get(SHORT_TERM_TTL_UPDATE),
+                get(SHORT_TERM_TTL_VISIBILITY)))
         .hopLimit(get(HOP_LIMIT))
+        .missingAction(get(MISSING_ACTION))
         .allowPickle(get(ALLOW_PICKLE))
         .unsortedBatchInput(get(UNSORTED_BATCH_INPUT))
         .store(store())
@@ -414,17 +458,36 @@ final class JobOptions {
     }
   }
 
-  private String agentConfigJson(ObjectNode fromCode) {
-    ObjectNode config = JSON.createObjectNode();
+  /**
+   * What there is to say of keys that go to the agents and may be meant for the job.
+   *
+   * @param agentConfig as for {@link #settings}
+   */
+  List<String> remarks(ObjectNode agentConfig) {
+    Set<String> keys = new TreeSet<>(agentsOwn().keySet());
+    agentConfig.fieldNames().forEachRemaining(keys::add);
+    return MistakenKeys.remarks(
+        keys, ALL.stream().map(option -> option.key().substring(SECTION.length())).toList());
+  }
+
+  /** What of the section is no setting of the job, by keys without {@code agent.}. */
+  private Map<String, String> agentsOwn() {
+    Map<String, String> own = new TreeMap<>();
     section
         .toMap()
         .forEach(
             (key, value) -> {
               if (!key.startsWith(KAFKA_PROPERTIES)
                   && ALL.stream().noneMatch(option -> option.key().equals(key))) {
-                config.put(key.substring(SECTION.length()), value);
+                own.put(key.substring(SECTION.length()), value);
               }
             });
+    return own;
+  }
+
+  private String agentConfigJson(ObjectNode fromCode) {
+    ObjectNode config = JSON.createObjectNode();
+    agentsOwn().forEach(config::put);
     config.setAll(fromCode);
     try {
       return JSON.writeValueAsString(config);

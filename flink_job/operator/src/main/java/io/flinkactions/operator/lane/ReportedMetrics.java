@@ -8,10 +8,8 @@ import java.util.HashSet;
 import java.util.Set;
 
 /**
- * Metrics that ride beside the outcomes of a frame. They count if somebody waits for the attempt's
- * answer, and also if it comes too late because this side has ended the attempt: what was paid was
- * paid. Should the worker answer the next attempt with that Result they count twice. Mailbox thread
- * only.
+ * Metrics that ride beside the outcomes of a frame: those whose attempt still waits for its answer
+ * count, once. Mailbox thread only.
  */
 public final class ReportedMetrics {
 
@@ -23,16 +21,16 @@ public final class ReportedMetrics {
     this.metrics = metrics;
   }
 
-  /** A frame has come and none of it has been applied: what it answers is still open. */
+  /** A frame has come and none of it has been applied: its attempts are open. */
   public void onFrame(WorkerSession session, WorkerFrame frame) {
     if (frame.getMetricsCount() == 0) {
       return;
     }
     Set<Long> replayed = new HashSet<>(frame.getResults().getHandedBackList());
     for (MetricDelta delta : frame.getMetricsList()) {
-      String action = invokes.actionOf(session, delta.getHandle());
-      if (action != null) {
-        metrics.apply(action, delta, replayed.contains(delta.getHandle()));
+      Lane lane = invokes.waitingFor(session, delta.getHandle());
+      if (lane != null) {
+        metrics.apply(lane.run().current().action(), delta, replayed.contains(delta.getHandle()));
       }
     }
   }

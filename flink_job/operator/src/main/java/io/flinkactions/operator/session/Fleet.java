@@ -411,7 +411,7 @@ final class Fleet {
     } else if (link == null) {
       end(session, Death.of("given up"), false);
     } else if (link.death != null) {
-      end(session, link.death, true);
+      end(session, link.death, !link.death.isInGoodOrder());
       forget(link);
     } else if (link.isLeaving) {
       link.isLeaving = false;
@@ -572,7 +572,7 @@ final class Fleet {
     link.interrupted = null;
     forget(link);
     if (interrupted != null) {
-      end(interrupted, death, true);
+      end(interrupted, death, !death.isInGoodOrder());
     }
   }
 

@@ -130,6 +130,30 @@ class LostStreamsTest {
   }
 
   @Test
+  void a_worker_that_left_in_good_order_is_given_up_at_once_and_has_not_died() throws Exception {
+    ScriptedWorker worker = server.worker("w0");
+    worker.welcomesWith(Welcome.newBuilder().setLingerMs(60_000));
+    try (Subtask subtask = subtask()) {
+      WorkerSession session = subtask.welcomed();
+      Peer peer = worker.peer();
+      worker.keepsSilent();
+      peer.breakOff();
+      subtask.next(Interrupted.class);
+      server.announce(
+          worker
+              .entry()
+              .setState(WorkerEntry.State.DEAD)
+              .setExitReason("left as it was told")
+              .setSuspectsKnown(true)
+              .build());
+      Ended ended = subtask.next(Ended.class);
+      assertThat(ended.session()).isSameAs(session);
+      assertThat(ended.workerIsDead()).isFalse();
+      assertThat(ended.cause()).isEqualTo("left as it was told");
+    }
+  }
+
+  @Test
   void a_worker_that_its_supervisor_lists_no_more_is_dead_with_suspects_unknown() throws Exception {
     ScriptedWorker worker = server.worker("w0");
     try (Subtask subtask = subtask()) {
