@@ -103,7 +103,7 @@ class ActionServer:
 
     Args:
         endpoints: The server's address, `"host:port"` or `"unix:/path"`, or several, of which subtask i begins with
-            the i-th. An address is read on the machine of the TaskManager: `"localhost:7077"` is the server beside
+            the i-th and goes on to the next when that cannot be reached. An address is read on the machine of the TaskManager: `"localhost:7077"` is the server beside
             each of them.
         job_identifier: Keeps this job's invocations apart from those of others, and the same when the job is submitted
             anew.

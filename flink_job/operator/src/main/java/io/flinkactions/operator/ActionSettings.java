@@ -78,7 +78,7 @@ public final class ActionSettings implements Serializable {
    *
    * @param agent name of the agent, as the server's plan has it
    * @param endpoints addresses of action servers ("host:port" or "unix:/path"); subtask i begins
-   *     with the i-th, modulo
+   *     with the i-th, modulo, and goes on to the next when it cannot be reached
    */
   public static Builder builder(String agent, List<String> endpoints) {
     return new Builder(agent, endpoints);

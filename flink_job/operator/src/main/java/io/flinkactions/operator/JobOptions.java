@@ -34,7 +34,7 @@ final class JobOptions {
           .noDefaultValue()
           .withDescription(
               "Addresses of action servers, host:port or unix:/path; subtask i begins with the"
-                  + " i-th.");
+                  + " i-th, and goes on to the next when it cannot be reached.");
 
   static final ConfigOption<String> JOB_IDENTIFIER =
       ConfigOptions.key("agent.job-identifier")
