@@ -18,8 +18,11 @@ from pyflink_actions.job_errors import typed_error
 
 def apply(
     stream: DataStream, call: dict[str, Any], output_type: TypeInformation | None
-) -> tuple[DataStream, DataStream]:
-    """Put an action operator behind `stream`, by Bridge's rules for `call`; returns its outputs and its dead letters.
+) -> tuple[DataStream, DataStream, DataStream | None]:
+    """Put an action operator behind `stream`, by Bridge's rules for `call`.
+
+    Returns:
+        Its outputs, its dead letters, and its events if `call` asks for them.
 
     Raises:
         ActionJobError: What Java said, as the class of this package that it is.
@@ -37,7 +40,8 @@ def apply(
         if typed is None:
             raise
         raise typed from error
-    return DataStream(j_streams.outputs()), DataStream(j_streams.deadLetters())
+    events = DataStream(j_streams.events()) if call.get("events") else None
+    return DataStream(j_streams.outputs()), DataStream(j_streams.deadLetters()), events
 
 
 def java_causes(error: BaseException) -> list[tuple[str, str]]:

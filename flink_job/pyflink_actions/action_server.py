@@ -31,6 +31,12 @@ class AgentStreams:
     """Invocations that an action with `on_failure="dead_letter"` gave up, as JSON text: agent, action, key, run,
     invocation_id, input, event, error (kind, class, message, stack), attempts and where the last one ran."""
 
+    events: DataStream | None = None
+    """With `apply(..., events=True)`: every input, and every event that an action has sent, outputs too, as JSON text:
+    type, id, key, run, attributes, upstream_action and upstream_event_id (null for an input), timestamp (the input's,
+    or null). An input comes when it arrives, an action's events when its result is applied: exactly once, as outputs.
+    """
+
 
 @dataclass(frozen=True)
 class Agent:
@@ -48,6 +54,7 @@ class Agent:
         output_type: TypeInformation | str | None = None,
         uid: str | None = None,
         name: str | None = None,
+        events: bool = False,
     ) -> AgentStreams:
         """Run the agent on every record of `stream`.
 
@@ -68,6 +75,7 @@ class Agent:
             uid: Names the operator's state in savepoints. By default `agent-<name>`; give your own when one agent is
                 applied twice.
             name: The operator's name in Flink's web UI.
+            events: Makes `AgentStreams.events`, to watch what the agent does. Costs nothing if left out.
 
         Returns:
             The agent's streams.
@@ -89,10 +97,10 @@ class Agent:
             "output_type": None if declared is not None else output_type,
             "uid": uid,
             "name": name,
+            "events": events,
         }
         given = {key: value for key, value in call.items() if value is not None}
-        outputs, dead_letters = _java_bridge.apply(stream, given, declared)
-        return AgentStreams(outputs, dead_letters)
+        return AgentStreams(*_java_bridge.apply(stream, given, declared))
 
 
 class ActionServer:
@@ -103,8 +111,8 @@ class ActionServer:
 
     Args:
         endpoints: The server's address, `"host:port"` or `"unix:/path"`, or several, of which subtask i begins with
-            the i-th and goes on to the next when that cannot be reached. An address is read on the machine of the TaskManager: `"localhost:7077"` is the server beside
-            each of them.
+            the i-th and goes on to the next when that cannot be reached. An address is read on the machine of the
+            TaskManager: `"localhost:7077"` is the server beside each of them.
         job_identifier: Keeps this job's invocations apart from those of others, and the same when the job is submitted
             anew.
         reconnect_timeout: How long the job looks for a server before it fails (5 minutes).

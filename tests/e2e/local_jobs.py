@@ -246,6 +246,13 @@ def one_job_may_have_two_agents(server: str) -> Any:
 
 
 @job
+def events_come_as_a_stream(server: str) -> Any:
+    echo = ActionServer(server).agent("echo")
+    streams = [echo.apply(orders(environment()), key_by="customer", events=wanted) for wanted in (True, False)]
+    return [stream.events and parsed(stream.events) for stream in streams]
+
+
+@job
 def the_buffer_timeout_is_low_unless_the_job_says_otherwise(server: str) -> Any:
     timeouts = []
     for own in (None, 100):

@@ -117,6 +117,15 @@ def test_one_job_may_have_two_agents(local_jobs: Jobs) -> None:
     assert of_ann(witnessed(local_jobs, "one_job_may_have_two_agents")) == ORDERS_OF_ANN
 
 
+def test_what_an_agent_receives_and_sends_is_a_stream_if_the_job_asks_for_it(local_jobs: Jobs) -> None:
+    events, none = result(local_jobs, "events_come_as_a_stream")
+    assert none is None
+    of_bob = [event for event in events if event["key"] == "bob"]
+    order = {"customer": "bob", "number": 2, "amount": 1.5}
+    assert [event["attributes"] for event in of_bob] == [{"input": order}, {"output": order}]
+    assert of_bob[1]["upstream_event_id"] == of_bob[0]["id"]
+
+
 def test_the_buffer_timeout_is_low_unless_the_job_says_otherwise(local_jobs: Jobs) -> None:
     assert result(local_jobs, "the_buffer_timeout_is_low_unless_the_job_says_otherwise") == [0, 100]
 

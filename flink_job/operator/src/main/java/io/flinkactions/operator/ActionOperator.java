@@ -7,6 +7,7 @@ import io.flinkactions.operator.CheckpointAnnouncer.NothingFollows;
 import io.flinkactions.operator.codec.InputCodec;
 import io.flinkactions.operator.codec.OutputCodec;
 import io.flinkactions.operator.lane.BatchLaneStore;
+import io.flinkactions.operator.lane.EventTrail;
 import io.flinkactions.operator.lane.Input;
 import io.flinkactions.operator.lane.Lane;
 import io.flinkactions.operator.lane.LaneStore;
@@ -225,6 +226,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
     }
     identity = identity(epoch);
     sessions = new Sessions(sessionSettings(), identity, this::wake);
+    Outputs<OUT> outputs = new Outputs<>(outputCodec, output);
     runs =
         new Runs(
             sessions,
@@ -237,9 +239,10 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
             watermarks,
             deadlines,
             runIdentity,
-            new Outputs<>(outputCodec, output),
+            outputs,
             actionMetrics,
             storedCalls,
+            settings.events() ? new EventTrail(outputs, runIdentity) : null,
             settings.maxRunsInFlight());
     lanes.uselessMirrors().tell(sessions::forgetMirror);
     reportedMetrics = new ReportedMetrics(runs.invokes(), actionMetrics.user());

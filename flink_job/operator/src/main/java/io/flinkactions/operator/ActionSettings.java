@@ -47,6 +47,7 @@ public final class ActionSettings implements Serializable {
   private final StoreSettings store;
   private final boolean ignoreStore;
   private final ChannelSecurity security;
+  private final boolean events;
 
   private ActionSettings(Builder builder) {
     this.agent = builder.agent;
@@ -71,6 +72,7 @@ public final class ActionSettings implements Serializable {
     this.store = builder.store;
     this.ignoreStore = builder.ignoreStore;
     this.security = builder.security;
+    this.events = builder.events;
   }
 
   /**
@@ -209,6 +211,11 @@ public final class ActionSettings implements Serializable {
     return security;
   }
 
+  /** Every event of the runs goes into a stream of its own. */
+  public boolean events() {
+    return events;
+  }
+
   /** Collects settings; every one but agent and endpoints has a default. */
   public static final class Builder {
 
@@ -235,6 +242,7 @@ public final class ActionSettings implements Serializable {
     private StoreSettings store;
     private boolean ignoreStore;
     private ChannelSecurity security = ChannelSecurity.NONE;
+    private boolean events;
 
     private Builder(String agent, List<String> endpoints) {
       this.agent = require(agent, "agent");
@@ -386,6 +394,12 @@ public final class ActionSettings implements Serializable {
     /** Sets how connections are protected; by default not at all. */
     public Builder security(ChannelSecurity value) {
       security = Objects.requireNonNull(value, "security");
+      return this;
+    }
+
+    /** Asks for {@link ActionStreams#events}; by default nothing is made of events. */
+    public Builder events(boolean value) {
+      events = value;
       return this;
     }
 

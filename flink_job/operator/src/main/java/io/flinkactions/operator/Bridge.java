@@ -36,8 +36,9 @@ public final class Bridge {
    *
    * @param stream keyed by PyFlink, keyed in Java, or not keyed
    * @param call a JSON object: {@code agent}, {@code endpoints}, {@code key_by}, {@code
-   *     input_type}, {@code output_type}, {@code uid}, {@code name}, {@code options} (keys of the
-   *     {@code agent:} section without its name) and {@code config} (for the agents)
+   *     input_type}, {@code output_type}, {@code uid}, {@code name}, {@code events}, {@code
+   *     options} (keys of the {@code agent:} section without its name) and {@code config} (for the
+   *     agents)
    * @param outputType of the outputs; null to go by {@code output_type}
    */
   public static ActionStreams<?> apply(
@@ -53,8 +54,13 @@ public final class Bridge {
         JobOptions.read(
             System.getenv("FLINK_CONF_DIR"), env.getConfiguration(), texts(call.path("options")));
     ActionSettings settings =
-        options.settings(
-            call.path("agent").asText(), list(call.path("endpoints")), object(call.path("config")));
+        options
+            .begin(
+                call.path("agent").asText(),
+                list(call.path("endpoints")),
+                object(call.path("config")))
+            .events(call.path("events").asBoolean(false))
+            .build();
     TypedOutput<?> output = output(call.path("output_type").asText("json"), outputType);
     ActionStreams<?> streams = behind(stream, call, settings, output);
     String name = call.path("name").asText("");

@@ -344,6 +344,11 @@ final class JobOptions {
    *     the section's
    */
   ActionSettings settings(String agent, List<String> endpoints, ObjectNode agentConfig) {
+    return begin(agent, endpoints, agentConfig).build();
+  }
+
+  /** The same, for what is not a matter of configuration to be added. */
+  ActionSettings.Builder begin(String agent, List<String> endpoints, ObjectNode agentConfig) {
     return ActionSettings.builder(agent, endpoints.isEmpty() ? configuredEndpoints() : endpoints)
         .jobIdentifier(get(JOB_IDENTIFIER))
         .reconnectTimeout(get(RECONNECT_TIMEOUT))
@@ -368,8 +373,7 @@ final class JobOptions {
                 get(TLS_KEY),
                 get(TLS_SERVER_NAME),
                 get(TOKEN_FILE)))
-        .configJson(agentConfigJson(agentConfig))
-        .build();
+        .configJson(agentConfigJson(agentConfig));
   }
 
   /** Null if the job has none. */

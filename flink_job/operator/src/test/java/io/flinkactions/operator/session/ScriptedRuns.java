@@ -126,6 +126,7 @@ abstract class ScriptedRuns {
         new OperatorMetrics(
             new UnregisteredMetricsGroup(), () -> new DescriptiveStatisticsHistogram(10)),
         null,
+        null,
         limit);
   }
 
