@@ -14,6 +14,7 @@ from pyflink_actions import _java_bridge
 from pyflink_actions.action_state_store import KafkaStore
 from pyflink_actions.durations import Duration, duration_text, milliseconds
 from pyflink_actions.errors import OptionError
+from pyflink_actions.launch import Launch
 from pyflink_actions.tls import Tls
 
 InputType = str
@@ -138,9 +139,10 @@ class ActionServer:
         buffer_timeout: `execution.buffer-timeout.interval` of a job that sets none (0). Flink's own 100 ms would cost
             each record 50 ms; raise it where throughput of the rest of the job counts more.
         config: What the agents read as `ctx.config`: JSON values by key.
+        launch: Instead of `endpoints`: the job starts a server in each of its TaskManagers.
 
     Raises:
-        OptionError: A setting has the wrong form.
+        OptionError: A setting has the wrong form, or there are both `endpoints` and `launch`.
     """
 
     def __init__(
@@ -165,10 +167,13 @@ class ActionServer:
         token_file: str | None = None,
         buffer_timeout: Duration | None = None,
         config: Mapping[str, Any] | None = None,
+        launch: Launch | None = None,
     ) -> None:
         self.endpoints = [endpoints] if isinstance(endpoints, str) else list(endpoints)
         for endpoint in self.endpoints:
             _check_endpoint(endpoint)
+        if self.endpoints and launch is not None:
+            raise OptionError(f"endpoints {self.endpoints} and launch={launch}: drop one of them")
         self.config = dict(config or {})
         soft_limit, hard_limit = waiting_inputs or (None, None)
         ttl = short_term_memory_ttl
@@ -191,6 +196,7 @@ class ActionServer:
             **({} if tls is None else tls.options()),
             "token-file": token_file,
             "buffer-timeout": duration_text("buffer_timeout", buffer_timeout),
+            **({} if launch is None else launch.options()),
         }
         self.options = {key: str(value) for key, value in given.items() if value is not None}
 

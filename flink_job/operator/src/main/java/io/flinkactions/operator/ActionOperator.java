@@ -19,6 +19,7 @@ import io.flinkactions.operator.lane.Runs;
 import io.flinkactions.operator.lane.StoredCalls;
 import io.flinkactions.operator.lane.StoredCalls.PendingCall;
 import io.flinkactions.operator.lane.WaitingInputs;
+import io.flinkactions.operator.launch.LaunchedServer;
 import io.flinkactions.operator.memory.KeyMemory;
 import io.flinkactions.operator.memory.LaneMemory;
 import io.flinkactions.operator.metrics.OperatorMetrics;
@@ -127,6 +128,8 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
   private transient ActionStateStore<PendingCall> store;
   private transient StoredCalls storedCalls;
   private transient Plans plans;
+  // Null: the job has endpoints.
+  private transient LaunchedServer launched;
   private transient Sessions sessions;
   private transient Runs runs;
   private transient FrameInProgress frame;
@@ -225,6 +228,9 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
       epoch = store.epoch();
     }
     identity = identity(epoch);
+    if (settings.launch() != null) {
+      launched = LaunchedServer.open(settings.launch(), this::wake);
+    }
     sessions = new Sessions(sessionSettings(), identity, this::wake);
     Outputs<OUT> outputs = new Outputs<>(outputCodec, output);
     runs =
@@ -337,7 +343,8 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
   }
 
   private SessionSettings sessionSettings() {
-    return SessionSettings.of(settings.endpoints().toArray(String[]::new))
+    List<String> endpoints = launched == null ? settings.endpoints() : List.of(launched.endpoint());
+    return SessionSettings.of(endpoints.toArray(String[]::new))
         .withReconnectTimeout(settings.reconnectTimeout())
         .withSecurity(settings.security());
   }
@@ -393,6 +400,9 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
         sessions.close();
       }
     } finally {
+      if (launched != null) {
+        launched.close();
+      }
       closeStore();
       super.close();
     }
@@ -472,7 +482,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
 
   // ---- replies ----
 
-  /** On a thread of gRPC's or Kafka's. */
+  /** On a thread of gRPC's, Kafka's or the launched server's. */
   private void wake() {
     post();
   }
@@ -495,6 +505,9 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
   private void drain() throws Exception {
     if (isFrozen || isClosed) {
       return;
+    }
+    if (launched != null) {
+      launched.check();
     }
     if (storedCalls != null) {
       storedCalls.applyWritten();

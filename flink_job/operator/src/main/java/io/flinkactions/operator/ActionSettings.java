@@ -1,6 +1,7 @@
 package io.flinkactions.operator;
 
 import io.flinkactions.operator.failure.MissingAction;
+import io.flinkactions.operator.launch.LaunchSettings;
 import io.flinkactions.operator.session.ChannelSecurity;
 import io.flinkactions.operator.store.StoreSettings;
 import java.io.Serializable;
@@ -27,6 +28,7 @@ public final class ActionSettings implements Serializable {
 
   private final String agent;
   private final List<String> endpoints;
+  private final LaunchSettings launch;
   private final String namespace;
   private final String jobIdentifier;
   private final int maxRunsInFlight;
@@ -52,6 +54,7 @@ public final class ActionSettings implements Serializable {
   private ActionSettings(Builder builder) {
     this.agent = builder.agent;
     this.endpoints = builder.endpoints;
+    this.launch = builder.launch;
     this.namespace = builder.namespace;
     this.jobIdentifier = builder.jobIdentifier;
     this.maxRunsInFlight = builder.maxRunsInFlight;
@@ -83,7 +86,15 @@ public final class ActionSettings implements Serializable {
    *     with the i-th, modulo, and goes on to the next when it cannot be reached
    */
   public static Builder builder(String agent, List<String> endpoints) {
-    return new Builder(agent, endpoints);
+    return new Builder(agent, endpoints, null);
+  }
+
+  /**
+   * Begins the settings of an operator that runs {@code agent} at a server which it starts itself,
+   * one for all its subtasks in a TaskManager.
+   */
+  public static Builder builder(String agent, LaunchSettings launch) {
+    return new Builder(agent, List.of(), Objects.requireNonNull(launch, "launch"));
   }
 
   /** Name of the agent that this operator runs. */
@@ -91,9 +102,14 @@ public final class ActionSettings implements Serializable {
     return agent;
   }
 
-  /** Addresses of the action servers. */
+  /** Addresses of the action servers; none if one is launched. */
   public List<String> endpoints() {
     return endpoints;
+  }
+
+  /** The server that the operator starts; null: it is given endpoints. */
+  public LaunchSettings launch() {
+    return launch;
   }
 
   /**
@@ -221,6 +237,7 @@ public final class ActionSettings implements Serializable {
 
     private final String agent;
     private final List<String> endpoints;
+    private final LaunchSettings launch;
     private String namespace = UUID.randomUUID().toString();
     private String jobIdentifier = "";
     // So that 10,000 actions can wait at the same time in one subtask.
@@ -244,13 +261,15 @@ public final class ActionSettings implements Serializable {
     private ChannelSecurity security = ChannelSecurity.NONE;
     private boolean events;
 
-    private Builder(String agent, List<String> endpoints) {
+    private Builder(String agent, List<String> endpoints, LaunchSettings launch) {
       this.agent = require(agent, "agent");
-      if (endpoints.isEmpty()) {
+      this.launch = launch;
+      if (endpoints.isEmpty() && launch == null) {
         throw new IllegalArgumentException(
             "no endpoint for agent '"
                 + agent
-                + "'; name at least one action server, in the job's code or as agent.endpoints");
+                + "'; name at least one action server, in the job's code or as agent.endpoints, or"
+                + " have one launched (agent.launch.target)");
       }
       endpoints.forEach(Builder::requireAddress);
       this.endpoints = List.copyOf(endpoints);
