@@ -188,6 +188,12 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         help="allow an address that other machines can reach, although nothing encrypts or authenticates the traffic",
     )
     parser.add_argument(
+        "--exit-with-stdin",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="leave, as after SIGTERM, when standard input ends: for whoever starts a server and may be killed",
+    )
+    parser.add_argument(
         "--reload",
         action="store_true",
         default=argparse.SUPPRESS,

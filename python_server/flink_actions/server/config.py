@@ -107,6 +107,9 @@ class ServerSettings:
     """How long one subtask's suspects have the quarantine worker while others wait; what runs then has twice as long to
     end."""
 
+    exit_with_stdin: bool = False
+    """Leaves as after SIGTERM when standard input ends: for a process that starts a server and must not outlive it."""
+
     reload: bool = False
     """Reloads when a source file of the agents' own changes. For development; in production send SIGHUP."""
 
@@ -236,6 +239,7 @@ _TYPES: dict[str, type] = {
     "archive_seconds": float,
     "quarantine_idle_seconds": float,
     "quarantine_turn_seconds": float,
+    "exit_with_stdin": bool,
     "reload": bool,
     "blocked_after_seconds": float,
     "blocked_limit_seconds": float,

@@ -32,6 +32,7 @@ from flink_actions.server.reflection import add_reflection
 from flink_actions.server.security import ServerSecurity
 from flink_actions.server.source_watch import SourceWatch
 from flink_actions.server.spawn import SpawnedWorker, spawn_crew
+from flink_actions.server.starter import when_stdin_ends
 from flink_actions.wire.v1 import directory_pb2, directory_pb2_grpc
 
 __all__ = ["Supervisor"]
@@ -127,6 +128,8 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_leave_signal, number)
         loop.add_signal_handler(signal.SIGHUP, self._ask_for_reload, "SIGHUP")
+        if self._settings.exit_with_stdin:
+            when_stdin_ends(lambda: self._leave("standard input has ended"))
 
     def _on_leave_signal(self, number: signal.Signals) -> None:
         if self._leaving.is_set():
@@ -134,9 +137,12 @@ class Supervisor:
             for crew in self._crews:
                 crew.kill()
             return
-        limit = self._settings.drain_seconds
-        _log.info("%s: running actions may finish within %g s", signal.Signals(number).name, limit)
-        self._leaving.set()
+        self._leave(signal.Signals(number).name)
+
+    def _leave(self, why: str) -> None:
+        if not self._leaving.is_set():
+            _log.info("%s: running actions may finish within %g s", why, self._settings.drain_seconds)
+            self._leaving.set()
 
     # ---- serving ----
 

@@ -261,6 +261,31 @@ class LostStreamsTest {
   }
 
   @Test
+  void that_the_server_of_another_endpoint_answers_does_not_mean_that_a_worker_is_dead()
+      throws Exception {
+    server.worker("w0").welcomesWith(Welcome.newBuilder().setLingerMs(600));
+    try (ScriptedServer other = new ScriptedServer()) {
+      other.replaceSupervisorBy(
+          other.unannounced("w1", "w1-incarnation-1", SECOND),
+          Generation.newBuilder().setId(SECOND).build());
+      SessionSettings settings =
+          SessionSettings.of(server.endpoint(), other.endpoint())
+              .withConnectTimeout(Duration.ofMillis(100))
+              .withGrace(Duration.ofMillis(400));
+      try (Subtask subtask = new Subtask(settings, Subtask.identity().build())) {
+        subtask.welcomed();
+        // As a wall between the machines would have it: every connection is refused.
+        server.close();
+        subtask.next(Interrupted.class);
+        assertThat(subtask.welcomed().worker()).isEqualTo("w1");
+        Ended ended = subtask.next(Ended.class);
+        assertThat(ended.workerIsDead()).isFalse();
+        assertThat(ended.cause()).contains("silent for its linger time");
+      }
+    }
+  }
+
+  @Test
   void only_its_own_supervisor_can_list_a_worker_no_more() throws Exception {
     ScriptedWorker worker = server.worker("w0");
     worker.welcomesWith(Welcome.newBuilder().setLingerMs(60_000));
