@@ -16,7 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.integration.conftest import BEHAVIOURS
 from tests.support.running_server import RunningServer
-from tests.support.session_client import SessionClient, Start, invoke, worker_target
+from tests.support.session_client import DEADLINE_SECONDS, SessionClient, Start, invoke, worker_target
 
 DEAD, SERVING = directory_pb2.WorkerEntry.DEAD, directory_pb2.WorkerEntry.SERVING
 STARTING = directory_pb2.WorkerEntry.STARTING
@@ -157,10 +157,14 @@ async def test_a_crash_loop_makes_the_server_unhealthy_and_backs_off(server: Run
             response = await health.Check(health_pb2.HealthCheckRequest(service=service))
             return bool(response.status == response.SERVING)
 
+        async def until_serving(service: str) -> None:
+            async for response in health.Watch(health_pb2.HealthCheckRequest(service=service)):
+                if response.status == response.SERVING:
+                    return
+
         for deaths in range(1, 6):
-            # The last one serves beside four deaths.
-            await directory.serving()
-            assert await is_serving("")
+            # Four deaths are no loop yet.
+            await asyncio.wait_for(until_serving(""), DEADLINE_SECONDS)
             start = Start("behaviours")
             async with await server.session(start) as session:
                 killed_at = time.monotonic()
@@ -170,9 +174,10 @@ async def test_a_crash_loop_makes_the_server_unhealthy_and_backs_off(server: Run
             await directory.until(has_died(dead))
             await directory.until(lambda state: any(one.state in (STARTING, SERVING) for one in state.workers))
             assert time.monotonic() - killed_at >= (0.1 * 2 ** (deaths - 2) if deaths > 1 else 0.0)
-        await directory.serving()
-        assert await is_serving("worker/w0")
-        assert not await is_serving(""), "one that serves between two deaths does not make it healthy"
+        await asyncio.wait_for(until_serving("worker/w0"), DEADLINE_SECONDS)
+        with pytest.raises(asyncio.TimeoutError):
+            # One that serves between two deaths makes no server healthy, not when it is next looked at either.
+            await asyncio.wait_for(until_serving(""), 1.5)
         assert await is_serving("liveness")
 
 

@@ -61,8 +61,8 @@ MUTANTS = (
         7,
         "covers what left with a broken session and may never have arrived",
         f"{_SERVER}/operator_start.py",
-        "self.scope.kept.take_back(self.scope, [outcome.handle for outcome in undelivered])",
-        "pass",
+        "return [*undelivered, *kept.take_back_from(self.scope, outgoing, first)]",
+        "return list(undelivered)",
         "tests/unit/server/test_unapplied_results.py"
         "::test_a_cut_of_the_next_session_does_not_cover_what_may_never_have_arrived",
     ),
@@ -79,7 +79,7 @@ MUTANTS = (
         7,
         "forgets what came without a session and was not asked for",
         f"{_SERVER}/operator_start.py",
-        "self.scope.kept.set_apart(self.held.outcomes, self.scope.epoch)",
+        "self.scope.kept.set_apart(unapplied, self.scope.epoch)",
         "pass",
         "tests/unit/server/test_unapplied_results.py"
         "::test_what_came_while_there_was_no_session_and_is_not_asked_for_answers_the_next_attempt",

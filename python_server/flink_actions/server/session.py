@@ -296,8 +296,8 @@ class Session:
                 invocation.add_calls(waiting.calls)
                 self._dispatcher.submit([invocation], self.start.scope, _nobody_waits)
 
-    def _on_sent(self, sequence: int, outcomes: Sequence[Outcome], size: int) -> None:
-        self.start.on_sent(self._outgoing, sequence, outcomes, size)
+    def _on_sent(self, sequence: int, outcomes: Sequence[Outcome]) -> None:
+        self.start.on_sent(self._outgoing, sequence, outcomes)
 
     def _answer_from_held(self, invocation: Invocation) -> bool:
         outcome = self.start.held.take(invocation.handle)

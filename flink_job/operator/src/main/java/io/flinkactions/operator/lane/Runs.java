@@ -249,7 +249,7 @@ public final class Runs {
     }
     metrics.onOutputs(outputs.emit(run.input()));
     addTriggered(plan, run, invocation, result);
-    metrics.onResult(action, latencyNanos);
+    metrics.onResult(action.name(), latencyNanos);
     onInvocationOver(lane);
   }
 
@@ -407,7 +407,7 @@ public final class Runs {
 
   private void onFailed(Lane lane, PlannedAction action, ActionFailure failure, Throwable cause)
       throws Exception {
-    metrics.onFailure(action, failure.kind());
+    metrics.onFailure(failure.action(), failure.kind());
     lane.run().current().countFailure();
     lanes.markDirty(lane);
     FailurePolicy policy = action == null ? plans.missingAction().policy() : action.onFailure();
@@ -418,19 +418,19 @@ public final class Runs {
     if (decision instanceof FailJob failJob) {
       throw failJob.exception();
     } else if (decision instanceof Retry retry) {
-      metrics.onRetry();
+      metrics.onRetry(failure.action());
       waitForRetry(lane, retry.delayMillis());
     } else if (decision instanceof FailurePolicies.DeadLetter) {
       giveUp(lane, failure);
     } else {
-      metrics.onIgnored();
+      metrics.onIgnored(failure.action());
       LOG.debug("Ignored: {}", failure);
       onInvocationOver(lane);
     }
   }
 
   private void giveUp(Lane lane, ActionFailure failure) throws Exception {
-    metrics.onDeadLetter();
+    metrics.onDeadLetter(failure.action());
     outputs.emit(deadLetter(lane, failure), lane.run().input());
     onInvocationOver(lane);
   }

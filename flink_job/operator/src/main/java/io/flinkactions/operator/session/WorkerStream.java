@@ -157,8 +157,7 @@ final class WorkerStream {
     counters.bytesSent.add(bytes);
     if (frame.getInvokesCount() > 0) {
       counters.invokesSent.add(frame.getInvokesCount());
-      counters.lastFrameInvokes = frame.getInvokesCount();
-      counters.lastFrameBytes = bytes;
+      counters.invokeFrames.onSent(bytes, frame.getInvokesCount());
     }
   }
 
