@@ -196,7 +196,8 @@ async def test_an_event_that_is_not_what_the_action_declares_takes_no_place() ->
 async def test_the_end_of_a_scope_ends_what_waits_and_lets_others_have_its_place(is_coroutine: bool) -> None:
     gauge = Gauge()
     async with Worker(agent_of(gauge.act if is_coroutine else gauge.act_in_thread, concurrency=1)) as worker:
-        worker.submit(*[worker.invocation("act", number) for number in range(5)])
+        # So many that a thread would have the time to begin one of them between the ends of two.
+        worker.submit(*[worker.invocation("act", number) for number in range(5000)])
         await until(lambda: gauge.now == 1)
         ended = worker.scope
         worker.scope = worker.dispatcher.open_scope(worker.plan, namespace="test", operator_uid="test")
