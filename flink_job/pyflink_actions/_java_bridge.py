@@ -23,8 +23,11 @@ _LOG = logging.getLogger("pyflink_actions")
 
 def apply(
     stream: DataStream, call: dict[str, Any], output_type: TypeInformation | None
-) -> tuple[DataStream, DataStream]:
-    """Put an action operator behind `stream`, by Bridge's rules for `call`; returns its outputs and its dead letters.
+) -> tuple[DataStream, DataStream, DataStream | None]:
+    """Put an action operator behind `stream`, by Bridge's rules for `call`.
+
+    Returns:
+        Its outputs, its dead letters, and its events if `call` asks for them.
 
     Raises:
         RecordTypeError: It is no stream.
@@ -50,7 +53,9 @@ def apply(
         raise typed from error
     for remark in applied.remarks():
         _warn_once(remark)
-    return DataStream(applied.outputs()), DataStream(applied.deadLetters())
+    streams = applied.streams()
+    events = DataStream(streams.events()) if call.get("events") else None
+    return DataStream(streams.outputs()), DataStream(streams.deadLetters()), events
 
 
 @functools.cache

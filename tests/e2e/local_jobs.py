@@ -24,7 +24,7 @@ from pyflink.common import Configuration, Instant, Row, Types, WatermarkStrategy
 from pyflink.common.watermark_strategy import TimestampAssigner
 from pyflink.datastream import DataStream, ProcessFunction, RuntimeExecutionMode, StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment
-from pyflink_actions import ActionServer, KafkaStore, Tls, typed_job_errors
+from pyflink_actions import ActionServer, KafkaStore, Launch, Tls, typed_job_errors
 
 Job = Callable[[str], Any]
 JOBS: dict[str, Job] = {}
@@ -248,6 +248,23 @@ def one_job_may_have_two_agents(server: str) -> Any:
 
 
 @job
+def events_come_as_a_stream(server: str) -> Any:
+    echo = ActionServer(server).agent("echo")
+    streams = [echo.apply(orders(environment()), key_by="customer", events=wanted) for wanted in (True, False)]
+    return [stream.events and parsed(stream.events) for stream in streams]
+
+
+def launched(agent: str) -> ActionServer:
+    python = Path(__file__).parents[2] / ".venv-server" / "bin" / "python"
+    return ActionServer(launch=Launch(f"{Path(__file__).with_name('agents.py')}:{agent}", python=str(python)))
+
+
+@job
+def a_job_may_launch_its_server(server: str) -> Any:
+    return parsed(launched("echo").agent("echo").apply(orders(environment()), key_by="customer").outputs)
+
+
+@job
 def the_buffer_timeout_is_low_unless_the_job_says_otherwise(server: str) -> Any:
     timeouts = []
     for own in (None, 100):
@@ -326,6 +343,11 @@ def a_server_that_is_not_there(server: str) -> Any:
         ran_into(nowhere, orders(environment()), key_by="customer")
     finally:
         assert time.monotonic() - started > 2, "the job did not wait for its server"
+
+
+@job
+def a_launched_agent_that_does_not_load(server: str) -> Any:
+    ran_into(launched("ecko"), orders(environment()), key_by="customer")
 
 
 @job

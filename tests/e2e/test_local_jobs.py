@@ -117,6 +117,19 @@ def test_one_job_may_have_two_agents(local_jobs: Jobs) -> None:
     assert of_ann(witnessed(local_jobs, "one_job_may_have_two_agents")) == ORDERS_OF_ANN
 
 
+def test_what_an_agent_receives_and_sends_is_a_stream_if_the_job_asks_for_it(local_jobs: Jobs) -> None:
+    events, none = result(local_jobs, "events_come_as_a_stream")
+    assert none is None
+    of_bob = [event for event in events if event["key"] == "bob"]
+    order = {"customer": "bob", "number": 2, "amount": 1.5}
+    assert [event["attributes"] for event in of_bob] == [{"input": order}, {"output": order}]
+    assert of_bob[1]["upstream_event_id"] == of_bob[0]["id"]
+
+
+def test_a_job_may_launch_its_server(local_jobs: Jobs) -> None:
+    assert sorted(one["number"] for one in result(local_jobs, "a_job_may_launch_its_server")) == [1, 2, 3]
+
+
 def test_the_buffer_timeout_is_low_unless_the_job_says_otherwise(local_jobs: Jobs) -> None:
     assert result(local_jobs, "the_buffer_timeout_is_low_unless_the_job_says_otherwise") == [0, 100]
 
@@ -139,6 +152,7 @@ def test_keys_that_may_be_mistaken_are_told_once(local_jobs: Jobs) -> None:
         ("a_pickled_stream_with_the_consent_of_one_side", "ServerError", ["--allow-pickle"]),
         ("a_pickled_key", "KeyFieldError", ["key_type"]),
         ("a_server_that_is_not_there", "ServerError", ["localhost:1", "flink-actions serve"]),
+        ("a_launched_agent_that_does_not_load", "ServerError", ["agents.py", "'ecko'"]),
         ("a_store_whose_brokers_are_not_there", "ActionStateStoreError", ["localhost:1", "action-state-store.timeout"]),
         ("a_store_without_a_topic", "OptionError", ["agent.kafkaActionStateTopic"]),
         ("an_agent_that_the_server_does_not_have", "ServerError", ["ecko", "echo"]),

@@ -395,7 +395,7 @@ class Subtask:
         for handle, sent in list(self._handles.items()):
             if sent.talk is talk:
                 del self._handles[handle]
-                self.world.checks.on_moved(sent.invocation)
+                self.world.checks.on_moved(self, sent.invocation)
         self.pump()
 
     def on_stale(self, known_epoch: int) -> None:
@@ -495,7 +495,7 @@ class Subtask:
         if sent is not None:
             assert sent.lane.run is not None
             self.world.bounces += 1
-            self.world.checks.on_bounced(talk, sent.lane.run)
+            self.world.checks.on_bounced(self, talk, sent.lane.run)
 
     def _on_result(self, talk: Talk, result: Any, is_handed_back: bool) -> None:
         sent = self._take(talk, result.handle)
@@ -560,7 +560,7 @@ class Subtask:
         del self._handles[handle]
         sent.talk.open.pop(handle, None)
         self._superseded[handle] = (sent.lane, sent.invocation)
-        self.world.checks.on_superseded(sent.invocation)
+        self.world.checks.on_superseded(self, sent.invocation)
         self.world.superseded += 1
         self._ended.setdefault(sent.talk, []).append(handle)
         if sent.talk.is_open:

@@ -282,7 +282,15 @@ class InvocationContext(RunnerContext):
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:
         plan, action = self._scope.plan, self._state.action
         logger = logging.getLogger(f"flink_actions.actions.{plan.agent}.{action.name}")
-        return _InvocationLogger(logger, {"key": self.key, "run": self.run_number, "action": action.name})
+        about = {
+            "key": self.key,
+            "run": self.run_number,
+            "action": action.name,
+            "attempt": self.attempt,
+            "invocation_id": self.invocation_id,
+            "epoch": self._scope.epoch,
+        }
+        return _InvocationLogger(logger, about)
 
     @property
     def trace(self) -> str | None:
@@ -327,9 +335,13 @@ class InvocationContext(RunnerContext):
 
 
 class _InvocationLogger(_Adapter):
-    """Adds key, run and action to a record, as fields and in its text."""
+    """Adds to a record whose it is: all of it as fields, and in the text what a person wants to know.
+
+    What a restore takes back was logged all the same: of the records of one invocation, those of its last epoch count.
+    """
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         extra = self.extra or {}
         kwargs["extra"] = {**extra, **(kwargs.get("extra") or {})}
-        return f"[{extra['action']} key={extra['key']!r} run={extra['run']}] {msg}", kwargs
+        about = f"{extra['action']} key={extra['key']!r} run={extra['run']} attempt={extra['attempt']}"
+        return f"[{about}] {msg}", kwargs

@@ -71,8 +71,9 @@ _LOOK_AGAIN_SECONDS = 0.05
 _LAST_WORDS = (CancelReason.JOB_CANCELLED, CancelReason.FINISHED)
 # Operators without a scope whose mirrors and finished work are kept.
 _MOST_IDLE_OPERATORS = 64
-# How long close() waits for what it cancelled.
-_CLOSE_LIMIT_SECONDS = 5.0
+# Of `close`.
+_END_LIMIT_SECONDS = 5.0
+_RESOURCES_LIMIT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,18 +286,28 @@ class Dispatcher:
         return bool(done)
 
     async def close(self) -> None:
-        """Cancel all that is open, wait for it briefly, and close the plans' resources, the last opened first."""
+        """End all code, then close the resources."""
+        await self.end_code(_END_LIMIT_SECONDS)
+        await self.close_resources(_RESOURCES_LIMIT_SECONDS)
+
+    async def end_code(self, limit_seconds: float) -> None:
+        """Cancel all that is open, and wait for it within the limit. Nothing runs here any more after that, but `def`
+        actions that cannot be stopped, and what goes on although it was cancelled."""
         for scope in list(self._scopes):
             self.end_scope(scope, CancelReason.DRAINED)
         if self._tasks:
-            await asyncio.wait(list(self._tasks), timeout=_CLOSE_LIMIT_SECONDS)
+            await asyncio.wait(list(self._tasks), timeout=limit_seconds)
         self._threads.close()
         if not self._is_closed:
             # Once, for other dispatchers of this loop may still count on it.
             self._is_closed = True
             self._numbering.release(self._loop)
+
+    async def close_resources(self, limit_seconds: float) -> None:
+        """Close the plans' resources, the last opened first; those that hang are left to themselves."""
+        end = self._loop.time() + limit_seconds
         for registry in reversed(self._registries):
-            await registry.close()
+            await registry.close(end - self._loop.time())
 
     # ---- stepping ----
 

@@ -211,6 +211,24 @@ class MemoryChanges(NamedTuple):
     short_term: Mapping[str, bytes]
 
 
+class Work(NamedTuple):
+    """What an invocation was, as far as somebody may ask for its Result once more.
+
+    Args:
+        invocation_id: 16 bytes.
+        key: As in the invocation.
+        run_number: Of the key.
+        attempt: That has succeeded.
+        memory_version: That it started from.
+    """
+
+    invocation_id: bytes
+    key: bytes
+    run_number: int
+    attempt: int
+    memory_version: bytes
+
+
 # An event as an action sent it: its type, its payload, and whether the payload is the value itself rather than its
 # JSON. A plain tuple: one is made per event.
 SentEvent = tuple[str, bytes, bool]
@@ -228,7 +246,7 @@ class Succeeded:
         events: list[SentEvent],
         changes: MemoryChanges | None,
         cost_bytes: int,
-        invocation: Invocation | None = None,
+        invocation: Invocation | Work | None = None,
     ) -> None:
         self.handle = handle
         self.events = events
@@ -259,7 +277,7 @@ class Measured(Succeeded):
         events: list[SentEvent],
         changes: MemoryChanges | None,
         cost_bytes: int,
-        invocation: Invocation | None,
+        invocation: Invocation | Work | None,
         metrics: Sequence[MetricDelta],
         ran_ms: int = 0,
     ) -> None:
@@ -297,6 +315,9 @@ class Failed:
         drop_calls: Records that the next attempt must not be given: of the call that ended this one.
         metrics: Changes of metrics: what was paid was paid.
         ran_ms: How long its code ran, if it had a time limit.
+        invocation_id: Of the invocation; empty if the job may not have all records of the attempt's durable calls when
+            it has this.
+        attempt: Number of the attempt.
     """
 
     handle: int
@@ -309,6 +330,8 @@ class Failed:
     drop_calls: Sequence[CallPlace] = ()
     metrics: Sequence[MetricDelta] = ()
     ran_ms: int = 0
+    invocation_id: bytes = b""
+    attempt: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -242,18 +242,15 @@ class Scope:
         if isinstance(found, Attempt) and found.context.calls is not None:
             found.context.calls.on_recorded(places)
 
-    def keep_sent(self, session: object, sequence: int, outcomes: Sequence[Outcome], size: int) -> None:
-        """Outcomes have left with a session's frames up to `sequence`, `size` bytes in all: keep them until a
-        checkpoint covers them."""
+    def keep_sent(self, session: object, sequence: int, outcomes: Sequence[Outcome]) -> None:
+        """Outcomes have left with a session's frames up to `sequence`: keep them until a checkpoint covers them."""
         if self.kept is not None:
-            # With them their invocations are kept.
-            size += sum([outcome.cost_bytes for outcome in outcomes])
-            self.kept.add_sent(self, session, sequence, outcomes, size)
+            self.kept.add_sent(self, session, sequence, outcomes)
 
     def on_cut(self, session: object, sequence: int) -> None:
         """A checkpoint that has completed covers a session's frames up to this one."""
         if self.kept is not None:
-            self.kept.on_cut(self, session, sequence)
+            self.kept.on_cut(self, session, sequence, self.epoch)
 
     # ---- for attempts ----
 

@@ -224,7 +224,8 @@ class RunnerContext(ResourceLookup):
     @property
     @abstractmethod
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:
-        """A logger that adds key, run and action to its records."""
+        """A logger that adds action, key, run and attempt to the text of its records, and as fields those and
+        `invocation_id` and `epoch`: an invocation that runs again after a restore has the same id in a later epoch."""
 
     @property
     @abstractmethod

@@ -153,6 +153,7 @@ _SETTING_HELP = (
         "file that is read at import, send SIGHUP",
     ),
     ("socket_mode", "OCTAL", "permissions of Unix sockets"),
+    ("load_limit_seconds", "S", "how long a process may take to load the agents' code"),
     ("drain_seconds", "S", "how long running actions may go on after SIGTERM"),
     ("linger_seconds", "S", "how long actions run on after their job's connection was lost"),
     ("threads", "N", "most `def` actions that run at once in one worker"),
@@ -185,6 +186,12 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         default=argparse.SUPPRESS,
         help="allow an address that other machines can reach, although nothing encrypts or authenticates the traffic",
+    )
+    parser.add_argument(
+        "--exit-with-stdin",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="leave, as after SIGTERM, when standard input ends: for whoever starts a server and may be killed",
     )
     parser.add_argument(
         "--reload",

@@ -64,6 +64,9 @@ class ServerSettings:
     socket_mode: int = 0o600
     """Permissions of Unix sockets. Owner only; a job that runs as another user needs 660 and a common group."""
 
+    load_limit_seconds: float = 120.0
+    """A process that loads the agents' code for longer than this hangs, and is killed; so the first start fails."""
+
     drain_seconds: float = 25.0
     """How long running actions may go on after SIGTERM. Kubernetes kills after 30 s by default."""
 
@@ -103,6 +106,9 @@ class ServerSettings:
     quarantine_turn_seconds: float = 10.0
     """How long one subtask's suspects have the quarantine worker while others wait; what runs then has twice as long to
     end."""
+
+    exit_with_stdin: bool = False
+    """Leaves as after SIGTERM when standard input ends: for a process that starts a server and must not outlive it."""
 
     reload: bool = False
     """Reloads when a source file of the agents' own changes. For development; in production send SIGHUP."""
@@ -219,6 +225,7 @@ _TYPES: dict[str, type] = {
     "workers": int,
     "spares": int,
     "socket_mode": int,
+    "load_limit_seconds": float,
     "drain_seconds": float,
     "linger_seconds": float,
     "max_frame_bytes": int,
@@ -232,6 +239,7 @@ _TYPES: dict[str, type] = {
     "archive_seconds": float,
     "quarantine_idle_seconds": float,
     "quarantine_turn_seconds": float,
+    "exit_with_stdin": bool,
     "reload": bool,
     "blocked_after_seconds": float,
     "blocked_limit_seconds": float,
@@ -243,6 +251,7 @@ _TYPES: dict[str, type] = {
 _LEAST: dict[str, float] = {
     "workers": 1,
     "spares": 0,
+    "load_limit_seconds": 1,
     "drain_seconds": 0,
     "linger_seconds": 0,
     "max_frame_bytes": 64 * _KIB,
@@ -265,6 +274,7 @@ _DAY_SECONDS = 86_400.0
 _TYPO_LIKENESS = 0.9
 
 _MOST: dict[str, float] = {
+    "load_limit_seconds": _DAY_SECONDS,
     "drain_seconds": _DAY_SECONDS,
     "linger_seconds": _DAY_SECONDS,
     "archive_seconds": _DAY_SECONDS,

@@ -51,7 +51,14 @@ def test_every_setting_of_the_job_is_listed_with_its_default() -> None:
 def _job_default(declaration: str) -> str:
     found = re.search(r"defaultValue\((.*)\)", declaration, re.S)
     text = found.group(1).strip() if found else ""
-    known = {"": "-", '""': "-", "Duration.ZERO": "0", "0L": "0", "MissingAction.FAIL": "fail"}
+    known = {
+        "": "-",
+        '""': "-",
+        "Duration.ZERO": "0",
+        "0L": "0",
+        "LaunchSettings.DEFAULT_PYTHON": "python3",
+        "MissingAction.FAIL": "fail",
+    }
     if text in known:
         return known[text]
     if text.startswith("MemoryTtl."):

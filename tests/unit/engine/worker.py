@@ -16,6 +16,7 @@ from flink_actions.engine.outbox import Outbox
 from flink_actions.engine.plan import compile_plan
 
 LIMIT_SECONDS = 10.0
+EPOCH = 7
 
 
 class Worker:
@@ -37,7 +38,7 @@ class Worker:
 
     async def __aenter__(self) -> Worker:
         self.dispatcher = Dispatcher(self._settings, clock=self._clock)
-        self.scope = self.dispatcher.open_scope(self.plan, namespace="test", operator_uid="test")
+        self.scope = self.dispatcher.open_scope(self.plan, namespace="test", operator_uid="test", epoch=EPOCH)
         self.outbox = self.new_outbox()
         self.scope.attach(self.outbox)
         return self

@@ -1,6 +1,7 @@
 package io.flinkactions.operator;
 
 import io.flinkactions.operator.failure.MissingAction;
+import io.flinkactions.operator.launch.LaunchSettings;
 import io.flinkactions.operator.session.ChannelSecurity;
 import io.flinkactions.operator.state.MemoryTtl;
 import io.flinkactions.operator.store.StoreSettings;
@@ -28,6 +29,7 @@ public final class ActionSettings implements Serializable {
 
   private final String agent;
   private final List<String> endpoints;
+  private final LaunchSettings launch;
   private final String namespace;
   private final String jobIdentifier;
   private final int maxRunsInFlight;
@@ -48,10 +50,12 @@ public final class ActionSettings implements Serializable {
   private final StoreSettings store;
   private final boolean ignoreStore;
   private final ChannelSecurity security;
+  private final boolean events;
 
   private ActionSettings(Builder builder) {
     this.agent = builder.agent;
     this.endpoints = builder.endpoints;
+    this.launch = builder.launch;
     this.namespace = builder.namespace;
     this.jobIdentifier = builder.jobIdentifier;
     this.maxRunsInFlight = builder.maxRunsInFlight;
@@ -72,6 +76,7 @@ public final class ActionSettings implements Serializable {
     this.store = builder.store;
     this.ignoreStore = builder.ignoreStore;
     this.security = builder.security;
+    this.events = builder.events;
   }
 
   /**
@@ -79,10 +84,18 @@ public final class ActionSettings implements Serializable {
    *
    * @param agent name of the agent, as the server's plan has it
    * @param endpoints addresses of action servers ("host:port" or "unix:/path"); subtask i begins
-   *     with the i-th, modulo
+   *     with the i-th, modulo, and goes on to the next when it cannot be reached
    */
   public static Builder builder(String agent, List<String> endpoints) {
-    return new Builder(agent, endpoints);
+    return new Builder(agent, endpoints, null);
+  }
+
+  /**
+   * Begins the settings of an operator that runs {@code agent} at a server which it starts itself,
+   * one for all its subtasks in a TaskManager.
+   */
+  public static Builder builder(String agent, LaunchSettings launch) {
+    return new Builder(agent, List.of(), Objects.requireNonNull(launch, "launch"));
   }
 
   /** Name of the agent that this operator runs. */
@@ -90,9 +103,14 @@ public final class ActionSettings implements Serializable {
     return agent;
   }
 
-  /** Addresses of the action servers. */
+  /** Addresses of the action servers; none if one is launched. */
   public List<String> endpoints() {
     return endpoints;
+  }
+
+  /** The server that the operator starts; null: it is given endpoints. */
+  public LaunchSettings launch() {
+    return launch;
   }
 
   /**
@@ -210,11 +228,17 @@ public final class ActionSettings implements Serializable {
     return security;
   }
 
+  /** Every event of the runs goes into a stream of its own. */
+  public boolean events() {
+    return events;
+  }
+
   /** Collects settings; every one but agent and endpoints has a default. */
   public static final class Builder {
 
     private final String agent;
     private final List<String> endpoints;
+    private final LaunchSettings launch;
     private String namespace = UUID.randomUUID().toString();
     private String jobIdentifier = "";
     // So that 10,000 actions can wait at the same time in one subtask.
@@ -236,14 +260,17 @@ public final class ActionSettings implements Serializable {
     private StoreSettings store;
     private boolean ignoreStore;
     private ChannelSecurity security = ChannelSecurity.NONE;
+    private boolean events;
 
-    private Builder(String agent, List<String> endpoints) {
+    private Builder(String agent, List<String> endpoints, LaunchSettings launch) {
       this.agent = require(agent, "agent");
-      if (endpoints.isEmpty()) {
+      this.launch = launch;
+      if (endpoints.isEmpty() && launch == null) {
         throw new IllegalArgumentException(
             "no endpoint for agent '"
                 + agent
-                + "'; name at least one action server, in the job's code or as agent.endpoints");
+                + "'; name at least one action server, in the job's code or as agent.endpoints, or"
+                + " have one launched (agent.launch.target)");
       }
       endpoints.forEach(Builder::requireAddress);
       this.endpoints = List.copyOf(endpoints);
@@ -387,6 +414,12 @@ public final class ActionSettings implements Serializable {
     /** Sets how connections are protected; by default not at all. */
     public Builder security(ChannelSecurity value) {
       security = Objects.requireNonNull(value, "security");
+      return this;
+    }
+
+    /** Asks for {@link ActionStreams#events}; by default nothing is made of events. */
+    public Builder events(boolean value) {
+      events = value;
       return this;
     }
 

@@ -34,20 +34,18 @@ public final class Bridge {
   /**
    * What a call has made.
    *
-   * @param outputs see {@link ActionStreams#outputs}
-   * @param deadLetters see {@link ActionStreams#deadLetters}
    * @param remarks on the configuration, for the job's author to read
    */
-  public record Applied(
-      DataStream<?> outputs, DataStream<String> deadLetters, List<String> remarks) {}
+  public record Applied(ActionStreams<?> streams, List<String> remarks) {}
 
   /**
    * Puts an action operator behind a stream.
    *
    * @param stream keyed by PyFlink, keyed in Java, or not keyed
    * @param call a JSON object: {@code agent}, {@code endpoints}, {@code key_by}, {@code
-   *     input_type}, {@code output_type}, {@code uid}, {@code name}, {@code options} (keys of the
-   *     {@code agent:} section without its name) and {@code config} (for the agents)
+   *     input_type}, {@code output_type}, {@code uid}, {@code name}, {@code events}, {@code
+   *     options} (keys of the {@code agent:} section without its name) and {@code config} (for the
+   *     agents)
    * @param outputType of the outputs; null to go by {@code output_type}
    */
   public static Applied apply(DataStream<?> stream, String call, TypeInformation<?> outputType)
@@ -62,7 +60,10 @@ public final class Bridge {
             System.getenv("FLINK_CONF_DIR"), env.getConfiguration(), texts(call.path("options")));
     ObjectNode agentConfig = object(call.path("config"));
     ActionSettings settings =
-        options.settings(call.path("agent").asText(), list(call.path("endpoints")), agentConfig);
+        options
+            .begin(call.path("agent").asText(), list(call.path("endpoints")), agentConfig)
+            .events(call.path("events").asBoolean(false))
+            .build();
     TypedOutput<?> output = output(call.path("output_type").asText("json"), outputType);
     ActionStreams<?> streams = behind(stream, call, settings, output);
     String name = call.path("name").asText("");
@@ -71,7 +72,7 @@ public final class Bridge {
     }
     streams.outputs().uid(call.path("uid").asText("agent-" + settings.agent()));
     lowerBufferTimeout(env, options.get(JobOptions.BUFFER_TIMEOUT));
-    return new Applied(streams.outputs(), streams.deadLetters(), options.remarks(agentConfig));
+    return new Applied(streams, options.remarks(agentConfig));
   }
 
   private static ActionStreams<?> behind(

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.flinkactions.operator.failure.MissingAction;
+import io.flinkactions.operator.launch.LaunchSettings;
 import io.flinkactions.operator.session.ChannelSecurity;
 import io.flinkactions.operator.state.MemoryTtl;
 import io.flinkactions.operator.store.StoreSettings;
@@ -39,7 +40,41 @@ final class JobOptions {
           .noDefaultValue()
           .withDescription(
               "Addresses of action servers, host:port or unix:/path; subtask i begins with the"
-                  + " i-th.");
+                  + " i-th, and goes on to the next when it cannot be reached.");
+
+  static final ConfigOption<List<String>> LAUNCH_TARGET =
+      ConfigOptions.key("agent.launch.target")
+          .stringType()
+          .asList()
+          .noDefaultValue()
+          .withDescription(
+              "Agents to serve, module:name or /path/file.py:name: each TaskManager starts a server"
+                  + " for the job, and agent.endpoints does not count.");
+
+  static final ConfigOption<String> LAUNCH_PYTHON =
+      ConfigOptions.key("agent.launch.python")
+          .stringType()
+          .defaultValue(LaunchSettings.DEFAULT_PYTHON)
+          .withDescription("The interpreter of that server's virtual environment.");
+
+  static final ConfigOption<Integer> LAUNCH_WORKERS =
+      ConfigOptions.key("agent.launch.workers")
+          .intType()
+          .defaultValue(0)
+          .withDescription("Its processes that run actions; 0: the server's own default.");
+
+  static final ConfigOption<String> LAUNCH_FOLDER =
+      ConfigOptions.key("agent.launch.folder")
+          .stringType()
+          .defaultValue("")
+          .withDescription("The folder that it is started in; empty: the TaskManager's.");
+
+  static final ConfigOption<List<String>> LAUNCH_ARGUMENTS =
+      ConfigOptions.key("agent.launch.arguments")
+          .stringType()
+          .asList()
+          .noDefaultValue()
+          .withDescription("More arguments of `flink-actions serve`, a list.");
 
   static final ConfigOption<String> JOB_IDENTIFIER =
       ConfigOptions.key("agent.job-identifier")
@@ -272,6 +307,11 @@ final class JobOptions {
   private static final List<ConfigOption<?>> ALL =
       List.of(
           ENDPOINTS,
+          LAUNCH_TARGET,
+          LAUNCH_PYTHON,
+          LAUNCH_WORKERS,
+          LAUNCH_FOLDER,
+          LAUNCH_ARGUMENTS,
           JOB_IDENTIFIER,
           RECONNECT_TIMEOUT,
           MAX_RUNS_IN_FLIGHT,
@@ -370,7 +410,12 @@ final class JobOptions {
    *     the section's
    */
   ActionSettings settings(String agent, List<String> endpoints, ObjectNode agentConfig) {
-    return ActionSettings.builder(agent, endpoints.isEmpty() ? configuredEndpoints() : endpoints)
+    return begin(agent, endpoints, agentConfig).build();
+  }
+
+  /** The same, for what is not a matter of configuration to be added. */
+  ActionSettings.Builder begin(String agent, List<String> endpoints, ObjectNode agentConfig) {
+    return server(agent, endpoints)
         .jobIdentifier(get(JOB_IDENTIFIER))
         .reconnectTimeout(get(RECONNECT_TIMEOUT))
         .maxRunsInFlight(get(MAX_RUNS_IN_FLIGHT))
@@ -398,8 +443,7 @@ final class JobOptions {
                 get(TLS_KEY),
                 get(TLS_SERVER_NAME),
                 get(TOKEN_FILE)))
-        .configJson(agentConfigJson(agentConfig))
-        .build();
+        .configJson(agentConfigJson(agentConfig));
   }
 
   /** Null if the job has none. */
@@ -439,9 +483,28 @@ final class JobOptions {
         properties);
   }
 
-  private List<String> configuredEndpoints() {
-    List<String> endpoints = get(ENDPOINTS);
-    return endpoints == null ? List.of() : endpoints;
+  /** Endpoints of the code beat what the section says of either. */
+  private ActionSettings.Builder server(String agent, List<String> endpoints) {
+    if (!endpoints.isEmpty()) {
+      return ActionSettings.builder(agent, endpoints);
+    }
+    List<String> targets = list(LAUNCH_TARGET);
+    if (targets.isEmpty()) {
+      return ActionSettings.builder(agent, list(ENDPOINTS));
+    }
+    return ActionSettings.builder(
+        agent,
+        new LaunchSettings(
+            targets,
+            get(LAUNCH_PYTHON),
+            get(LAUNCH_WORKERS),
+            get(LAUNCH_FOLDER),
+            list(LAUNCH_ARGUMENTS)));
+  }
+
+  private List<String> list(ConfigOption<List<String>> option) {
+    List<String> values = get(option);
+    return values == null ? List.of() : values;
   }
 
   private byte[] planDigest() {

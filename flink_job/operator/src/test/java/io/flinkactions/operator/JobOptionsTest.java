@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.flinkactions.operator.failure.MissingAction;
+import io.flinkactions.operator.launch.LaunchSettings;
 import io.flinkactions.operator.session.ChannelSecurity;
 import io.flinkactions.operator.state.MemoryTtl;
 import io.flinkactions.operator.store.StoreSettings;
@@ -219,6 +220,35 @@ class JobOptionsTest {
     List<String> right = List.of("here:1", "10.0.0.1:65535", "[::1]:7777", "unix:/tmp/a.sock");
     assertThat(options(Map.of()).settings("a", right, JSON.createObjectNode()).endpoints())
         .isEqualTo(right);
+  }
+
+  @Test
+  void a_server_is_launched_as_the_section_says_unless_the_code_has_endpoints() {
+    Map<String, String> launch =
+        Map.of(
+            "endpoints", "elsewhere:1",
+            "launch.target", "[\"shop.agents:support\", \"/opt/a b.py:agent\"]",
+            "launch.python", "/opt/venv/bin/python",
+            "launch.workers", "2",
+            "launch.folder", "/opt",
+            "launch.arguments", "[\"--log-level\", \"DEBUG\"]");
+    ActionSettings settings = options(launch).settings("a", List.of(), JSON.createObjectNode());
+    assertThat(settings.endpoints()).isEmpty();
+    assertThat(settings.configJson()).isEqualTo("{}");
+    assertThat(settings.launch())
+        .isEqualTo(
+            LaunchSettings.of("shop.agents:support", "/opt/a b.py:agent")
+                .withPython("/opt/venv/bin/python")
+                .withWorkers(2)
+                .withFolder("/opt")
+                .withArguments("--log-level", "DEBUG"));
+    assertThat(options(launch).settings("a", List.of("here:1"), JSON.createObjectNode()).launch())
+        .isNull();
+    assertThat(
+            options(Map.of("launch.target", "agent.py:agent"))
+                .settings("a", List.of(), JSON.createObjectNode())
+                .launch())
+        .isEqualTo(LaunchSettings.of("agent.py:agent"));
   }
 
   @Test

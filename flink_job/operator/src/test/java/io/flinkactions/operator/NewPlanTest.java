@@ -84,7 +84,7 @@ class NewPlanTest {
     String waiting = agent(FIRST, second("", "second", "await asyncio.sleep(3600)"));
     try (ActionServerProcess server = ActionServerProcess.serving(waiting)) {
       TestJob job = job(server, "before").start();
-      job.await(Duration.ofSeconds(30), () -> server.fileCount("noted-") == KEYS, "second steps");
+      job.await(Duration.ofSeconds(60), () -> server.fileCount("noted-") == KEYS, "second steps");
       savepoint = job.stopWithSavepoint(folder, false);
       assertThat(job.outputs()).isEmpty();
     }

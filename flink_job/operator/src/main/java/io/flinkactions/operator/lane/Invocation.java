@@ -62,12 +62,21 @@ public final class Invocation {
     this.event = event;
   }
 
-  /** Takes over the counts of an invocation that was restored. */
+  /**
+   * Takes over the counts of an invocation that was restored. It is a suspect as far as they tell;
+   * {@link #restoreSuspicion} knows better.
+   */
   public Invocation restoreCounts(int attempts, int userFailures, int workerDeaths) {
     attempt = attempts;
     failures = userFailures;
     deaths = workerDeaths;
     isSuspect = workerDeaths >= DEATHS_OF_A_SUSPECT;
+    return this;
+  }
+
+  /** Takes over whether it was a suspect: it may have been named at once, or cleared since. */
+  public Invocation restoreSuspicion(boolean wasSuspect) {
+    isSuspect = wasSuspect;
     return this;
   }
 

@@ -64,6 +64,8 @@ public final class Runs {
   private final CallJournal calls;
   // Null: the job has no action state store.
   private final StoredCalls stored;
+  // Null: nobody watches.
+  private final EventTrail trail;
   private final int limit;
   private final ArrayDeque<Lane> startable = new ArrayDeque<>();
   private int begun;
@@ -83,6 +85,7 @@ public final class Runs {
       Outputs<?> outputs,
       OperatorMetrics metrics,
       StoredCalls stored,
+      EventTrail trail,
       int limit) {
     this.sessions = sessions;
     this.plans = plans;
@@ -95,6 +98,7 @@ public final class Runs {
     this.outputs = outputs;
     this.metrics = metrics;
     this.stored = stored;
+    this.trail = trail;
     this.limit = limit;
     this.timeLimits = new TimeLimits(runLimitMillis);
     this.invokes =
@@ -123,6 +127,9 @@ public final class Runs {
       startable.add(lane);
     }
     metrics.onInput();
+    if (trail != null) {
+      trail.onInput(lane, input);
+    }
     lane.add(input);
     waiting.onArrived(input);
     lanes.markDirty(lane);
@@ -246,6 +253,9 @@ public final class Runs {
     run.addUsed(result.ranMillis());
     if (result.changesMemory()) {
       applyMemory(lane, session, result);
+    }
+    if (trail != null) {
+      trail.onResult(lane, invocation, eventId(run, invocation), result);
     }
     metrics.onOutputs(outputs.emit(run.input()));
     addTriggered(plan, run, invocation, result);

@@ -208,7 +208,8 @@ public final class StateLaneStore implements LaneStore {
             .setDeaths(invocation.deaths())
             .setHops(invocation.hops())
             .setRetryDueMs(invocation.dueMillis())
-            .setLoneDeaths(invocation.loneDeaths());
+            .setLoneDeaths(invocation.loneDeaths())
+            .setSuspect(invocation.isSuspect());
     invocation.callRecords().forEach(call -> state.addCalls(call.toByteString()));
     if (!invocation.storedEpochs().isEmpty()) {
       invocation
@@ -247,8 +248,13 @@ public final class StateLaneStore implements LaneStore {
               sent.getUpstreamAction(),
               sent.getUpstreamEventId());
     }
-    return new Invocation(state.getAction(), state.getOrdinal(), state.getHops(), event)
-        .restoreCounts(state.getAttempt(), state.getFailures(), state.getDeaths())
+    Invocation invocation =
+        new Invocation(state.getAction(), state.getOrdinal(), state.getHops(), event)
+            .restoreCounts(state.getAttempt(), state.getFailures(), state.getDeaths());
+    if (state.hasSuspect()) {
+      invocation.restoreSuspicion(state.getSuspect());
+    }
+    return invocation
         .restoreWait(state.getRetryDueMs())
         .restoreLoneDeaths(state.getLoneDeaths())
         .restoreCalls(state.getCallsList(), state.getStoredEpochsList());

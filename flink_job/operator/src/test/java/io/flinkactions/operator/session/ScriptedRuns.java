@@ -129,6 +129,7 @@ abstract class ScriptedRuns {
         new OperatorMetrics(
             new UnregisteredMetricsGroup(), () -> new DescriptiveStatisticsHistogram(10)),
         null,
+        null,
         limit);
   }
 
