@@ -38,8 +38,8 @@ class OperatorMetricsJobTest {
       agent = Remembering()
       """;
 
-  // Each input goes to an action of its own. That of the last runs on, and the one before it waits
-  // until the others are over: its worker's death would be another attempt of theirs.
+  // Each input goes to an action of its own. The last runs on. The one before it waits until the
+  // others are over: the death of their worker would be another attempt for them.
   private static final String OUTCOMES =
       """
       import asyncio, os, pathlib
@@ -179,7 +179,6 @@ class OperatorMetricsJobTest {
       assertThat(number(job, "worker.w0.deaths")).isEqualTo(1);
       // What the dead worker had: the one that killed it, and the one that goes on for ever.
       assertThat(number(job, "resentInvocations")).isEqualTo(2);
-      assertThat(number(job, "session.interruptions")).isEqualTo(1);
       assertThat(number(job, "session.connected")).isEqualTo(1);
       long invokes = number(job, "session.invokesSent");
       // Seven inputs, an event of each, two retries, and what was sent again.
