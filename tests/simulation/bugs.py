@@ -357,7 +357,7 @@ BUGS: dict[Patch, int] = {
     does_not_wait_for_acknowledgements: 5,
     tells_nothing_that_it_holds: 7,
     tells_of_results_only: 7,
-    does_not_wait_for_holders: 10,
+    does_not_wait_for_holders: 12,
     lets_two_jobs_share_a_namespace: 1,
     applies_what_was_cancelled: 4,
     bounces_pinned_runs: 2,

@@ -52,7 +52,8 @@ class Checks:
         self._recorders: dict[str, tuple[str, Worker]] = {}
         # Invocation → (epoch, attempt) that it was begun for, for which start, and where.
         self._ranks: dict[str, dict[tuple[int, int], tuple[str, Worker]]] = {}
-        # (start, invocation) → who had told what they hold when it was first sent, without those that got it since.
+        # (start, invocation) → who had told what they hold when it was first sent, or would have told in time, without
+        # those that got it since.
         self._unasked: dict[tuple[str, str], set[Worker]] = {}
         self._begun: set[tuple[int, str, int]] = set()
         self._finished: set[tuple[Any, ...]] = set()
@@ -221,7 +222,8 @@ class Checks:
         """An attempt is about to be sent: not before it is due (9)."""
         assert lane.run is not None
         place = (subtask.start_id.hex(), invocation.id.hex())
-        self._unasked.setdefault(place, set(subtask.holders.told)).discard(worker)
+        told_or_awaited = subtask.holders.told | subtask.holders.awaited(asyncio.get_running_loop().time())
+        self._unasked.setdefault(place, told_or_awaited).discard(worker)
         if invocation.due is not None:
             self._break(f"9: {lane.run.name} is sent although it waits")
 

@@ -30,7 +30,11 @@ class Holders:
 
     def are_awaited(self, now: float) -> bool:
         """Whether nobody can know yet where an invocation is held."""
-        return any(now < until for worker, until in self._awaited_until.items() if worker not in self.told)
+        return bool(self.awaited(now))
+
+    def awaited(self, now: float) -> set[Worker]:
+        """Who may yet tell."""
+        return {worker for worker, until in self._awaited_until.items() if now < until and worker not in self.told}
 
     def on_welcome(self, worker: Worker, welcome: session_pb2.Welcome) -> None:
         """A session has begun."""
