@@ -117,17 +117,17 @@ class EventsTest {
       // Little may wait, so that the source is far from its end when the job is stopped.
       TestJob.Builder job =
           job(server, "events-stopped")
-              .inputs(60_000, 600)
+              .inputs(20_000, 200)
               .checkpoints(folder, 500, false)
               .settings(settings -> settings.events(true).waitingBytes(20_000, 100_000_000));
       TestJob first = job.start();
-      first.awaitOutputs(5_000);
+      first.awaitOutputs(2_000);
       String savepoint = first.stopWithSavepoint(folder, false);
-      assertThat(first.outputCount()).isLessThan(5 * 50_000);
+      assertThat(first.outputCount()).isLessThan(4 * 20_000);
       List<String> emitted = job.from(savepoint).start().awaitFinished();
       List<String> ids =
           emitted.stream().map(EventsTest::eventId).filter(id -> id != null).toList();
-      assertThat(Set.copyOf(ids)).hasSameSizeAs(ids).hasSize(4 * 60_000);
+      assertThat(Set.copyOf(ids)).hasSameSizeAs(ids).hasSize(4 * 20_000);
     }
   }
 
