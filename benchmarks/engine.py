@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 import orjson
 from flink_actions import Agent, Event, EventType, InputEvent, OutputEvent, RunnerContext, action
 from flink_actions.engine.dispatcher import Dispatcher
+from flink_actions.engine.invocation import Outcome
 from flink_actions.engine.outbox import Outbox
 from flink_actions.engine.plan import compile_plan
 from flink_actions.engine.scope import Scope
@@ -31,6 +32,8 @@ from flink_actions.wire.codec import decode_invocations, encode_notes, encode_ou
 from flink_actions.wire.v1 import session_pb2
 
 PER_FRAME = 256
+# A checkpoint covers so many frames: those of about a second.
+FRAMES_PER_CHECKPOINT = 256
 MAX_FRAME_BYTES = 4 << 20
 WINDOWS = 60
 KEYS = 1000
@@ -96,13 +99,23 @@ class Job:
     """One operator's side: makes frames of one action, and keeps the memory version of each key as the operator
     does."""
 
-    def __init__(self, action_index: int, event_type: str, memory_bytes: int = 0, has_memory: bool = False) -> None:
+    def __init__(
+        self,
+        action_index: int,
+        event_type: str,
+        memory_bytes: int = 0,
+        *,
+        has_memory: bool = False,
+        has_checkpoints: bool = False,
+    ) -> None:
         self._action, self._event_type = action_index, event_type
         self._handles = itertools.count(1)
         self._keys: Iterator[int] = itertools.cycle(range(KEYS))
         self._payloads = [_payload(number) for number in range(64)]
+        self.has_checkpoints = has_checkpoints
         self._memory_bytes = memory_bytes
         self._has_memory = has_memory or memory_bytes > 0
+        self.sent_frames = 0
         self._versions: dict[int, bytes] = {}
         self._key_of: dict[int, int] = {}
 
@@ -171,12 +184,24 @@ async def _window(
             notes = outbox.drain_notes()
             if notes:
                 spoken += [frame.SerializeToString() for frame in encode_notes(notes, MAX_FRAME_BYTES)]
-            answers += [answer.SerializeToString() for answer in encode_outcomes(outbox.drain(), MAX_FRAME_BYTES)]
+            outcomes = outbox.drain()
+            frames_out = [answer.SerializeToString() for answer in encode_outcomes(outcomes, MAX_FRAME_BYTES)]
+            if job.has_checkpoints:
+                _keep(scope, job, outcomes)
+            answers += frames_out
         spent += time.process_time() - began
         answered = sum(job.on_answer(answer) for answer in answers)
         assert answered == len(frames) * PER_FRAME, f"{answered} results for {len(frames) * PER_FRAME} invocations"
         done += answered
     return done / spent
+
+
+def _keep(scope: Scope, job: Job, outcomes: list[Outcome]) -> None:
+    """As a session does with what has left, and at a checkpoint with what the one before it covers."""
+    job.sent_frames += 1
+    scope.keep_sent(job, job.sent_frames, outcomes)
+    if job.sent_frames % FRAMES_PER_CHECKPOINT == 0:
+        scope.on_cut(job, job.sent_frames - 8)
 
 
 def _ignore() -> None:
@@ -188,6 +213,8 @@ CASES: dict[str, Callable[[], Job]] = {
     "input looked at, number out": lambda: Job(1, "_input_event"),
     "two short-term values read, written": lambda: Job(2, "memory", has_memory=True),
     "the same beside 100 kB of memory": lambda: Job(2, "memory", memory_bytes=100_000),
+    "trivial, checkpoints": lambda: Job(0, "trivial", has_checkpoints=True),
+    "memory, checkpoints": lambda: Job(2, "memory", has_memory=True, has_checkpoints=True),
     "suspends once": lambda: Job(3, "waits"),
     "one durable call": lambda: Job(4, "durable"),
     "def action": lambda: Job(5, "thread"),
@@ -196,11 +223,13 @@ CASES: dict[str, Callable[[], Job]] = {
 
 async def _measure(make: Callable[[], Job], seconds: float, windows: int) -> list[float]:
     dispatcher = Dispatcher()
-    scope = dispatcher.open_scope(compile_plan(Bench(), "bench"), namespace="bench", operator_uid="bench")
+    job = make()
+    scope = dispatcher.open_scope(
+        compile_plan(Bench(), "bench"), namespace="bench", operator_uid="bench", keeps_work=job.has_checkpoints
+    )
     woken = asyncio.Event()
     outbox = Outbox(woken.set)
     scope.attach(outbox)
-    job = make()
     try:
         await _window(dispatcher, scope, outbox, woken, job, seconds / 2)
         return [await _window(dispatcher, scope, outbox, woken, job, seconds) for _ in range(windows)]

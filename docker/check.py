@@ -1,10 +1,11 @@
 """Shows without a container engine that the images' steps and the manifests are right.
 
 1. Reads compose.yaml and k8s/*.yaml for what does not fit together.
-2. Builds the wheel with the operator's jar in it, and does each step of the three Dockerfiles in bare directories.
-3. Starts the server's entry point, asks the standard health service until it says SERVING, lists what is served.
-4. Runs examples/sentiment/job.py in the Flink image's environment against that server, over the shared socket.
-5. Sends SIGTERM to the server and expects exit code 0.
+2. Builds the wheel with the operator's jar in it, and does each step of the Dockerfiles in bare directories.
+3. Asks pip whether the wheel's extra `job` can be installed, as the README says, beside what PyFlink pins.
+4. Starts the server's entry point, asks the standard health service until it says SERVING, lists what is served.
+5. Runs examples/sentiment/job.py in the job image's environment against that server, over the shared socket.
+6. Sends SIGTERM to the server and expects exit code 0.
 """
 
 from __future__ import annotations
@@ -19,23 +20,26 @@ import subprocess
 import sys
 import tempfile
 import time
+import venv
 from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
+from compose import faults_of_compose
 from dockerfile import BareDirectory
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from manifests import faults_of_compose, faults_of_kubernetes
+from kubernetes import faults_of_kubernetes
 
 _DOCKER = Path(__file__).parent
 _ROOT = _DOCKER.parent
 _READY_SECONDS = 30.0
 _STOP_SECONDS = 40.0
+_RESOLVE_SECONDS = 600.0
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--no-flink", action="store_true", help="leave out the Flink image (500 MB of packages)")
+    parser.add_argument("--no-flink", action="store_true", help="leave out the job image and the extra `job` (500 MB)")
     parser.add_argument("--keep", action="store_true", help="leave the bare directories behind to be looked at")
     arguments = parser.parse_args()
     faults = faults_of_compose(_DOCKER / "compose.yaml") + faults_of_kubernetes(_DOCKER / "k8s")
@@ -49,7 +53,8 @@ def main() -> int:
         server = _built("server image", BareDirectory(folder / "s", context), "server.Dockerfile", "agent.Dockerfile")
         flink = None
         if not arguments.no_flink:
-            flink = _built("Flink image", BareDirectory(folder / "f", context), "flink.Dockerfile")
+            flink = _built("job image", BareDirectory(folder / "f", context), "flink.Dockerfile", "job.Dockerfile")
+            _resolve_extra(context / "dist", folder / "extra")
         _check_running(server, flink)
     finally:
         if arguments.keep:
@@ -87,6 +92,23 @@ def _built(title: str, image: BareDirectory, *dockerfiles: str) -> BareDirectory
     return image
 
 
+def _resolve_extra(dist: Path, environment: Path) -> None:
+    """`pip install 'flink-actions[job]'` in an environment of its own, but for the installing."""
+    print("extra job", flush=True)
+    (wheel,) = dist.iterdir()
+    venv.create(environment, with_pip=True)
+    report = environment / "report.json"
+    subprocess.run(
+        [environment / "bin/python", "-m", "pip", "install", "-q", "--dry-run", "--report", report, f"{wheel}[job]"],
+        check=True, timeout=_RESOLVE_SECONDS,
+    )  # fmt: skip
+    chosen = {
+        package["metadata"]["name"]: package["metadata"]["version"]
+        for package in json.loads(report.read_text())["install"]
+    }
+    print("  " + ", ".join(f"{name} {chosen[name]}" for name in ("apache-flink", "grpcio", "protobuf")))
+
+
 def _check_running(server: BareDirectory, flink: BareDirectory | None) -> None:
     print("server", flush=True)
     socket = server.path("/run/flink-actions/server.sock")
@@ -121,10 +143,9 @@ def _run_job(flink: BareDirectory, endpoint: str) -> None:
         for number, text in enumerate(["I love it", "I hate it", "It is a chair"] * 20)
     ]
     (snippets / "check.jsonl").write_text("\n".join(lines))
-    job = flink.context / "examples" / "sentiment" / "job.py"
+    command = flink.rebase("/opt/venv/bin/python /opt/flink/usrlib/job.py").split()
     subprocess.run(
-        [flink.rebase("/opt/venv/bin/python"), str(job), "--server", endpoint, "--snippets", str(snippets),
-         "--outputs", str(outputs)],
+        [*command, "--server", endpoint, "--snippets", str(snippets), "--outputs", str(outputs)],
         env=flink.process_environment(), check=True, timeout=120,
     )  # fmt: skip
     written = [json.loads(line) for path in outputs.rglob("*part*") for line in path.read_text().splitlines()]

@@ -18,4 +18,8 @@ COPY dist/*.whl /opt/build/
 RUN python3 -m venv /opt/venv && pip install --no-cache-dir apache-flink==2.3.0
 RUN pip install --no-cache-dir --no-deps /opt/build/*.whl && mkdir -p /opt/flink/usrlib
 
+# A volume that is mounted over an image's folder takes that folder's owner, and root's where there is none: the job must be
+# able to write there. The last is the socket's, in case Flink starts before the server.
+RUN mkdir -p /opt/checkpoints /opt/outputs /run/flink-actions && chown flink:flink /opt/checkpoints /opt/outputs /run/flink-actions
+
 USER flink

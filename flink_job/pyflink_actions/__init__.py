@@ -19,6 +19,7 @@ from pyflink_actions.errors import (
     ServerError,
 )
 from pyflink_actions.job_errors import typed_job_errors
+from pyflink_actions.launch import Launch
 from pyflink_actions.tls import Tls
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "AgentStreams",
     "KafkaStore",
     "KeyFieldError",
+    "Launch",
     "OperatorJarError",
     "OptionError",
     "RecordTypeError",

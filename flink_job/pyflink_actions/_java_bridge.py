@@ -1,6 +1,8 @@
 """The one file that touches Py4J: it crosses into Java by one static method, io.flinkactions.operator.Bridge.apply."""
 
+import functools
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,31 +15,53 @@ from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
 
 from pyflink_actions._operator_jar import find_operator_jar
+from pyflink_actions.errors import RecordTypeError
 from pyflink_actions.job_errors import typed_error
+
+_LOG = logging.getLogger("pyflink_actions")
 
 
 def apply(
     stream: DataStream, call: dict[str, Any], output_type: TypeInformation | None
-) -> tuple[DataStream, DataStream]:
-    """Put an action operator behind `stream`, by Bridge's rules for `call`; returns its outputs and its dead letters.
+) -> tuple[DataStream, DataStream, DataStream | None]:
+    """Put an action operator behind `stream`, by Bridge's rules for `call`.
+
+    Returns:
+        Its outputs, its dead letters, and its events if `call` asks for them.
 
     Raises:
+        RecordTypeError: It is no stream.
         ActionJobError: What Java said, as the class of this package that it is.
         OperatorJarError: There is no jar.
     """
+    if not isinstance(stream, DataStream):
+        raise RecordTypeError(
+            f"apply() takes a DataStream and was given a {type(stream).__name__}; for a Table, use "
+            "t_env.to_data_stream(table)"
+        )
     j_stream = stream._j_data_stream
     env = StreamExecutionEnvironment(j_stream.getExecutionEnvironment())
     bridge = _bridge(env)
     _use_this_python_locally(env)
     j_output_type = None if output_type is None else output_type.get_java_type_info()
     try:
-        j_streams = bridge.apply(j_stream, json.dumps(call), j_output_type)
+        applied = bridge.apply(j_stream, json.dumps(call), j_output_type)
     except Py4JJavaError as error:
         typed = typed_error(java_causes(error))
         if typed is None:
             raise
         raise typed from error
-    return DataStream(j_streams.outputs()), DataStream(j_streams.deadLetters())
+    for remark in applied.remarks():
+        _warn_once(remark)
+    streams = applied.streams()
+    events = DataStream(streams.events()) if call.get("events") else None
+    return DataStream(streams.outputs()), DataStream(streams.deadLetters()), events
+
+
+@functools.cache
+def _warn_once(remark: str) -> None:
+    """A job may have many agents, and they all have the same configuration."""
+    _LOG.warning(remark)
 
 
 def java_causes(error: BaseException) -> list[tuple[str, str]]:

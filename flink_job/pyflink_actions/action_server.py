@@ -14,6 +14,7 @@ from pyflink_actions import _java_bridge
 from pyflink_actions.action_state_store import KafkaStore
 from pyflink_actions.durations import Duration, duration_text, milliseconds
 from pyflink_actions.errors import OptionError
+from pyflink_actions.launch import Launch
 from pyflink_actions.tls import Tls
 
 InputType = str
@@ -30,6 +31,12 @@ class AgentStreams:
     dead_letters: DataStream
     """Invocations that an action with `on_failure="dead_letter"` gave up, as JSON text: agent, action, key, run,
     invocation_id, input, event, error (kind, class, message, stack), attempts and where the last one ran."""
+
+    events: DataStream | None = None
+    """With `apply(..., events=True)`: every input, and every event that an action has sent, outputs too, as JSON text:
+    type, id, key, run, attributes, upstream_action and upstream_event_id (null for an input), timestamp (the input's,
+    or null). An input comes when it arrives, an action's events when its result is applied: exactly once, as outputs.
+    """
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,7 @@ class Agent:
         output_type: TypeInformation | str | None = None,
         uid: str | None = None,
         name: str | None = None,
+        events: bool = False,
     ) -> AgentStreams:
         """Run the agent on every record of `stream`.
 
@@ -68,13 +76,14 @@ class Agent:
             uid: Names the operator's state in savepoints. By default `agent-<name>`; give your own when one agent is
                 applied twice.
             name: The operator's name in Flink's web UI.
+            events: Makes `AgentStreams.events`, to watch what the agent does. Costs nothing if left out.
 
         Returns:
             The agent's streams.
 
         Raises:
             KeyFieldError: A key field is not there, or of a type that cannot be a key.
-            RecordTypeError: The stream's type, or `output_type`, cannot travel.
+            RecordTypeError: The stream's type, or `output_type`, cannot travel; or it is a Table and no stream.
             OptionError: A setting cannot be read or is out of range.
             OperatorJarError: The operator's jar is missing.
         """
@@ -89,10 +98,10 @@ class Agent:
             "output_type": None if declared is not None else output_type,
             "uid": uid,
             "name": name,
+            "events": events,
         }
         given = {key: value for key, value in call.items() if value is not None}
-        outputs, dead_letters = _java_bridge.apply(stream, given, declared)
-        return AgentStreams(outputs, dead_letters)
+        return AgentStreams(*_java_bridge.apply(stream, given, declared))
 
 
 class ActionServer:
@@ -103,8 +112,8 @@ class ActionServer:
 
     Args:
         endpoints: The server's address, `"host:port"` or `"unix:/path"`, or several, of which subtask i begins with
-            the i-th. An address is read on the machine of the TaskManager: `"localhost:7077"` is the server beside
-            each of them.
+            the i-th and goes on to the next when that cannot be reached. An address is read on the machine of the
+            TaskManager: `"localhost:7077"` is the server beside each of them.
         job_identifier: Keeps this job's invocations apart from those of others, and the same when the job is submitted
             anew.
         reconnect_timeout: How long the job looks for a server before it fails (5 minutes).
@@ -115,8 +124,14 @@ class ActionServer:
         run_timeout: How long the actions of one run may take together; waits for retries, workers and restarts do not
             count (no limit).
         plan_digest: The plan that the job insists on, as `flink-actions describe` prints it (any).
-        short_term_memory_ttl: Time to live of short-term memory (for ever).
+        short_term_memory_ttl: Time to live of each entry of short-term memory (for ever). BATCH does without.
+        short_term_memory_ttl_update: What makes an entry's time begin anew: that it is written
+            (`"ON_CREATE_AND_WRITE"`), or also that an action of its key runs (`"ON_READ_AND_WRITE"`, the default).
+        short_term_memory_ttl_visibility: Whether an entry may be read when its time is over: not
+            (`"NEVER_RETURN_EXPIRED"`, the default), or until Flink removes it (`"RETURN_EXPIRED_IF_NOT_CLEANED_UP"`).
         hop_limit: How many events deep one input may chain, where the agent names no limit (1,000).
+        missing_action: What becomes of an open run's invocation whose action the server's code has no more, not even
+            under a former name (`@action(formerly=)`): `"fail"` the job, `"dead_letter"` or `"ignore"` (fail).
         allow_pickle: Lets pickled inputs travel, if the server allows it too: loading a pickle runs code.
         unsorted_batch_input: BATCH without timestamps: keep the order of arrival, with all keys' memory on the heap.
         action_state_store: Where durable calls of level `synchronous` are recorded, which needs one (none). With
@@ -128,9 +143,10 @@ class ActionServer:
         buffer_timeout: `execution.buffer-timeout.interval` of a job that sets none (0). Flink's own 100 ms would cost
             each record 50 ms; raise it where throughput of the rest of the job counts more.
         config: What the agents read as `ctx.config`: JSON values by key.
+        launch: Instead of `endpoints`: the job starts a server in each of its TaskManagers.
 
     Raises:
-        OptionError: A setting has the wrong form.
+        OptionError: A setting has the wrong form, or there are both `endpoints` and `launch`.
     """
 
     def __init__(
@@ -145,7 +161,10 @@ class ActionServer:
         run_timeout: Duration | None = None,
         plan_digest: str | None = None,
         short_term_memory_ttl: timedelta | float | None = None,
+        short_term_memory_ttl_update: str | None = None,
+        short_term_memory_ttl_visibility: str | None = None,
         hop_limit: int | None = None,
+        missing_action: str | None = None,
         allow_pickle: bool | None = None,
         unsorted_batch_input: bool | None = None,
         action_state_store: KafkaStore | None = None,
@@ -154,10 +173,13 @@ class ActionServer:
         token_file: str | None = None,
         buffer_timeout: Duration | None = None,
         config: Mapping[str, Any] | None = None,
+        launch: Launch | None = None,
     ) -> None:
         self.endpoints = [endpoints] if isinstance(endpoints, str) else list(endpoints)
         for endpoint in self.endpoints:
             _check_endpoint(endpoint)
+        if self.endpoints and launch is not None:
+            raise OptionError(f"endpoints {self.endpoints} and launch={launch}: drop one of them")
         self.config = dict(config or {})
         soft_limit, hard_limit = waiting_inputs or (None, None)
         ttl = short_term_memory_ttl
@@ -171,7 +193,10 @@ class ActionServer:
             "run-timeout": duration_text("run_timeout", run_timeout),
             "plan-digest": plan_digest,
             "short-term-memory.state-ttl.ms": None if ttl is None else milliseconds("short_term_memory_ttl", ttl),
+            "short-term-memory.state-ttl.update-type": short_term_memory_ttl_update,
+            "short-term-memory.state-ttl.visibility": short_term_memory_ttl_visibility,
             "hop-limit": hop_limit,
+            "missing-action": missing_action,
             "allow-pickle": None if allow_pickle is None else str(allow_pickle).lower(),
             "unsorted-batch-input": None if unsorted_batch_input is None else str(unsorted_batch_input).lower(),
             "ignore-store": None if ignore_store is None else str(ignore_store).lower(),
@@ -179,6 +204,7 @@ class ActionServer:
             **({} if tls is None else tls.options()),
             "token-file": token_file,
             "buffer-timeout": duration_text("buffer_timeout", buffer_timeout),
+            **({} if launch is None else launch.options()),
         }
         self.options = {key: str(value) for key, value in given.items() if value is not None}
 

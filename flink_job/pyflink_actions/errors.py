@@ -5,8 +5,8 @@ ActionJobError
 ├── OptionError          a setting that cannot be read, or is out of range
 ├── RecordTypeError      a stream's type, or one of its records, has no form on the other side
 │   └── KeyFieldError    a key field that a record does not have, or whose value cannot be a key
-├── ServerError          no server at the address, or one that does not take this job (unknown agent, other protocol
-│                        version, ...)
+├── ServerError          no server at the address, one that does not take this job (unknown agent, other protocol
+│                        version, ...), or one that was to be launched and does not start
 ├── ActionStateStoreError  no brokers of the action state store, or a topic that is of no use
 └── ActionFailedError    an action failed, and its policy is to fail the job
 """
@@ -33,7 +33,7 @@ class KeyFieldError(RecordTypeError):
 
 
 class ServerError(ActionJobError):
-    """No server at the address, or one that does not take this job."""
+    """No server at the address, one that does not take this job, or one that was to be launched and does not start."""
 
 
 class ActionStateStoreError(ActionJobError):

@@ -22,6 +22,7 @@ _BY_JAVA_CLASS: dict[str, type[ActionJobError]] = {
     "io.flinkactions.operator.InputNotEncodableException": RecordTypeError,
     "io.flinkactions.operator.failure.ActionFailedException": ActionFailedError,
     "io.flinkactions.operator.session.SessionException": ServerError,
+    "io.flinkactions.operator.launch.LaunchException": ServerError,
     "io.flinkactions.operator.plan.UnsupportedPlanException": ServerError,
     "io.flinkactions.operator.store.StoreException": ActionStateStoreError,
     "io.flinkactions.operator.state.StateFormatException": ActionJobError,

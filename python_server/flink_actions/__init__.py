@@ -16,6 +16,7 @@ from flink_actions.sdk.errors import (
     ResourceError,
     RetryableError,
     TerminalError,
+    UnsupportedError,
 )
 from flink_actions.sdk.events import Event, EventType, InputEvent, OutputEvent
 from flink_actions.sdk.memory import MemoryObject, MemoryRef
@@ -80,6 +81,7 @@ __all__ = [
     "RunnerContext",
     "TerminalError",
     "Tool",
+    "UnsupportedError",
     "action",
     "chat_model_connection",
     "chat_model_setup",

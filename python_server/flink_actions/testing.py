@@ -55,6 +55,8 @@ __all__ = ["ActionFailedError", "AgentResult", "AgentRunner", "SeenEvent", "run_
 
 _NAMESPACE = "local"
 _DEFAULT_LIMIT_SECONDS = 60.0
+# A job's, where neither it nor the agent names one.
+_DEFAULT_HOP_LIMIT = 1000
 _NEVER_RETRIED = (
     FailureKind.TERMINAL,
     FailureKind.REPLAY_MISMATCH,
@@ -210,7 +212,7 @@ class AgentRunner:
     Args:
         agent: The agent, its class, or its plan.
         config: `ctx.config`, and overrides of resources' arguments.
-        hop_limit: How many events deep one input may chain.
+        hop_limit: How many events deep one input may chain, where the agent names no limit.
         random_bytes: Source of memory versions; None: the system's.
     """
 
@@ -219,7 +221,7 @@ class AgentRunner:
         agent: Agent | type[Agent] | Plan,
         *,
         config: Mapping[str, Any] | None = None,
-        hop_limit: int = 1000,
+        hop_limit: int = _DEFAULT_HOP_LIMIT,
         random_bytes: Callable[[int], bytes] | None = None,
     ) -> None:
         if isinstance(agent, type):
@@ -228,7 +230,7 @@ class AgentRunner:
         self.events: list[SeenEvent] = []
         self.dead_letters: list[ActionFailedError] = []
         self._config = dict(config or {})
-        self._hop_limit = hop_limit
+        self._hop_limit = self.plan.hop_limit or hop_limit
         self._random_bytes = random_bytes
         self._lanes: dict[bytes, _Lane] = {}
         self._lane_of: dict[int, _Lane] = {}
@@ -334,12 +336,6 @@ class AgentRunner:
         sender = "" if upstream is None else upstream.action.name
         self.events.append(SeenEvent(event_type, value, lane.key, lane.run_number, sender, lane.timestamp))
         hops = 0 if upstream is None else upstream.hops + 1
-        if hops > self._hop_limit:
-            self._failure = FlinkActionsError(
-                f"one input of key {lane.key!r} has caused a chain of more than {self._hop_limit} events, "
-                f"the last a {event_type!r} of action {sender!r}: actions trigger each other without end"
-            )
-            return
         upstream_id = b"" if upstream is None else event_id(upstream.source, upstream.position).bytes
         for action in self.plan.actions_for(event_type):
             lane.pending.append(
@@ -432,6 +428,11 @@ class AgentRunner:
             self._apply(lane, pending, invocation, outcome)
 
     def _apply(self, lane: _Lane, pending: _Pending, invocation: LocalInvocation, result: Succeeded) -> None:
+        for event_type, _, _ in result.events:
+            if pending.hops >= self._hop_limit and self.plan.actions_for(event_type):
+                failed = _hop_limit_exceeded(result.handle, pending.hops, event_type, self._hop_limit)
+                self._on_failure(lane, pending, invocation, failed)
+                return
         changes: MemoryChanges | None = result.changes
         if changes is not None:
             assert changes.base == lane.version, "one invocation of a key at a time"
@@ -446,6 +447,17 @@ class AgentRunner:
             self._on_event(lane, event, invocation.invocation_id, position, pending)
         if self._failure is None:
             self._advance(lane)
+
+
+def _hop_limit_exceeded(handle: int, hops: int, event_type: str, limit: int) -> Failed:
+    return Failed(
+        handle,
+        FailureKind.TERMINAL,
+        "HopLimitExceeded",
+        f"one input has chained {hops} events, and event {event_type!r} would chain another, beyond the hop limit of "
+        f"{limit}; an action that sends what triggers it never ends. If the chain is meant, raise the agent's "
+        "hop_limit",
+    )
 
 
 def _nested(entries: Mapping[str, bytes]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ What each job put out, or the error that it ended with, goes into the file under
 
 import datetime
 import json
+import logging
 import os
 import sys
 import time
@@ -22,7 +23,8 @@ from typing import Any
 from pyflink.common import Configuration, Instant, Row, Types, WatermarkStrategy
 from pyflink.common.watermark_strategy import TimestampAssigner
 from pyflink.datastream import DataStream, ProcessFunction, RuntimeExecutionMode, StreamExecutionEnvironment
-from pyflink_actions import ActionServer, KafkaStore, Tls, typed_job_errors
+from pyflink.table import StreamTableEnvironment
+from pyflink_actions import ActionServer, KafkaStore, Launch, Tls, typed_job_errors
 
 Job = Callable[[str], Any]
 JOBS: dict[str, Job] = {}
@@ -246,6 +248,23 @@ def one_job_may_have_two_agents(server: str) -> Any:
 
 
 @job
+def events_come_as_a_stream(server: str) -> Any:
+    echo = ActionServer(server).agent("echo")
+    streams = [echo.apply(orders(environment()), key_by="customer", events=wanted) for wanted in (True, False)]
+    return [stream.events and parsed(stream.events) for stream in streams]
+
+
+def launched(agent: str) -> ActionServer:
+    python = Path(__file__).parents[2] / ".venv-server" / "bin" / "python"
+    return ActionServer(launch=Launch(f"{Path(__file__).with_name('agents.py')}:{agent}", python=str(python)))
+
+
+@job
+def a_job_may_launch_its_server(server: str) -> Any:
+    return parsed(launched("echo").agent("echo").apply(orders(environment()), key_by="customer").outputs)
+
+
+@job
 def the_buffer_timeout_is_low_unless_the_job_says_otherwise(server: str) -> Any:
     timeouts = []
     for own in (None, 100):
@@ -257,7 +276,34 @@ def the_buffer_timeout_is_low_unless_the_job_says_otherwise(server: str) -> Any:
     return timeouts
 
 
+class Notes(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+
+@job
+def keys_that_may_be_mistaken_are_told_once(server: str) -> Any:
+    notes = Notes()
+    logging.getLogger("pyflink_actions").addHandler(notes)
+    stream = orders(environment())
+    configured = ActionServer(server, config={"num-async-threads": 4, "reconect-timeout": "5 s", "greeting": "hi"})
+    for name in ("echo", "witness"):
+        configured.agent(name).apply(stream, key_by="customer")
+    return notes.messages
+
+
 # ---- what goes wrong ----
+
+
+@job
+def a_table(server: str) -> Any:
+    env = environment()
+    table = StreamTableEnvironment.create(env).from_data_stream(orders(env))
+    ActionServer(server).agent("echo").apply(table, key_by="customer")
 
 
 @job
@@ -300,6 +346,11 @@ def a_server_that_is_not_there(server: str) -> Any:
 
 
 @job
+def a_launched_agent_that_does_not_load(server: str) -> Any:
+    ran_into(launched("ecko"), orders(environment()), key_by="customer")
+
+
+@job
 def a_store_whose_brokers_are_not_there(server: str) -> Any:
     store = KafkaStore("localhost:1", "calls", timeout=1, properties={"client.rack": "a"})
     ran_into(ActionServer(server, action_state_store=store), orders(environment()), key_by="customer")
@@ -330,6 +381,23 @@ def an_output_of_another_type_than_declared(server: str) -> Any:
 @job
 def a_setting_that_cannot_be_read(server: str) -> Any:
     ActionServer(server, reconnect_timeout="soon").agent("echo").apply(orders(environment()), key_by="customer")
+
+
+@job
+def a_policy_that_there_is_not(server: str) -> Any:
+    ActionServer(server, missing_action="retry").agent("echo").apply(orders(environment()), key_by="customer")
+
+
+@job
+def a_way_to_renew_memory_that_there_is_not(server: str) -> Any:
+    wrong = ActionServer(server, short_term_memory_ttl=5, short_term_memory_ttl_update="ON_READ")
+    wrong.agent("echo").apply(orders(environment()), key_by="customer")
+
+
+@job
+def a_visibility_of_memory_that_there_is_not(server: str) -> Any:
+    wrong = ActionServer(server, short_term_memory_ttl=5, short_term_memory_ttl_visibility="NEVER")
+    wrong.agent("echo").apply(orders(environment()), key_by="customer")
 
 
 @contextmanager

@@ -117,25 +117,63 @@ def test_one_job_may_have_two_agents(local_jobs: Jobs) -> None:
     assert of_ann(witnessed(local_jobs, "one_job_may_have_two_agents")) == ORDERS_OF_ANN
 
 
+def test_what_an_agent_receives_and_sends_is_a_stream_if_the_job_asks_for_it(local_jobs: Jobs) -> None:
+    events, none = result(local_jobs, "events_come_as_a_stream")
+    assert none is None
+    of_bob = [event for event in events if event["key"] == "bob"]
+    order = {"customer": "bob", "number": 2, "amount": 1.5}
+    assert [event["attributes"] for event in of_bob] == [{"input": order}, {"output": order}]
+    assert of_bob[1]["upstream_event_id"] == of_bob[0]["id"]
+
+
+def test_a_job_may_launch_its_server(local_jobs: Jobs) -> None:
+    assert sorted(one["number"] for one in result(local_jobs, "a_job_may_launch_its_server")) == [1, 2, 3]
+
+
 def test_the_buffer_timeout_is_low_unless_the_job_says_otherwise(local_jobs: Jobs) -> None:
     assert result(local_jobs, "the_buffer_timeout_is_low_unless_the_job_says_otherwise") == [0, 100]
+
+
+def test_keys_that_may_be_mistaken_are_told_once(local_jobs: Jobs) -> None:
+    threads, timeout = result(local_jobs, "keys_that_may_be_mistaken_are_told_once")
+    assert "agent.num-async-threads" in threads
+    assert "--threads" in threads
+    assert "agent.reconect-timeout" in timeout
+    assert "agent.reconnect-timeout" in timeout
 
 
 @pytest.mark.parametrize(
     ("name", "error", "named"),
     [
+        ("a_table", "RecordTypeError", ["t_env.to_data_stream(table)"]),
         ("an_unknown_key_field", "KeyFieldError", ["'custmer'", "[customer, number, amount]"]),
         ("an_unknown_key_field_of_json", "KeyFieldError", ["'usr'", "[user, n]"]),
         ("a_pickled_stream_without_consent", "RecordTypeError", ["allow_pickle=True", "--allow-pickle"]),
         ("a_pickled_stream_with_the_consent_of_one_side", "ServerError", ["--allow-pickle"]),
         ("a_pickled_key", "KeyFieldError", ["key_type"]),
         ("a_server_that_is_not_there", "ServerError", ["localhost:1", "flink-actions serve"]),
+        ("a_launched_agent_that_does_not_load", "ServerError", ["agents.py", "'ecko'"]),
         ("a_store_whose_brokers_are_not_there", "ActionStateStoreError", ["localhost:1", "action-state-store.timeout"]),
         ("a_store_without_a_topic", "OptionError", ["agent.kafkaActionStateTopic"]),
         ("an_agent_that_the_server_does_not_have", "ServerError", ["ecko", "echo"]),
         ("an_action_that_raises", "ActionFailedError", ["ValueError: nothing to be done with", "agents.py", "ann"]),
         ("an_output_of_another_type_than_declared", "ActionFailedError", ["a string was declared"]),
         ("a_setting_that_cannot_be_read", "OptionError", ["reconnect-timeout", "'soon'"]),
+        (
+            "a_policy_that_there_is_not",
+            "OptionError",
+            ["agent.missing-action", "'retry'", "fail or dead_letter or ignore"],
+        ),
+        (
+            "a_way_to_renew_memory_that_there_is_not",
+            "OptionError",
+            ["'ON_READ'", "ON_CREATE_AND_WRITE or ON_READ_AND_"],
+        ),
+        (
+            "a_visibility_of_memory_that_there_is_not",
+            "OptionError",
+            ["state-ttl.visibility is 'NEVER'", "NEVER_RETURN_"],
+        ),
         ("a_setting_of_the_file_that_cannot_be_read", "OptionError", ["agent.drain-limit", "'a while'", "'30 s'"]),
         ("a_limit_of_the_file_that_cannot_be", "OptionError", ["max-runs-in-flight is 0", "above 0"]),
         ("an_address_without_a_port", "OptionError", ["'localhost'", "'localhost:7077'", "unix:/path"]),

@@ -127,6 +127,9 @@ class Owner:
     def on_death(self, crew: Crew, dead: WorkerStatus) -> None:
         self.deaths.append(dead)
 
+    def on_leave(self, crew: Crew, left: WorkerStatus) -> None:
+        pass
+
     def on_load_error(self, crew: Crew, message: str) -> None:
         pass
 
@@ -138,9 +141,14 @@ class Owner:
 
 
 @asynccontextmanager
-async def crew_of(folder: Path, owner: Owner, *, spares: int) -> AsyncIterator[Crew]:
+async def crew_of(folder: Path, owner: Owner, *, spares: int, load_limit_seconds: float) -> AsyncIterator[Crew]:
     (folder / "agent.py").write_text(SOURCE)
-    settings = ServerSettings(targets=(f"{folder}/agent.py:agent",), spares=spares, listen="127.0.0.1:0")
+    settings = ServerSettings(
+        targets=(f"{folder}/agent.py:agent",),
+        spares=spares,
+        listen="127.0.0.1:0",
+        load_limit_seconds=load_limit_seconds,
+    )
     crew = Crew(spawn.spawn_crew(settings), settings, owner)
     try:
         await crew.until_ready()
@@ -151,14 +159,13 @@ async def crew_of(folder: Path, owner: Owner, *, spares: int) -> AsyncIterator[C
 
 
 async def test_a_worker_that_hangs_in_its_load_is_killed_and_replaced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(spawn, "LOAD_LIMIT_SECONDS", 4.0)
     owner = Owner()
-    async with crew_of(tmp_path, owner, spares=0) as crew:
+    async with crew_of(tmp_path, owner, spares=0, load_limit_seconds=4.0) as crew:
         first = crew.alive["w0"]
         (tmp_path / "hang").touch()
-        first.kill()
+        first.kill("the test")
         await until((tmp_path / "hangs").exists, "no worker has come to load the code")
         (tmp_path / "hang").unlink()
         await until(lambda: "w0" in crew.alive and crew.alive["w0"].has_served, "no worker serves")
@@ -166,11 +173,18 @@ async def test_a_worker_that_hangs_in_its_load_is_killed_and_replaced(
         assert "does not serve after 4 s: killed" in caplog.text
 
 
-async def test_a_spare_that_hangs_in_its_load_is_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(spawn, "LOAD_LIMIT_SECONDS", 3.0)
-    async with crew_of(tmp_path, Owner(), spares=1) as crew:
+def test_a_first_start_that_hangs_in_its_load_fails_and_says_what_hangs(tmp_path: Path) -> None:
+    (tmp_path / "agent.py").write_text(SOURCE)
+    (tmp_path / "hang").touch()
+    with RunningServer("agent.py:agent", cwd=tmp_path, flags=["--load-limit-seconds", "2"]) as server:
+        assert server.wait() == 1
+        assert "agent.py:agent did not load within 2 s" in server.log
+        assert "--load-limit-seconds" in server.log
+        assert not server.worker_pids()
+
+
+async def test_a_spare_that_hangs_in_its_load_is_killed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with crew_of(tmp_path, Owner(), spares=1, load_limit_seconds=3.0) as crew:
         (tmp_path / "hang").touch()
         await until((tmp_path / "hangs").exists, "no spare has come to load the code")
         (spare,) = crew._spares._waiting

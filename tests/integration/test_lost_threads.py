@@ -41,8 +41,10 @@ async def test_a_worker_that_has_lost_half_of_its_threads_finishes_what_runs_and
         server.until_logged(r"worker w0 \(pid \d+\) has lost 2 threads of 4 to .*: it drains within 25 s")
         async with server.directory() as directory:
             state = await directory.until(lambda state: any(one.state == SERVING for one in state.workers))
-            assert all(one.incarnation != worn_out for one in state.workers), "it has left as it was told"
-            assert all(one.state != DEAD for one in state.workers)
+            (left,) = [one for one in state.workers if one.incarnation == worn_out]
+            assert (left.state, left.exit_reason) == (DEAD, "left as it was told")
+            assert left.suspects_known, "no job is to look for a culprit"
+            assert not left.suspects
         async with await server.session(Start("behaviours")) as session:
             # Four at once: all threads are there.
             blocking = [invoke(session.start, action(session, "block_in_thread"), 0.2) for _ in range(4)]

@@ -32,6 +32,10 @@ def in_quarantine(state: directory_pb2.DirectoryState) -> list[directory_pb2.Wor
     return [one for one in serving_workers(state) if one.role == QUARANTINE]
 
 
+def living(state: directory_pb2.DirectoryState) -> list[directory_pb2.WorkerEntry]:
+    return [one for one in state.workers if one.state != DEAD]
+
+
 async def quarantine_worker(directory: DirectoryClient) -> directory_pb2.WorkerEntry:
     await directory.ask_for_quarantine()
     (entry,) = in_quarantine(await directory.until(lambda state: bool(in_quarantine(state))))
@@ -56,8 +60,8 @@ async def test_a_quarantine_worker_comes_when_asked_for_serves_and_leaves_when_n
             async with SessionClient(worker_target(server.address, entry), start) as session:
                 (result,) = await session.run([invoke(start, action(session, "wait"), 5.0)])
                 assert result.output == 5.0
-            state = await directory.until(lambda state: len(state.workers) == 1)
-            assert state.workers[0].incarnation == regular.incarnation
+            state = await directory.until(lambda state: len(living(state)) == 1)
+            assert living(state)[0].incarnation == regular.incarnation
             server.until_logged("no suspects for 3 s: worker q0 leaves")
             # And again.
             assert (await quarantine_worker(directory)).incarnation != entry.incarnation
@@ -146,7 +150,7 @@ async def test_what_swallows_its_cancellation_keeps_no_quarantine_worker_from_ot
             await session.send_invokes([invoke(session.start, action(session, "swallow_cancellation"))])
             waiting = asyncio.create_task(turn(worker_target(server.address, entry), subtask(1)))
             await session.until_end()
-            state = await directory.until(lambda state: len(state.workers) == 1)
+            state = await directory.until(lambda state: len(living(state)) == 1)
             assert not in_quarantine(state)
             waiting.cancel()
 
@@ -160,7 +164,7 @@ async def test_a_quarantine_worker_that_has_lost_a_thread_is_replaced_for_who_co
             await lose_thread(session, tmp_path / "begun")
             await session.until_end()
             assert session.drain is not None
-        await directory.until(lambda state: len(state.workers) == 1)
+        await directory.until(lambda state: len(living(state)) == 1)
         assert (await quarantine_worker(directory)).incarnation != entry.incarnation
     server.until_logged(r"worker q0 \(pid \d+\) has lost 1 threads of 32")
 

@@ -122,6 +122,22 @@ async def test_workers_leave_when_their_supervisor_is_killed(server: RunningServ
     server.until_logged("the supervisor has gone")
 
 
+async def test_a_server_that_is_to_exit_with_its_stdin_lets_running_actions_finish_when_that_ends() -> None:
+    with RunningServer(BEHAVIOURS, flags=["--exit-with-stdin"], stdin=subprocess.PIPE) as server:
+        assert server.process.stdin is not None
+        start = Start("behaviours")
+        async with await server.session(start) as session:
+            wait = [action.name for action in session.welcome.plan.actions].index("wait")
+            running = invoke(start, wait, 0.5)
+            await session.send_invokes([running])
+            await session.until(lambda: session._acked == 1)
+            server.process.stdin.close()
+            await session.until_end()
+            assert set(session.results) == {running.handle}
+        assert server.wait() == 0
+        assert "standard input has ended" in server.log
+
+
 async def test_sigterm_lets_running_actions_finish_and_exits_0(server: RunningServer) -> None:
     start = Start("behaviours")
     session = await server.session(start)

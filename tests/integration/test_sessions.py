@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import os
 import pickle
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -440,6 +441,29 @@ async def test_a_silent_job_is_pinged_and_given_up_when_it_does_not_answer(impat
         impatient_server.until_logged("nothing was heard")
         # A broken connection and not a verdict: a job that was only paused is to come back.
         assert session.bye is None
+
+
+async def test_a_worker_that_was_stopped_for_its_linger_time_goes_on_with_nothing_that_is_elsewhere_by_then(
+    tmp_path: Path,
+) -> None:
+    with RunningServer(BEHAVIOURS, flags=["--linger-seconds", "5"]) as server:
+        ledger = tmp_path / "ledger"
+        start = Start("behaviours")
+        session = await server.session(start)
+        await session.open()
+        work = {"ledger": str(ledger), "name": "a", "seconds": 600}
+        await session.send_invokes([invoke(start, action(session, "write_down_and_wait"), work)])
+        await until_written(ledger, 1)
+        (pid,) = server.worker_pids()
+        os.kill(pid, signal.SIGSTOP)
+        await session.send(ping={"id": 1})
+        await session.abort()
+        await asyncio.sleep(5.5)
+        os.kill(pid, signal.SIGCONT)
+        goes_on_at = time.monotonic()
+        await until_written(ledger, 2)
+        assert time.monotonic() - goes_on_at < 3.0, "it has lingered once more"
+        server.until_logged("1 running invocations are cancelled: nothing was heard of the job for 5 s")
 
 
 # hostile frames

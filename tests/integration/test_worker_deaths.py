@@ -16,9 +16,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.integration.conftest import BEHAVIOURS
 from tests.support.running_server import RunningServer
-from tests.support.session_client import SessionClient, Start, invoke, worker_target
+from tests.support.session_client import DEADLINE_SECONDS, SessionClient, Start, invoke, worker_target
 
 DEAD, SERVING = directory_pb2.WorkerEntry.DEAD, directory_pb2.WorkerEntry.SERVING
+STARTING = directory_pb2.WorkerEntry.STARTING
 
 
 def action(session: SessionClient, name: str) -> int:
@@ -150,17 +151,34 @@ async def test_a_job_that_was_not_watching_still_learns_which_incarnation_died(s
 @pytest.mark.parametrize("name", ["abort", "exit_quietly"])
 async def test_a_crash_loop_makes_the_server_unhealthy_and_backs_off(server: RunningServer, name: str) -> None:
     async with grpc.aio.insecure_channel(server.address) as channel, server.directory() as directory:
-        for _ in range(5):
+        health = health_pb2_grpc.HealthStub(channel)
+
+        async def is_serving(service: str) -> bool:
+            response = await health.Check(health_pb2.HealthCheckRequest(service=service))
+            return bool(response.status == response.SERVING)
+
+        async def until_serving(service: str) -> None:
+            async for response in health.Watch(health_pb2.HealthCheckRequest(service=service)):
+                if response.status == response.SERVING:
+                    return
+
+        for deaths in range(1, 6):
+            # Four deaths are no loop yet.
+            await asyncio.wait_for(until_serving(""), DEADLINE_SECONDS)
             start = Start("behaviours")
             async with await server.session(start) as session:
+                killed_at = time.monotonic()
                 await session.send_invokes([invoke(start, action(session, name))])
                 await session.until_end()
             dead = session.welcome.incarnation
             await directory.until(has_died(dead))
-        response = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=""))
-        assert response.status == response.NOT_SERVING
-        alive = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service="liveness"))
-        assert alive.status == alive.SERVING
+            await directory.until(lambda state: any(one.state in (STARTING, SERVING) for one in state.workers))
+            assert time.monotonic() - killed_at >= (0.1 * 2 ** (deaths - 2) if deaths > 1 else 0.0)
+        await asyncio.wait_for(until_serving("worker/w0"), DEADLINE_SECONDS)
+        with pytest.raises(asyncio.TimeoutError):
+            # One that serves between two deaths makes no server healthy, not when it is next looked at either.
+            await asyncio.wait_for(until_serving(""), 1.5)
+        assert await is_serving("liveness")
 
 
 async def test_a_worker_whose_event_loop_is_blocked_is_not_ready_until_it_moves_again() -> None:
@@ -182,6 +200,27 @@ async def test_a_worker_whose_event_loop_is_blocked_is_not_ready_until_it_moves_
             assert blocking.handle not in session.results
             await asyncio.wait_for(until(health_pb2.HealthCheckResponse.SERVING), 10.0)
             await session.until(lambda: blocking.handle in session.results)
+
+
+async def test_a_worker_whose_event_loop_is_blocked_for_good_is_replaced_and_the_culprit_is_named() -> None:
+    with RunningServer(BEHAVIOURS, flags=["--blocked-limit-seconds", "2"]) as server:
+        start = Start("behaviours")
+        async with await server.session(start) as session:
+            waiting = [invoke(start, action(session, "wait"), 60.0) for _ in range(20)]
+            await session.send_invokes(waiting)
+            await session.until(lambda: session._acked == 1)
+            culprit = invoke(start, action(session, "block"), 600.0)
+            behind = [invoke(start, action(session, "echo"), number) for number in range(20)]
+            await session.send_invokes([culprit, *behind])
+            await session.until_end()
+        dead = await dead_worker(server)
+        assert dead.suspects_known
+        assert list(dead.suspects) == [culprit.invocation_id]
+        assert dead.exit_reason == "killed by its supervisor: its event loop had not moved for 2 s"
+        server.until_logged(r"died: killed by its supervisor: .*, at .*behaviours\.py:\d+ in block")
+        async with await server.session(start) as again:
+            (result,) = await again.run([invoke(start, action(again, "echo"), "again")])
+            assert result.output == "again"
 
 
 async def test_the_lag_of_a_blocked_event_loop_is_in_the_next_pong(server: RunningServer) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 _JAVA = "flink_job/operator/src/main/java/io/flinkactions/operator"
 _SERVER = "python_server/flink_actions/server"
+_ENGINE = "python_server/flink_actions/engine"
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Mutant:
     """A bug.
 
     Attributes:
-        rule: Which one it breaks; 0: none of them, but a limit that an author was promised.
+        rule: Which one it breaks; 0: none of them, but what an author or people who run a server go by.
         name: What it does wrong.
         file: Path of the file, from the repository's root.
         old: Part of one of its lines, which occurs there once.
@@ -40,6 +41,22 @@ class Mutant:
 
 
 MUTANTS = (
+    Mutant(
+        0,
+        "takes a crash loop for over while a worker lives between two deaths",
+        f"{_SERVER}/restarts.py",
+        "served_seconds.get(slot, 0.0) < _STABLE_SECONDS]",
+        "slot not in served_seconds]",
+        "tests/integration/test_worker_deaths.py::test_a_crash_loop_makes_the_server_unhealthy_and_backs_off",
+    ),
+    Mutant(
+        0,
+        "starts the next worker at once, however many have died",
+        f"{_SERVER}/crew.py",
+        "if self._has_failed or await self._is_leaving_within(pause):",
+        "if self._has_failed or self.is_leaving:",
+        "tests/integration/test_worker_deaths.py::test_a_crash_loop_makes_the_server_unhealthy_and_backs_off",
+    ),
     Mutant(
         0,
         "runs more of an action at a time than its concurrency",
@@ -84,8 +101,8 @@ MUTANTS = (
         7,
         "covers what left with a broken session and may never have arrived",
         f"{_SERVER}/operator_start.py",
-        "self.scope.kept.take_back(self.scope, [outcome.handle for outcome in undelivered])",
-        "pass",
+        "return [*undelivered, *kept.take_back_from(self.scope, outgoing, first)]",
+        "return list(undelivered)",
         "tests/unit/server/test_unapplied_results.py"
         "::test_a_cut_of_the_next_session_does_not_cover_what_may_never_have_arrived",
     ),
@@ -102,18 +119,10 @@ MUTANTS = (
         7,
         "forgets what came without a session and was not asked for",
         f"{_SERVER}/operator_start.py",
-        "self.scope.kept.set_apart(self.held.outcomes, self.scope.epoch)",
+        "self.scope.kept.set_apart(unapplied, self.scope.epoch)",
         "pass",
         "tests/unit/server/test_unapplied_results.py"
         "::test_what_came_while_there_was_no_session_and_is_not_asked_for_answers_the_next_attempt",
-    ),
-    Mutant(
-        7,
-        "cancels an attempt once, on a stream that may break",
-        f"{_JAVA}/lane/Invokes.java",
-        "ended.add(session, invocation.handle());",
-        "",
-        "PinnedRunsTest",
     ),
     Mutant(
         5,
@@ -122,6 +131,31 @@ MUTANTS = (
         "isBatch = FlinkInternals.holdsOneKeyOnly(backend);",
         "isBatch = false;",
         "BatchTest#batch_gives_what_streaming_gives_with_memory_and_two_steps_on_400_keys",
+    ),
+    Mutant(
+        9,
+        "lingers once more when it was stopped meanwhile",
+        f"{_SERVER}/session.py",
+        "self._heard_at = max(self._heard_at, self._lag.last_look)",
+        "self._heard_at = self._loop.time()",
+        "tests/unit/server/test_session.py::test_while_a_worker_is_stopped_the_linger_time_of_its_work_goes_by",
+    ),
+    Mutant(
+        10,
+        "closes resources before it says what it has not done",
+        f"{_SERVER}/sessions.py",
+        "await self._dispatcher.end_code(leaving.END_CODE_SECONDS)",
+        "await self._dispatcher.close()",
+        "tests/unit/server/test_drain.py::test_resources_that_hang_hold_up_neither_the_goodbye_nor_the_end",
+    ),
+    Mutant(
+        10,
+        "blames those it had for the end of a worker that left as it was told",
+        f"{_SERVER}/worker_process.py",
+        "if was_killed or self.has_left_as_told:",
+        "if was_killed:",
+        "tests/integration/test_lost_threads.py"
+        "::test_a_worker_that_has_lost_half_of_its_threads_finishes_what_runs_and_is_replaced",
     ),
     Mutant(
         10,
@@ -135,8 +169,8 @@ MUTANTS = (
         10,
         "names suspects though the event loop may have run another",
         f"{_SERVER}/black_box.py",
-        "return _known(shown) if shown[0] != NOTHING else Suspects()",
-        "return _known(shown)",
+        "return _known(shown, place) if shown[0] != NOTHING else Suspects(place=place)",
+        "return _known(shown, place)",
         "tests/unit/server/test_black_box.py::test_suspects_are_named_only_where_the_culprit_must_be_among_them",
     ),
     Mutant(
@@ -231,11 +265,19 @@ MUTANTS = (
     ),
     Mutant(
         19,
-        "forgets what earlier attempts have used of a run's time",
-        f"{_JAVA}/lane/Run.java",
-        "usedMillis += millis;",
-        "usedMillis = millis;",
-        "FailuresTest#a_run_s_limit_counts_what_its_actions_take_and_no_wait",
+        "counts the wait for a thread against the time limit",
+        f"{_ENGINE}/dispatcher.py",
+        "self._threads.run(attempts)",
+        "self._threads.run([one for one in attempts if one.context.time is None or not one.context.time.begin()])",
+        "tests/unit/engine/test_time_limits.py::test_what_waits_for_a_thread_is_not_over_time",
+    ),
+    Mutant(
+        19,
+        "forgets what a failed attempt has used of its run's time",
+        f"{_JAVA}/lane/Runs.java",
+        "lane.run().addUsed(failure.getRanMs());",
+        "",
+        "RunLimitTest",
     ),
     Mutant(
         20,

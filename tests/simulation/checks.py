@@ -11,6 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from flink_actions.engine.identity import arguments_digest, idempotency_key
+from flink_actions.engine.invocation import CancelReason
 from flink_actions.sdk import values
 from flink_actions.wire.v1 import session_pb2
 
@@ -41,10 +42,10 @@ class Checks:
         self._call_of_key: dict[str, _Call] = {}
         # Idempotency key → the starts for which it was paid.
         self._payers: dict[str, set[str]] = {}
-        # (input, step of its run, interruptions until then) → calls made again.
-        self._repeated: Counter[tuple[str, str, int]] = Counter()
-        # Invocation id → times that an attempt at it was taken from its worker.
-        self._moves: Counter[str] = Counter()
+        # (start, input, step of its run, interruptions until then) → calls made again.
+        self._repeated: Counter[tuple[str, str, str, int]] = Counter()
+        # (start, input, step of its run) → times that an attempt at it was taken from its worker.
+        self._moves: Counter[tuple[str, str, str]] = Counter()
         # Invocations of which the operator has ended an attempt that its worker had not.
         self._superseded: set[str] = set()
         # Idempotency key → the invocation, and the worker that had made the call when the operator recorded it last.
@@ -109,9 +110,9 @@ class Checks:
         begun = self._beginnings[ctx.invocation_id]
         if (worker, start) in begun:
             begun.remove((worker, start))
-        if worker.is_alive and ctx._scope.is_ended:
+        if worker.is_alive and ctx._scope.is_ended and _is_orphaned(worker, ctx):
             # The worker has waited for the start for its linger time: should that come back, the attempt begins anew.
-            self._count_move(ctx.invocation_id)
+            self._count_move(start, ctx.invocation_id)
 
     def on_finished(self, worker: Worker, one: Input, action: str, ctx: Any) -> None:
         """An action has come to its end: no worker does that twice for one attempt, or what it has kept (7)."""
@@ -119,23 +120,27 @@ class Checks:
             return
         _, start = start_of(ctx)
         attempt = (worker.number, start, ctx.invocation_id, ctx.attempt)
-        work = (worker.number, ctx.invocation_id, ctx._invocation.memory_version)
+        result = (ctx.invocation_id, ctx._invocation.memory_version)
+        work = (worker.number, *result)
         # When a start has been away for longer than it is waited for, the worker ends it, and keeps what it held of it
         # within its limits: should the same start come back after all, what was dropped by then is done again.
         lease = (*attempt, ctx._scope)
-        if lease in self._finished or (attempt in self._finished and not worker.has_dropped_work):
+        is_dropped = result in worker.dropped.results
+        if lease in self._finished or (attempt in self._finished and not is_dropped):
             self._break(f"6: one attempt at {action} of {one.name} was finished twice")
         is_same_start = (worker.number, start, ctx.invocation_id) in self._finished
-        if work in self._finished and not is_same_start and not worker.has_dropped_work:
+        if work in self._finished and not is_same_start and not is_dropped:
             self._break(f"7: {action} of {one.name} was done again by the worker that has its Result, on that memory")
         self._finished |= {attempt, lease, work, (worker.number, start, ctx.invocation_id)}
+        # It is there again.
+        worker.dropped.results.discard(result)
 
-    def on_paid(self, worker: Worker, start: str, key: str, call: _Call) -> None:
-        """A durable call is made."""
+    def on_paid(self, worker: Worker, start: str, invocation: str, key: str, call: _Call) -> None:
+        """A durable call is made, for a start and in an invocation."""
         known = self._call_of_key.setdefault(key, call)
         if known != call:
             self._break(f"3: calls {known} and {call} share an idempotency key")
-        if key in worker.completed and not worker.has_dropped_work:
+        if key in worker.completed and invocation not in worker.dropped.calls:
             self._break(f"5: {call} was made again by the very worker that has its record")
         if _digest_of(call) in self._recorded(start, call):
             self._break(f"5: {call} was made again although the operator has its record")
@@ -155,7 +160,7 @@ class Checks:
         epoch = max(epoch for (epoch, _), (other, _) in ranks.items() if other == start)
         earlier = {rank: one for rank, (other, one) in ranks.items() if other != start and one.is_alive}
         last = earlier[max(earlier)] if earlier and max(earlier)[0] < epoch else None
-        is_usable = not holder.sessions._is_draining and not holder.has_dropped_work
+        is_usable = not holder.sessions._is_draining and invocation not in holder.dropped.calls
         if last is holder and is_usable and holder in self._unasked.get((start, invocation), ()):
             self._break(
                 f"5: {call} was made again by {worker.number}, and {holder.number}, which has its record, lives"
@@ -166,9 +171,9 @@ class Checks:
         if start in self._payers.setdefault(key, set()):
             one = self._world.inputs[call[0]]
             step = "act" if call[1] < 100 else str(call[1])
-            interruptions = self._moves[f"{call[0]}/{step}"]
-            self._repeated[call[0], step, interruptions] += 1
-            if self._repeated[call[0], step, interruptions] > (one.calls if one.gathers and step == "act" else 1):
+            place = (start, call[0], step, self._moves[start, call[0], step])
+            self._repeated[place] += 1
+            if self._repeated[place] > (one.calls if one.gathers and step == "act" else 1):
                 self._break(f"5: more than the last call of each task of {one.name} was made again")
         self._payers[key].add(start)
 
@@ -190,19 +195,19 @@ class Checks:
 
     # ---- the operator ----
 
-    def on_moved(self, invocation: Invocation) -> None:
+    def on_moved(self, subtask: Subtask, invocation: Invocation) -> None:
         """An attempt was taken from its worker, or its worker from it."""
-        self._count_move(invocation.id.hex())
+        self._count_move(subtask.start_id.hex(), invocation.id.hex())
 
-    def _count_move(self, invocation_id: str) -> None:
+    def _count_move(self, start: str, invocation_id: str) -> None:
         name, action = self._what_of_id.get(invocation_id, ("", ""))
         step = "act" if action == "act" else str(100 + int(action[len("follow") :] or 0)) if action else ""
-        self._moves[f"{name}/{step}"] += 1
+        self._moves[start, name, step] += 1
 
-    def on_superseded(self, invocation: Invocation) -> None:
+    def on_superseded(self, subtask: Subtask, invocation: Invocation) -> None:
         """The operator has waited long enough: what its worker still does may overlap with the next attempt."""
         self._superseded.add(invocation.id.hex())
-        self.on_moved(invocation)
+        self.on_moved(subtask, invocation)
 
     def on_recorded(
         self, subtask: Subtask, worker: Worker, invocation: Invocation, record: session_pb2.CallRecord
@@ -237,8 +242,10 @@ class Checks:
         assert lane.run is not None
         one = self._world.inputs[lane.run.name]
         waited = asyncio.get_running_loop().time() - sent_at
+        if failure.ran_ms > round(waited * 1000):
+            self._break(f"9: {one.name} was sent {waited:.1f} s ago, and is said to have run for {failure.ran_ms} ms")
         if failure.kind == session_pb2.Failure.TIMEOUT:
-            if waited < TIME_LIMIT_SECONDS - 1:
+            if round(min(waited, failure.ran_ms / 1000), 3) < TIME_LIMIT_SECONDS:
                 self._break(f"9: {one.name} is over its time limit after {waited:.1f} s")
             if "hang" not in one.troubles:
                 self._break(f"11: {one.name} was over its time limit, and nothing in it hangs: what did it wait for?")
@@ -254,14 +261,14 @@ class Checks:
         if failure.kind == session_pb2.Failure.RETRYABLE and failure.retry_after_ms != RETRY_AFTER_SECONDS * 1000:
             self._break(f"9: {one.name} may be tried again after {failure.retry_after_ms} ms")
 
-    def on_bounced(self, talk: Talk, run: Run) -> None:
+    def on_bounced(self, subtask: Subtask, talk: Talk, run: Run) -> None:
         """A worker gives back what it did not begin, or not end within its drain: the latter is an interruption.
 
         Never a run of its own generation, while it only retires.
         """
         worker, invocation = talk.stream.worker, run.queue[0]
         if (worker.number, invocation.id.hex(), invocation.attempt) in self._begun:
-            self.on_moved(invocation)
+            self.on_moved(subtask, invocation)
         if run.generation == worker.generation_id and worker.is_alive and not worker.sessions._is_draining:
             self._break(f"18: {run.name} began in the generation of a worker that lives, and was given back by it")
 
@@ -373,6 +380,11 @@ class _Replay:
             expected["flag"] = self._flag
         if memory != expected:
             raise Broken(f"2: {self._lane.key}: memory {memory} is not what its runs wrote: {expected}")
+
+
+def _is_orphaned(worker: Worker, ctx: Any) -> bool:
+    attempt = worker.dispatcher._running.get(ctx._invocation.invocation_id)
+    return attempt is not None and attempt.context is ctx and attempt.cancel_reason is CancelReason.ORPHANED
 
 
 def _digest_of(call: _Call) -> bytes:

@@ -26,8 +26,8 @@ __all__ = ["RETRY_AFTER_SECONDS", "STEP_EVENT", "TIME_LIMIT_SECONDS", "Code", "s
 STEP_EVENT = "step"
 TIME_LIMIT_SECONDS = 40.0
 RETRY_AFTER_SECONDS = 5.0
-# Of the start that an action works for.
-_start: ContextVar[str] = ContextVar("start")
+# The start that an action works for, and its invocation.
+_work: ContextVar[tuple[str, str]] = ContextVar("work")
 
 
 def start_of(ctx: Any) -> tuple[int, str]:
@@ -148,7 +148,7 @@ class Code:
         key = current_call().idempotency_key
         if not self._worker.is_alive:
             raise asyncio.CancelledError
-        checks.on_paid(self._worker, _start.get(), key, (name, step))
+        checks.on_paid(self._worker, *_work.get(), key, (name, step))
         await asyncio.sleep(self._world.random.expovariate(10))
         if self._worker.is_alive:
             self._worker.completed.add(key)
@@ -168,7 +168,7 @@ class Code:
     @contextmanager
     def _at_work(self, one: Input, action: str, ctx: Any) -> Iterator[None]:
         checks = self._world.checks
-        _start.set(start_of(ctx)[1])
+        _work.set((start_of(ctx)[1], ctx.invocation_id))
         checks.on_begun(self._worker, one, action, ctx)
         try:
             yield

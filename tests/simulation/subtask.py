@@ -41,7 +41,7 @@ class _Sent:
     lane: Lane
     invocation: Invocation
     talk: Talk
-    # When it left for the first time: queueing for credit does not count against its time limit.
+    # When it left for the first time: its code has run no longer than since then.
     sent_at: float | None = None
     is_queued: bool = True
     # By the session that it belongs to, from an earlier one.
@@ -328,11 +328,8 @@ class Subtask:
             # For the action to know which start wants it.
             traceparent=f"{self.epoch}/{self.start_id.hex()}",
         )
-        limit = sent.talk.plan.actions[action].timeout_ms
-        if limit:
-            now = asyncio.get_running_loop().time()
-            used_ms = 0.0 if sent.sent_at is None else (now - sent.sent_at) * 1000
-            message.remaining_ms = max(1, round(limit - used_ms))
+        # Whole, however long it was on its way: nothing is used up while its code does not run.
+        message.remaining_ms = sent.talk.plan.actions[action].timeout_ms
         self._add_calls(message, sent)
         self._add_memory(message, sent)
         return message
@@ -398,7 +395,7 @@ class Subtask:
         for handle, sent in list(self._handles.items()):
             if sent.talk is talk:
                 del self._handles[handle]
-                self.world.checks.on_moved(sent.invocation)
+                self.world.checks.on_moved(self, sent.invocation)
         self.pump()
 
     def on_stale(self, known_epoch: int) -> None:
@@ -498,7 +495,7 @@ class Subtask:
         if sent is not None:
             assert sent.lane.run is not None
             self.world.bounces += 1
-            self.world.checks.on_bounced(talk, sent.lane.run)
+            self.world.checks.on_bounced(self, talk, sent.lane.run)
 
     def _on_result(self, talk: Talk, result: Any, is_handed_back: bool) -> None:
         sent = self._take(talk, result.handle)
@@ -553,14 +550,17 @@ class Subtask:
         self._on_failed(sent, policy, failure)
 
     def _on_overdue(self, handle: int) -> None:
-        """This side has waited long enough: the attempt is over, whatever the worker says of it later."""
+        """This side has waited long enough: the attempt is over, whatever the worker says of it later.
+
+        The protocol lets an operator do that; the real one leaves time limits to the worker.
+        """
         sent = self._handles.get(handle)
         if sent is None or self.is_frozen or self.is_over or sent.is_queued:
             return
         del self._handles[handle]
         sent.talk.open.pop(handle, None)
         self._superseded[handle] = (sent.lane, sent.invocation)
-        self.world.checks.on_superseded(sent.invocation)
+        self.world.checks.on_superseded(self, sent.invocation)
         self.world.superseded += 1
         self._ended.setdefault(sent.talk, []).append(handle)
         if sent.talk.is_open:

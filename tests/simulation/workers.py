@@ -7,7 +7,7 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flink_actions.engine.dispatcher import Dispatcher, EngineSettings
+from flink_actions.engine.dispatcher import EngineSettings
 from flink_actions.engine.plan import compile_plan
 from flink_actions.server.config import ServerSettings
 from flink_actions.server.loop_lag import LoopLag
@@ -15,6 +15,7 @@ from flink_actions.server.sessions import Offer, Sessions, WorkerIdentity
 from flink_actions.wire.codec import encode_plan
 
 from tests.simulation.code import Code
+from tests.simulation.dropped import DroppedWork, WatchedDispatcher
 from tests.simulation.network import Stream
 
 if TYPE_CHECKING:
@@ -51,7 +52,10 @@ class Worker:
         )
         plan = compile_plan(Code(world, self).agent(generation), "agent")
         engine = EngineSettings(kept_bytes=scenario.kept_bytes, mirror_bytes=scenario.mirror_bytes)
-        self.dispatcher = Dispatcher(engine, random_bytes=world.random.randbytes)
+        self.dropped = DroppedWork()
+        self.dispatcher = WatchedDispatcher(
+            self.dropped, engine, random_bytes=world.random.randbytes, clock=asyncio.get_running_loop().time
+        )
         self._lag = LoopLag()
         self._lag.start()
         self.generation_id = generation.to_bytes(16, "big")
@@ -83,11 +87,6 @@ class Worker:
             # What was written arrives: streams that their servers have ended are not cut.
             await asyncio.sleep(0)
             self._exit()
-
-    @property
-    def has_dropped_work(self) -> bool:
-        """Kept work was dropped by its limit, and that was counted."""
-        return any(kept.dropped for kept in self.dispatcher._kept.values())
 
 
 class Role(enum.Enum):

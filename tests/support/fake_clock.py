@@ -44,6 +44,10 @@ class FakeClockLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jumping_selector.now
 
+    def stand_still(self, seconds: float) -> None:
+        """As if the process were stopped for so long: time goes on, and nothing else does."""
+        self._jumping_selector.now += seconds
+
 
 def run_with_fake_clock(coroutine: Coroutine[Any, Any, T]) -> T:
     """As `asyncio.run`, on a `FakeClockLoop`.

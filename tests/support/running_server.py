@@ -25,12 +25,17 @@ class RunningServer:
     """`with RunningServer("agent.py:agent") as server:`; whatever happens, no process is left behind."""
 
     def __init__(
-        self, *targets: str, listen: str = "127.0.0.1:0", flags: Sequence[str] = (), cwd: Path | None = None
+        self,
+        *targets: str,
+        listen: str = "127.0.0.1:0",
+        flags: Sequence[str] = (),
+        cwd: Path | None = None,
+        stdin: int | None = None,
     ) -> None:
         self._command = [
             sys.executable,
-            "-c",
-            "from flink_actions.server.cli import main; main()",
+            "-m",
+            "flink_actions",
             "serve",
             *targets,
             "--listen",
@@ -40,11 +45,14 @@ class RunningServer:
             *flags,
         ]
         self._cwd = cwd
+        self._stdin = stdin
         self._changed = threading.Condition()
         self.lines: list[str] = []
 
     def __enter__(self) -> RunningServer:
-        self.process = subprocess.Popen(self._command, stderr=subprocess.PIPE, text=True, cwd=self._cwd)
+        self.process = subprocess.Popen(
+            self._command, stdin=self._stdin, stderr=subprocess.PIPE, text=True, cwd=self._cwd
+        )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         return self

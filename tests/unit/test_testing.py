@@ -10,7 +10,6 @@ from flink_actions import (
     Agent,
     Event,
     EventType,
-    FlinkActionsError,
     InputEvent,
     NotEncodableError,
     OutputEvent,
@@ -99,8 +98,27 @@ def test_actions_that_trigger_each_other_without_end_are_stopped() -> None:
         async def act(self, event: Event, ctx: RunnerContext) -> None:
             ctx.send_event(Event("again"))
 
-    with pytest.raises(FlinkActionsError, match=r"a chain of more than 1000 events.*'again' of action 'act'"):
+    with pytest.raises(
+        ActionFailedError, match=r"'act' failed .*has chained 1000 events, and event 'again' would chain"
+    ):
         run_agent(Endless(), [1])
+
+
+def test_an_agent_s_own_hop_limit_holds_and_the_policy_decides_what_is_beyond_it() -> None:
+    class Endless(Agent):
+        hop_limit = 5
+
+        @action(EventType.InputEvent, "again", on_failure="dead_letter", max_attempts=3)
+        async def act(self, event: Event, ctx: RunnerContext) -> None:
+            memory = ctx.short_term_memory
+            memory["calls"] = memory.get("calls", default=0) + 1
+            ctx.send_event(Event("nobody waits for this"))
+            ctx.send_event(Event("again"))
+
+    result = run_agent(Endless(), [1, 2])
+    assert [letter.failure.exception for letter in result.dead_letters] == ["HopLimitExceeded"] * 2
+    assert len(result.events_of_type("again")) == len(result.events_of_type("nobody waits for this")) == 10
+    assert result.memory(None) == {"calls": 10}, "nothing is kept of what was refused"
 
 
 def test_what_takes_too_long_is_named() -> None:

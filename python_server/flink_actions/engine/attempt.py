@@ -2,18 +2,18 @@
 for either.
 
 States: begun → ended; for a `def` action queued → running → ended; where its action has a limit, it may wait for a
-place first. *Settled* (its outcome is out) and *ended* (its code runs no more) are one moment, save for a `def` action
-that was cancelled or is over time: a thread cannot be stopped, so it is settled first and ends whenever it ends. Until
-then it counts as overrun.
+place first. *Settled* (its outcome is out) and *ended* (its code runs no more) are one moment, save for what was
+cancelled or is over time and cannot be stopped, a `def` action or a coroutine that goes on all the same: it is settled
+first and ends whenever it ends. Until then it counts as overrun.
 """
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flink_actions.engine.context import InvocationContext
-from flink_actions.engine.failures import failure_without_stack
 from flink_actions.engine.invocation import CancelReason, Failed, FailureKind, Invocation
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Attempt:
         self.unbegun: Any = None
         # Set by the pool's thread when it begins a `def` action.
         self.thread_began = False
-        # Settled, and its thread goes on.
+        # Settled, and its code goes on.
         self.is_overrun = False
         self.mirror: Mirror | None = None
         # One of those that its action has, if that has a limit.
@@ -73,20 +73,20 @@ class Attempt:
         self.mirror = mirror
 
     def failure(self, error: BaseException) -> Failed:
-        """What to report when its code has raised."""
-        if isinstance(error, asyncio.CancelledError) and self.cancel_reason is not None:
-            return self.cancelled()
-        return self.context.failure(error)
+        """What to report when its code has raised, or nobody waits for it any more.
 
-    def cancelled(self) -> Failed:
-        """What to report when it was ended from outside."""
-        return self.context.with_metrics(self._cancelled())
-
-    def _cancelled(self) -> Failed:
-        invocation, name = self.invocation, self.state.action.name
-        if self.cancel_reason is CancelReason.TIMEOUT:
-            message = f"action {name!r} ran longer than the {invocation.remaining_ms} ms that it had left"
-            return failure_without_stack(invocation, FailureKind.TIMEOUT, "TimeoutError", message)
-        reason = self.cancel_reason.name if self.cancel_reason is not None else "?"
-        message = f"attempt {invocation.attempt} of action {name!r} was cancelled: {reason}"
-        return failure_without_stack(invocation, FailureKind.CANCELLED, "asyncio.CancelledError", message)
+        Of one that was ended from outside that is why, whatever it has made of its cancellation: what it raised shows
+        in the stack.
+        """
+        failed = self.context.failure(error)
+        reason, name = self.cancel_reason, self.state.action.name
+        if reason is None:
+            return failed
+        if reason is CancelReason.TIMEOUT:
+            kind, exception = FailureKind.TIMEOUT, "TimeoutError"
+            message = f"action {name!r} ran longer than the {self.invocation.remaining_ms} ms that it had left"
+        else:
+            kind, exception = FailureKind.CANCELLED, "asyncio.CancelledError"
+            message = f"attempt {self.invocation.attempt} of action {name!r} was cancelled: {reason.name}"
+        stack = failed.stack if error.__traceback__ is not None else ""
+        return replace(failed, kind=kind, exception=exception, message=message, stack=stack, retry_after_ms=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,9 @@ from flink_actions.engine.failures import failure_of
 from flink_actions.engine.identity import key_value
 from flink_actions.engine.invocation import Failed, Invocation, Measured, MemoryChanges, SentEvent, Succeeded
 from flink_actions.engine.memory import AttemptMemory, MemoryNode
-from flink_actions.engine.metrics import AttemptMetrics
+from flink_actions.engine.metrics import AttemptMetrics, MetricDelta
 from flink_actions.engine.mirrors import Mirror, VersionMint
+from flink_actions.engine.running_time import RunningTime
 from flink_actions.engine.task_paths import TaskNode
 from flink_actions.sdk import durable
 from flink_actions.sdk.context import RunnerContext
@@ -46,12 +47,10 @@ class InvocationContext(RunnerContext):
         state: The action that does it.
         scope: Whose invocation it is.
         mirror: The key's memory; None: empty, until somebody looks.
-        received_at: Event loop's time when the invocation came.
     """
 
     __slots__ = (
         "_invocation",
-        "_received_at",
         "_scope",
         "_state",
         "_task_root",
@@ -62,16 +61,14 @@ class InvocationContext(RunnerContext):
         "mirror",
         "sensory",
         "short_term",
+        "time",
     )
 
-    def __init__(
-        self, invocation: Invocation, state: ActionState, scope: Scope, mirror: Mirror | None, received_at: float
-    ) -> None:
+    def __init__(self, invocation: Invocation, state: ActionState, scope: Scope, mirror: Mirror | None) -> None:
         self._invocation = invocation
         self._state = state
         self._scope = scope
         self.mirror = mirror
-        self._received_at = received_at
         self.is_ended = False
         self.sensory: AttemptMemory | None = None
         self.short_term: AttemptMemory | None = None
@@ -80,6 +77,9 @@ class InvocationContext(RunnerContext):
         self.calls: DurableCalls | None = None
         self.metrics: AttemptMetrics | None = None
         self._task_root: TaskNode | None = None
+        remaining_ms = invocation.remaining_ms
+        # None: it may take as long as it likes, and nobody asks how long it does.
+        self.time = RunningTime(remaining_ms, scope.clock) if remaining_ms else None
 
     # ---- for the engine ----
 
@@ -94,22 +94,29 @@ class InvocationContext(RunnerContext):
             self.calls.end()
         if self.metrics is not None:
             self.metrics.end()
+        if self.time is not None:
+            self.time.end()
 
     def failure(self, error: BaseException) -> Failed:
         """What to report when the action has raised."""
-        return self.with_metrics(failure_of(self._invocation, error, self.calls))
-
-    def with_metrics(self, failed: Failed) -> Failed:
-        """The failure, and what the attempt has measured."""
-        return failed if self.metrics is None else replace(failed, metrics=self.metrics.deltas())
+        failed = failure_of(self._invocation, error, self.calls)
+        if self.metrics is None and self.time is None:
+            return failed
+        return replace(failed, metrics=self._metric_deltas(), ran_ms=self._ran_ms())
 
     def succeeded(self, changes: MemoryChanges | None, *, is_kept: bool = True) -> Succeeded:
         """What to report when the action has returned."""
         invocation = self._invocation
         handle, cost, kept = invocation.handle, invocation.cost_bytes, invocation if is_kept else None
-        if self.metrics is None:
+        if self.metrics is None and self.time is None:
             return Succeeded(handle, self.events, changes, cost, kept)
-        return Measured(handle, self.events, changes, cost, kept, self.metrics.deltas())
+        return Measured(handle, self.events, changes, cost, kept, self._metric_deltas(), self._ran_ms())
+
+    def _metric_deltas(self) -> Sequence[MetricDelta]:
+        return () if self.metrics is None else self.metrics.deltas()
+
+    def _ran_ms(self) -> int:
+        return 0 if self.time is None else self.time.ran_ms
 
     def task_root(self) -> TaskNode:
         """The action's own task. On the event loop's thread."""
@@ -267,20 +274,23 @@ class InvocationContext(RunnerContext):
     def watermark(self) -> int | None:
         return self._invocation.watermark
 
-    def begin_at(self, now: float) -> None:
-        """It has waited in this worker until now, which is no part of its time limit."""
-        self._received_at = now
-
     @property
     def deadline(self) -> float | None:
-        remaining_ms = self._invocation.remaining_ms
-        return self._received_at + remaining_ms / 1000 if remaining_ms else None
+        return None if self.time is None else self.time.due
 
     @property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:
         plan, action = self._scope.plan, self._state.action
         logger = logging.getLogger(f"flink_actions.actions.{plan.agent}.{action.name}")
-        return _InvocationLogger(logger, {"key": self.key, "run": self.run_number, "action": action.name})
+        about = {
+            "key": self.key,
+            "run": self.run_number,
+            "action": action.name,
+            "attempt": self.attempt,
+            "invocation_id": self.invocation_id,
+            "epoch": self._scope.epoch,
+        }
+        return _InvocationLogger(logger, about)
 
     @property
     def trace(self) -> str | None:
@@ -325,9 +335,13 @@ class InvocationContext(RunnerContext):
 
 
 class _InvocationLogger(_Adapter):
-    """Adds key, run and action to a record, as fields and in its text."""
+    """Adds to a record whose it is: all of it as fields, and in the text what a person wants to know.
+
+    What a restore takes back was logged all the same: of the records of one invocation, those of its last epoch count.
+    """
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         extra = self.extra or {}
         kwargs["extra"] = {**extra, **(kwargs.get("extra") or {})}
-        return f"[{extra['action']} key={extra['key']!r} run={extra['run']}] {msg}", kwargs
+        about = f"{extra['action']} key={extra['key']!r} run={extra['run']} attempt={extra['attempt']}"
+        return f"[{about}] {msg}", kwargs

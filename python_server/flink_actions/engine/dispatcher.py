@@ -14,6 +14,8 @@ Rules of the house, all on the event loop's thread:
 - An attempt at an action of limited concurrency is begun, but for its code, and waits for a place.
 - Each attempt has its own contextvars.Context, and is entered in the scope's `open` until it is settled.
 - An attempt at work whose earlier attempt still runs begins when that has ended.
+- The time limit of an attempt counts from the moment its code begins. Over it, a coroutine is cancelled; one that has
+  not ended 5 s later is given up, like a thread at once: its attempt is settled, and others do not wait for it.
 - The loop's task factory numbers the tasks that actions make (see task_paths). The engine's own tasks pass it by.
 
 Time is the event loop's or given, as randomness is: a simulation can drive all of it.
@@ -48,6 +50,7 @@ from flink_actions.engine.kept import KeptWork
 from flink_actions.engine.mirrors import Mirrors, VersionMint
 from flink_actions.engine.plan import Plan
 from flink_actions.engine.resources import ResourceRegistry
+from flink_actions.engine.running_time import RunningTime
 from flink_actions.engine.scope import ActionState, Scope
 from flink_actions.engine.step_slots import NOTHING, StepSlots, show
 from flink_actions.engine.stepping import all_of, cancelling_of, one_turn, rest_of
@@ -60,12 +63,17 @@ _AS_YOU_HAVE_IT = MemoryForm.AS_YOU_HAVE_IT
 
 # How often a coroutine that answers its cancellation by going on is cancelled again.
 _CANCEL_AGAIN_SECONDS = 5.0
+# Why an attempt may be cancelled of which others are to hear soon that it is over.
+_SOMEBODY_WAITS = (CancelReason.TIMEOUT, CancelReason.SUPERSEDED)
+# How often at most what waits for a thread is looked at, for its time limit.
+_LOOK_AGAIN_SECONDS = 0.05
 # Of a start that knows that it does not come back.
 _LAST_WORDS = (CancelReason.JOB_CANCELLED, CancelReason.FINISHED)
 # Operators without a scope whose mirrors and finished work are kept.
 _MOST_IDLE_OPERATORS = 64
-# How long close() waits for what it cancelled.
-_CLOSE_LIMIT_SECONDS = 5.0
+# Of `close`.
+_END_LIMIT_SECONDS = 5.0
+_RESOURCES_LIMIT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +99,12 @@ class EngineSettings:
 class _Batch:
     """The invocations of one frame on their way to the first step."""
 
-    __slots__ = ("for_threads", "has_tasks", "on_stepped", "received_at", "rest", "scope")
+    __slots__ = ("for_threads", "has_tasks", "on_stepped", "rest", "scope")
 
-    def __init__(
-        self, invocations: Sequence[Invocation], scope: Scope, on_stepped: Callable[[], None], received_at: float
-    ) -> None:
+    def __init__(self, invocations: Sequence[Invocation], scope: Scope, on_stepped: Callable[[], None]) -> None:
         self.rest: Iterator[Invocation] = iter(invocations)
         self.scope = scope
         self.on_stepped = on_stepped
-        self.received_at = received_at
         self.for_threads: list[Attempt] = []
         # Some of its invocations were given a task, and that has its first step after the leader's.
         self.has_tasks = False
@@ -113,8 +118,8 @@ class Dispatcher:
     Args:
         settings: See EngineSettings.
         random_bytes: Source of memory versions.
-        clock: Seconds, read in the pool's threads to tell whether a `def` action blocks. The event loop's own time is
-            not for them: uvloop keeps it still between its turns.
+        clock: Seconds, on the scale of the event loop's time, to tell how long code runs and whether a `def` action
+            blocks. Not that time itself: uvloop keeps it still between its turns.
         slots: Where to show what is stepped; somewhere in this process if not given.
     """
 
@@ -130,6 +135,7 @@ class Dispatcher:
         slots = slots or StepSlots(self._settings.threads)
         self._slot = slots.loop
         self._loop = asyncio.get_running_loop()
+        self._clock = clock
         self._mint = VersionMint(random_bytes)
         self._base_context = contextvars.copy_context()
         self._threads = ThreadRunner(
@@ -149,6 +155,8 @@ class Dispatcher:
         # Invocation id → the attempt whose code runs.
         self._running: dict[bytes, Attempt] = {}
         self._on_idle: asyncio.Future[None] | None = None
+        # Those that go on although their attempts are over.
+        self.overrun_coroutines = 0
 
     # ---- the session's side ----
 
@@ -187,6 +195,7 @@ class Dispatcher:
             kept=kept,
             epoch=epoch,
             loop=self._loop,
+            clock=self._clock,
             run_in_pool=self._threads.call,
         )
         self._scopes.append(scope)
@@ -277,23 +286,33 @@ class Dispatcher:
         return bool(done)
 
     async def close(self) -> None:
-        """Cancel all that is open, wait for it briefly, and close the plans' resources, the last opened first."""
+        """End all code, then close the resources."""
+        await self.end_code(_END_LIMIT_SECONDS)
+        await self.close_resources(_RESOURCES_LIMIT_SECONDS)
+
+    async def end_code(self, limit_seconds: float) -> None:
+        """Cancel all that is open, and wait for it within the limit. Nothing runs here any more after that, but `def`
+        actions that cannot be stopped, and what goes on although it was cancelled."""
         for scope in list(self._scopes):
             self.end_scope(scope, CancelReason.DRAINED)
         if self._tasks:
-            await asyncio.wait(list(self._tasks), timeout=_CLOSE_LIMIT_SECONDS)
+            await asyncio.wait(list(self._tasks), timeout=limit_seconds)
         self._threads.close()
         if not self._is_closed:
             # Once, for other dispatchers of this loop may still count on it.
             self._is_closed = True
             self._numbering.release(self._loop)
+
+    async def close_resources(self, limit_seconds: float) -> None:
+        """Close the plans' resources, the last opened first; those that hang are left to themselves."""
+        end = self._loop.time() + limit_seconds
         for registry in reversed(self._registries):
-            await registry.close()
+            await registry.close(end - self._loop.time())
 
     # ---- stepping ----
 
     def _enqueue(self, invocations: Sequence[Invocation], scope: Scope, on_stepped: Callable[[], None]) -> None:
-        self._batches.append(_Batch(invocations, scope, on_stepped, self._loop.time()))
+        self._batches.append(_Batch(invocations, scope, on_stepped))
         if self._leader is None:
             self._take_lead()
 
@@ -328,7 +347,7 @@ class Dispatcher:
             batch = batches[0]
             suspended = self._step(batch, me)
             if batch.for_threads:
-                self._threads.run(batch.for_threads)
+                self._run_in_threads(batch.for_threads)
                 batch.for_threads = []
             if suspended is not None:
                 attempt, coroutine, context, awaited = suspended
@@ -369,7 +388,7 @@ class Dispatcher:
     def _step_until_suspended(
         self, batch: _Batch, me: asyncio.Task[None], succeeded: list[Outcome]
     ) -> tuple[Attempt, Coroutine[Any, Any, None], contextvars.Context, Any] | None:
-        scope, received_at = batch.scope, batch.received_at
+        scope = batch.scope
         open_, actions, settle = scope.open, scope.actions, scope.settle
         older_calls = scope.kept.calls_of_ended_starts if scope.kept is not None else None
         running, mint, base_context = self._running, self._mint, self._base_context
@@ -395,7 +414,7 @@ class Dispatcher:
                 if mirror is None:
                     settle(NeedsMemory(handle, invocation.cost_bytes))
                     continue
-            ctx = InvocationContext(invocation, state, scope, mirror, received_at)
+            ctx = InvocationContext(invocation, state, scope, mirror)
             if invocation.attempt > 1 or (older_calls and invocation.invocation_id in older_calls):
                 # There may be records that the code has to account for, even if it makes no call.
                 ctx.durable_calls()
@@ -422,6 +441,8 @@ class Dispatcher:
                 ctx.end()
                 settle(ctx.failure(error))
                 continue
+            if ctx.time is not None:
+                ctx.time.begin()
             try:
                 awaited = context.run(coroutine.send, None)
             except StopIteration:
@@ -433,6 +454,7 @@ class Dispatcher:
                     or ctx.sensory is not None
                     or ctx.calls is not None
                     or ctx.metrics is not None
+                    or ctx.time is not None
                 ):
                     error_of_calls = ctx.calls.at_return() if ctx.calls is not None else None
                     ctx.end()
@@ -443,7 +465,7 @@ class Dispatcher:
                 del open_[handle]
                 succeeded.append(
                     Succeeded(handle, ctx.events, changes, invocation.cost_bytes, invocation if keeps else None)
-                    if ctx.metrics is None
+                    if ctx.metrics is None and ctx.time is None
                     else ctx.succeeded(changes, is_kept=keeps)
                 )
             except KeyboardInterrupt:
@@ -470,14 +492,18 @@ class Dispatcher:
         scope.open[invocation.handle] = attempt
         self._running[attempt.invocation_id] = attempt
         attempt.watch(ctx.mirror)
-        if state.places is None:
-            self._limit_time(attempt)
         return attempt
 
-    def _limit_time(self, attempt: Attempt) -> None:
-        deadline = attempt.context.deadline
-        if deadline is not None:
-            attempt.timer = self._loop.call_at(deadline, self._cancel_attempt, attempt, CancelReason.TIMEOUT)
+    def _limit_time(self, attempt: Attempt, time: RunningTime) -> None:
+        """End it when its code has run for as long as it may."""
+        left = time.left_seconds
+        if left <= 0:
+            self._cancel_attempt(attempt, CancelReason.TIMEOUT)
+            return
+        if not time.has_begun:
+            # A thread begins it, and does not say when: it is looked at now and then, and is over no sooner than this.
+            left = max(left, _LOOK_AGAIN_SECONDS)
+        attempt.timer = self._loop.call_later(left, self._limit_time, attempt, time)
 
     def _begin_in_task(self, invocation: Invocation, state: ActionState, scope: Scope, ctx: InvocationContext) -> None:
         try:
@@ -503,17 +529,21 @@ class Dispatcher:
         )
 
     def _start(self, attempt: Attempt) -> None:
-        """It has a place: its code may run, and its time limit counts from here."""
-        attempt.context.begin_at(self._loop.time())
-        self._limit_time(attempt)
+        """It has a place: its code may run."""
+        if attempt.scope.is_ended:
+            return  # whoever ends the scope comes to it next, and then its place goes on to another
         if attempt.state.is_coroutine:
             self._start_task(attempt)
         else:
-            self._threads.run([attempt])
+            self._run_in_threads([attempt])
 
     async def _attend(self, attempt: Attempt, coroutine: Any) -> None:
         """See a coroutine to its end in this task."""
         attempt.unbegun = None
+        time = attempt.context.time
+        if time is not None:
+            time.begin()
+            self._limit_time(attempt, time)
         try:
             await coroutine
         except KeyboardInterrupt:
@@ -526,6 +556,7 @@ class Dispatcher:
         else:
             self._succeed(attempt)
         finally:
+            self.overrun_coroutines -= attempt.is_overrun
             self._on_ended(attempt)
 
     def _succeed(self, attempt: Attempt) -> None:
@@ -540,7 +571,7 @@ class Dispatcher:
         attempt.watch(None)
         if attempt.cancel_reason is not None:
             # Whoever cancelled it counts it as over: what it makes of that must not change the key's memory.
-            self._settle(attempt, attempt.cancelled())
+            self._settle(attempt, attempt.failure(asyncio.CancelledError()))
             return
         self._settle(attempt, ctx.succeeded(ctx.commit(self._mint)))
 
@@ -596,9 +627,39 @@ class Dispatcher:
             return
         if attempt.timer is not None:
             attempt.timer.cancel()
-        attempt.timer = self._loop.call_later(_CANCEL_AGAIN_SECONDS, self._cancel_attempt, attempt, reason)
+        attempt.timer = self._loop.call_later(_CANCEL_AGAIN_SECONDS, self._cancel_again, attempt)
+
+    def _cancel_again(self, attempt: Attempt) -> None:
+        """Its coroutine has gone on although it was cancelled."""
+        task = attempt.task
+        if task is None or task.done():
+            return
+        if not attempt.is_settled and attempt.cancel_reason in _SOMEBODY_WAITS:
+            self._give_up_coroutine(attempt)
+        task.cancel()
+        attempt.timer = self._loop.call_later(_CANCEL_AGAIN_SECONDS, self._cancel_again, attempt)
+
+    def _give_up_coroutine(self, attempt: Attempt) -> None:
+        """Report it as over although it goes on, which may be for good: its key and its next attempt do not wait."""
+        attempt.is_overrun = True
+        self.overrun_coroutines += 1
+        _log.warning(
+            "action %r goes on %g s after it was cancelled (%s): its attempt is over",
+            attempt.state.action.name,
+            _CANCEL_AGAIN_SECONDS,
+            attempt.cancel_reason.name if attempt.cancel_reason else "?",
+        )
+        self._fail(attempt, asyncio.CancelledError())
+        self._on_ended(attempt)
 
     # ---- `def` actions ----
+
+    def _run_in_threads(self, attempts: Sequence[Attempt]) -> None:
+        for attempt in attempts:
+            time = attempt.context.time
+            if time is not None:
+                self._limit_time(attempt, time)
+        self._threads.run(attempts)
 
     def _on_thread_ended(self, attempt: Attempt, error: BaseException | None) -> None:
         if error is None:

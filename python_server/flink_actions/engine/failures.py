@@ -45,6 +45,8 @@ def failure_of(invocation: Invocation, error: BaseException, calls: DurableCalls
             retry_after_ms=_retry_after_ms(error),
             cost_bytes=invocation.cost_bytes,
             drop_calls=drop_calls,
+            invocation_id=invocation.invocation_id,
+            attempt=invocation.attempt,
         )
     except Exception as broken:  # an exception that cannot even be described must not leave its key waiting
         message = f"an exception was raised that cannot be described: that raised {type(broken).__name__}"
@@ -54,7 +56,15 @@ def failure_of(invocation: Invocation, error: BaseException, calls: DurableCalls
 
 def failure_without_stack(invocation: Invocation, kind: FailureKind, exception: str, message: str) -> Failed:
     """A failure that the engine decided on."""
-    return Failed(invocation.handle, kind, exception, message, cost_bytes=invocation.cost_bytes)
+    return Failed(
+        invocation.handle,
+        kind,
+        exception,
+        message,
+        cost_bytes=invocation.cost_bytes,
+        invocation_id=invocation.invocation_id,
+        attempt=invocation.attempt,
+    )
 
 
 def name_of(cls: type[BaseException]) -> str:

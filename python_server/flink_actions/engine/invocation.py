@@ -125,7 +125,7 @@ class Invocation(Protocol):
     def watermark(self) -> int | None: ...
     @property
     def remaining_ms(self) -> int:
-        """What is left of the time limit; 0: no limit."""
+        """What is left of the time limit: how long its code may run; 0: no limit."""
         ...
 
     @property
@@ -211,6 +211,24 @@ class MemoryChanges(NamedTuple):
     short_term: Mapping[str, bytes]
 
 
+class Work(NamedTuple):
+    """What an invocation was, as far as somebody may ask for its Result once more.
+
+    Args:
+        invocation_id: 16 bytes.
+        key: As in the invocation.
+        run_number: Of the key.
+        attempt: That has succeeded.
+        memory_version: That it started from.
+    """
+
+    invocation_id: bytes
+    key: bytes
+    run_number: int
+    attempt: int
+    memory_version: bytes
+
+
 # An event as an action sent it: its type, its payload, and whether the payload is the value itself rather than its
 # JSON. A plain tuple: one is made per event.
 SentEvent = tuple[str, bytes, bool]
@@ -228,7 +246,7 @@ class Succeeded:
         events: list[SentEvent],
         changes: MemoryChanges | None,
         cost_bytes: int,
-        invocation: Invocation | None = None,
+        invocation: Invocation | Work | None = None,
     ) -> None:
         self.handle = handle
         self.events = events
@@ -242,11 +260,16 @@ class Succeeded:
         """Changes of metrics."""
         return ()
 
+    @property
+    def ran_ms(self) -> int:
+        """How long its code ran, if it had a time limit."""
+        return 0
+
 
 class Measured(Succeeded):
-    """It has changed metrics too. A class of its own, so that the others pay nothing for it."""
+    """It has changed metrics, or had a time limit. A class of its own, so that the others pay nothing for it."""
 
-    __slots__ = ("_metrics",)
+    __slots__ = ("_metrics", "_ran_ms")
 
     def __init__(
         self,
@@ -254,15 +277,21 @@ class Measured(Succeeded):
         events: list[SentEvent],
         changes: MemoryChanges | None,
         cost_bytes: int,
-        invocation: Invocation | None,
+        invocation: Invocation | Work | None,
         metrics: Sequence[MetricDelta],
+        ran_ms: int = 0,
     ) -> None:
         super().__init__(handle, events, changes, cost_bytes, invocation)
         self._metrics = metrics
+        self._ran_ms = ran_ms
 
     @property
     def metrics(self) -> Sequence[MetricDelta]:
         return self._metrics
+
+    @property
+    def ran_ms(self) -> int:
+        return self._ran_ms
 
 
 class HandedBack(Measured):
@@ -285,6 +314,10 @@ class Failed:
         cost_bytes: Byte credits that the invocation was charged.
         drop_calls: Records that the next attempt must not be given: of the call that ended this one.
         metrics: Changes of metrics: what was paid was paid.
+        ran_ms: How long its code ran, if it had a time limit.
+        invocation_id: Of the invocation; empty if the job may not have all records of the attempt's durable calls when
+            it has this.
+        attempt: Number of the attempt.
     """
 
     handle: int
@@ -296,6 +329,9 @@ class Failed:
     cost_bytes: int = 0
     drop_calls: Sequence[CallPlace] = ()
     metrics: Sequence[MetricDelta] = ()
+    ran_ms: int = 0
+    invocation_id: bytes = b""
+    attempt: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,19 @@ When a TaskManager dies and the worker lives, the job asks once more for all tha
 it asks for is named by digests of its input, and a Result is given only to an invocation that starts from the memory it
 was computed on: so nothing kept can ever answer something else (CORRECTNESS.md, rules 1, 2 and 7).
 
-A Result is kept under the frame that carried it; while its start lives nobody looks for it, so it is not looked into.
+A Result is kept under the frame that carried it; while its start lives nobody looks for it, so it is packed away.
 When a start has ended its frames are taken apart, and its Results are found by invocation id. Kept work goes
 
-- under a cut: a frame of the same start at or below it, or of an earlier session of that start;
+- under a cut: a frame of the same start at or below it, or of an earlier session of that start. With a Result, or a
+  Failure, go the calls of its attempt: the checkpoint has them, or nobody asks for them again. Those of a later attempt
+  at the same invocation stay;
 - of an ended start, when a cut covers the same invocation, or a later run of the same key;
-- likewise what a live start has not applied, for all that is known: it left with a session that broke, or crossed the
-  cancellation of its attempt. No cut of a frame speaks of it: it is taken out of its frame (`take_back`), and if the
-  start does not ask for it under its handle it is set apart for the next attempt (`set_apart`);
+- likewise what a live start has not applied: it never left, or crossed the cancellation of its attempt. No cut of a
+  frame speaks of it: it is taken out of its frame (`take_back`) and set apart for the next attempt (`set_apart`);
 - when it is too much or too old: that is counted.
+
+What left with a session that broke and may not have arrived is taken out of its frames, too (`take_back_from`): until
+the start has said what of it it has not, no cut speaks of it.
 
 Used on the event loop's thread.
 """
@@ -39,6 +43,7 @@ from flink_actions.engine.invocation import (
     Succeeded,
 )
 from flink_actions.engine.metrics import MetricDelta
+from flink_actions.engine.packed import PackedOutcomes
 
 _log = logging.getLogger(__name__)
 
@@ -53,16 +58,23 @@ _LOOK_AT_AGES_SECONDS = 1.0
 
 
 class _Frame:
-    """Results that left together."""
+    """Outcomes that left together."""
 
-    __slots__ = ("at", "outcomes", "sequence", "session", "size")
+    __slots__ = ("at", "packed", "sequence", "session")
 
-    def __init__(self, session: object, sequence: int, outcomes: Sequence[Outcome], size: int, at: float) -> None:
+    def __init__(self, session: object, sequence: int, outcomes: Sequence[Outcome], at: float) -> None:
         self.session = session
         self.sequence = sequence
-        self.outcomes = outcomes
-        self.size = size
+        self.packed = PackedOutcomes(outcomes)
         self.at = at
+
+    @property
+    def size(self) -> int:
+        return self.packed.size + _RESULT_BYTES * self.packed.count
+
+    @property
+    def outcomes(self) -> Sequence[Outcome]:
+        return self.packed.unpack()
 
 
 @dataclass(slots=True)
@@ -157,7 +169,7 @@ class KeptWork:
 
     # ---- results ----
 
-    def add_sent(self, start: object, session: object, sequence: int, outcomes: Sequence[Outcome], size: int) -> None:
+    def add_sent(self, start: object, session: object, sequence: int, outcomes: Sequence[Outcome]) -> None:
         """Outcomes of a start have left, with a session's frames up to this one.
 
         Args:
@@ -165,16 +177,15 @@ class KeptWork:
             session: Numbers frames.
             sequence: Of the last frame.
             outcomes: In it and those before.
-            size: Bytes that they took on the wire, their Invokes included.
         """
-        size += _RESULT_BYTES * len(outcomes)
-        frame = _Frame(session, sequence, outcomes, size, self._now())
+        frame = _Frame(session, sequence, outcomes, self._now())
         self._frames.setdefault(start, deque()).append(frame)
-        self.size += size
+        self.size += frame.size
         self._limit()
 
-    def on_cut(self, start: object, session: object, sequence: int) -> None:
-        """A checkpoint that has completed covers a session's frames up to this one, and all of earlier sessions."""
+    def on_cut(self, start: object, session: object, sequence: int, epoch: int = 0) -> None:
+        """A checkpoint that has completed covers a session's frames up to this one, and all of earlier sessions of the
+        start, which is of this epoch."""
         frames = self._frames.get(start)
         if not frames or not sequence:
             return
@@ -183,61 +194,81 @@ class KeptWork:
         for frame in covered:
             self.size -= frame.size
             if self._results or self._calls:
-                self._forget_covered(frame)
+                self._forget_covered(frame, epoch)
 
-    def _forget_covered(self, frame: _Frame) -> None:
+    def _forget_covered(self, frame: _Frame, epoch: int) -> None:
         for outcome in frame.outcomes:
+            if isinstance(outcome, Failed):
+                self._forget_covered_calls(outcome.invocation_id, outcome.attempt, epoch)
             if not isinstance(outcome, Succeeded) or outcome.invocation is None:
                 continue
             invocation = outcome.invocation
-            self.forget_calls_of(invocation.invocation_id)
+            self._forget_covered_calls(invocation.invocation_id, invocation.attempt, epoch)
             for older in list(self._names_of_key.get(invocation.key, ())):
                 # Of the same run others may still be asked for: they come after what is covered.
                 is_same = older[0] == invocation.invocation_id
                 if is_same or self._results[older].run_number < invocation.run_number:
                     self._drop_result(older)
 
+    def _forget_covered_calls(self, invocation_id: bytes, attempt: int, epoch: int) -> None:
+        calls = self._calls.get(invocation_id)
+        # Not while a later attempt may go on: the job has refused the Result, or tries again after the Failure.
+        if calls is not None and not (calls.rank[0] == epoch and calls.rank[1] > attempt):
+            self.forget_calls_of(invocation_id)
+
+    def take_back_from(self, start: object, session: object, sequence: int) -> list[Outcome]:
+        """What has left with a session's frames from this one on and may not have arrived: no cut covers it now."""
+        frames = self._frames.get(start, ())
+        taken = [frame for frame in frames if frame.session is session and frame.sequence >= sequence]
+        if taken:
+            self._frames[start] = deque(
+                frame for frame in frames if frame.session is not session or frame.sequence < sequence
+            )
+            self.size -= sum(frame.size for frame in taken)
+        return [outcome for frame in taken for outcome in frame.outcomes]
+
     def take_back(self, start: object, handles: Iterable[int]) -> list[Outcome]:
-        """What has left under these handles and may not be applied: from now on no cut covers it."""
+        """What has left under these handles and will not be applied: from now on no cut covers it."""
         wanted, taken = set(handles), list[Outcome]()
         # It is mostly among the last that have left.
         for frame in reversed(self._frames.get(start, ())):
             if not wanted:
                 break
-            found = [one for one in frame.outcomes if one.handle in wanted and isinstance(one, (Succeeded, Failed))]
+            outcomes = frame.outcomes
+            found = [one for one in outcomes if one.handle in wanted and isinstance(one, (Succeeded, Failed))]
             if not found:
                 continue
-            size = frame.size * len(found) // len(frame.outcomes)
             handles_found = {one.handle for one in found}
-            frame.outcomes = [one for one in frame.outcomes if one.handle not in handles_found]
-            frame.size -= size
-            self.size -= size
+            self.size -= frame.size
+            frame.packed = PackedOutcomes([one for one in outcomes if one.handle not in handles_found])
+            self.size += frame.size
             wanted -= handles_found
             taken += found
         return taken
 
     def set_apart(self, outcomes: Iterable[Outcome], epoch: int) -> None:
-        """A live start of this epoch has not applied these, for all that is known, and does not wait for them: another
-        attempt at the same work may be answered with them."""
+        """A live start of this epoch has not applied these, and does not wait for them: they may answer another attempt
+        at the same work."""
         now = self._now()
         for outcome in outcomes:
             self._add_result(outcome, _RESULT_BYTES + outcome.cost_bytes, now, epoch, is_counted=False)
         self._limit()
 
     def end_start(self, start: object, unsent: Iterable[Outcome] = (), epoch: int = 0) -> None:
-        """A start, of this epoch, has ended; the next one may ask for what it had, and for what never left."""
+        """A start, of this epoch, has ended; the next one may ask for what it had, and for what has not left, or not
+        arrived for all that is known: the metrics of that are still to be counted."""
         now = self._now()
         for frame in self._frames.pop(start, ()):
             self.size -= frame.size
-            each = frame.size // max(1, len(frame.outcomes))
+            each = frame.size // max(1, frame.packed.count)
             for outcome in frame.outcomes:
-                self._add_result(outcome, each, frame.at, epoch)
+                self._add_result(outcome, each, frame.at, epoch, is_counted=True)
         self.calls_of_ended_starts.update(self._calls)
         for outcome in unsent:
-            self._add_result(outcome, _RESULT_BYTES + outcome.cost_bytes, now, epoch)
+            self._add_result(outcome, _RESULT_BYTES + outcome.cost_bytes, now, epoch, is_counted=False)
         self._limit()
 
-    def _add_result(self, outcome: Outcome, size: int, at: float, epoch: int, *, is_counted: bool = True) -> None:
+    def _add_result(self, outcome: Outcome, size: int, at: float, epoch: int, *, is_counted: bool) -> None:
         if not isinstance(outcome, Succeeded) or outcome.invocation is None:
             return
         invocation = outcome.invocation
@@ -357,7 +388,7 @@ class KeptWork:
             if frames and frames[0].at <= at:
                 frame = frames.popleft()
                 self.size -= frame.size
-                self.dropped += sum(isinstance(outcome, Succeeded) for outcome in frame.outcomes)
+                self.dropped += frame.packed.succeeded_count
                 return True
         if self._results:
             name, result = next(iter(self._results.items()))

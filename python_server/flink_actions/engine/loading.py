@@ -91,7 +91,13 @@ def _place_of(target: str) -> _Place:
     # A path on Windows has a colon of its own, and the attribute is optional.
     if not separator or not attribute.replace(".", "_").isidentifier():
         head, attribute = target, "agent"
-    if head.endswith(".py") or "/" in head or "\\" in head:
+    is_path = "/" in head or "\\" in head
+    if head.endswith((".yaml", ".yml")) and (is_path or Path(head).is_file()):
+        raise TargetError(
+            f"target {target!r}: there are no YAML agents in this version; write the agent in Python and name its "
+            ".py file"
+        )
+    if head.endswith(".py") or is_path:
         return _place_of_file(target, Path(head), attribute)
     if not all(part.isidentifier() for part in head.split(".")):
         raise TargetError(f"target {target!r}: {head!r} is neither a module nor a path to a .py file")
@@ -261,6 +267,11 @@ def _agent_from(value: Any, place: _Place) -> Any:
         if isinstance(made, (Agent, list, tuple, Mapping)):
             return made
         value = made
+    if any(base.__module__.partition(".")[0] == "flink_agents" for base in type(value).__mro__):
+        raise TargetError(
+            f"target {place.target!r} is an agent of the package flink_agents: this version does not run those; derive "
+            "it from flink_actions.Agent, whose names are the same"
+        )
     raise TargetError(
         f"target {place.target!r} is a {type(value).__name__}: it must be an Agent, a subclass, a function "
         "that returns one, "

@@ -4,16 +4,16 @@ running it."""
 from __future__ import annotations
 
 import datetime
-import difflib
 import inspect
 import re
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, TypeVar
 
 from flink_actions.engine.references import ResourceKey, check_resources
+from flink_actions.engine.signature import event_annotation
 from flink_actions.sdk import declared as declared_types
 from flink_actions.sdk import values
 from flink_actions.sdk.agent import ActionDeclaration, Agent
@@ -35,8 +35,8 @@ _EVENT_TYPE = re.compile(r"[A-Za-z_][A-Za-z0-9_.:/-]*\Z")
 _EXPRESSION = re.compile(r"[\s()<>=!&|'\"\[\]?+*,]")
 _MOST_ATTEMPTS = 1_000_000
 _MOST_AT_A_TIME = 1_000_000
+_MOST_HOPS = 1_000_000
 _LONGEST_WAIT_SECONDS = 30 * 24 * 3600
-_BUILT_IN_TYPES = (INPUT_EVENT, OUTPUT_EVENT)
 
 # What 32 bits of milliseconds hold.
 _LONGEST_TIMEOUT_SECONDS = 4_294_967
@@ -77,6 +77,7 @@ class Action:
         config: The action's configuration.
         event_classes: Event type → how the declared annotation wants it: a class of typed events, or `InputEvent[T]`.
         location: Where it was declared.
+        former_names: By which open runs of older code may wait for it.
     """
 
     index: int
@@ -92,6 +93,7 @@ class Action:
     config: Mapping[str, Any]
     event_classes: Mapping[str, Any]
     location: Location
+    former_names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +105,14 @@ class Plan:
         actions: In declaration order.
         resources: By type and name.
         code_digest: SHA-256 over the source files of the agent's own modules; empty if they are not known.
+        hop_limit: How many events deep one input may chain; 0: as many as the job says.
     """
 
     agent: str
     actions: tuple[Action, ...]
     resources: Mapping[ResourceKey, ResourceDeclaration] = field(default_factory=dict)
     code_digest: bytes = b""
+    hop_limit: int = 0
 
     def actions_for(self, event_type: str) -> list[Action]:
         """The actions that an event of that type triggers, in declaration order."""
@@ -137,10 +141,23 @@ def compile_plan(agent: Agent, name: str, *, code_digest: bytes = b"") -> Plan:
         )
     _refuse_duplicates(name, declared)
     actions = tuple(_compile_action(index, declaration) for index, declaration in enumerate(declared))
-    return Plan(name, actions, check_resources(agent.declared_resources()), code_digest)
+    return Plan(name, actions, check_resources(agent.declared_resources()), code_digest, _hop_limit(agent, name))
 
 
-def _refuse_duplicates(agent: str, declared: Iterable[ActionDeclaration]) -> None:
+def _hop_limit(agent: Agent, name: str) -> int:
+    limit = agent.hop_limit
+    if limit is None:
+        return 0
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= _MOST_HOPS:
+        raise AgentLoadError(
+            f"agent {name!r} has hop_limit={limit!r}: it is how many events deep one input may chain, from 1 to "
+            f"{_MOST_HOPS}; None is as many as the job says",
+            _location_of_class(type(agent)),
+        )
+    return limit
+
+
+def _refuse_duplicates(agent: str, declared: Sequence[ActionDeclaration]) -> None:
     seen: dict[str, ActionDeclaration] = {}
     for declaration in declared:
         other = seen.setdefault(declaration.name, declaration)
@@ -150,10 +167,31 @@ def _refuse_duplicates(agent: str, declared: Iterable[ActionDeclaration]) -> Non
                 f"{other.location}): rename one",
                 declaration.location,
             )
+    for declaration in declared:
+        for former in _former_names(declaration):
+            if former in seen:
+                raise DuplicateNameError(
+                    f"action {declaration.name!r} of agent {agent!r} is declared with formerly={former!r}, which "
+                    f"action {seen[former].name!r} is or was named too ({seen[former].location}): an open run can go "
+                    "to one of them only",
+                    declaration.location,
+                )
+            seen[former] = declaration
+
+
+def _former_names(declared: ActionDeclaration) -> tuple[str, ...]:
+    given: Any = declared.policies.formerly
+    names = (given,) if isinstance(given, str) else given
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) and name for name in names):
+        raise AgentLoadError(
+            f"action {declared.name!r} has formerly={given!r}: it is the action's former name, or a tuple of them",
+            declared.location,
+        )
+    return tuple(names)
 
 
 def _compile_action(index: int, declared: ActionDeclaration) -> Action:
-    annotation = _check_signature(declared)
+    annotation = event_annotation(declared)
     triggers = tuple(dict.fromkeys(_event_type(declared, trigger) for trigger in declared.triggers))
     if not triggers:
         raise TriggerError(
@@ -193,6 +231,7 @@ def _compile_action(index: int, declared: ActionDeclaration) -> Action:
         config=dict(declared.config),
         event_classes=_event_classes(declared, annotation, triggers),
         location=declared.location,
+        former_names=_former_names(declared),
     )
 
 
@@ -264,46 +303,28 @@ def _is_coroutine(function: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
 
 
-def _check_signature(declared: ActionDeclaration) -> Any:
-    """Refuse what is not `(event, ctx)`; give back the annotation of `event`."""
-    function = declared.function
-    what = f"action {declared.name!r}"
-    if not callable(function):
-        raise SignatureError(f"{what} is a {type(function).__name__}, not a function", declared.location)
-    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
-        raise SignatureError(
-            f"{what} is a generator: send events with ctx.send_event and use `await`, not `yield`", declared.location
-        )
-    parameters = list(inspect.signature(function).parameters.values())
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)]
-    required = [p for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    takes_two = len(positional) >= 2 or any(p.kind is p.VAR_POSITIONAL for p in positional)
-    if not takes_two or len(required) > 2 or any(p.kind is p.KEYWORD_ONLY for p in required):
-        signature = f"({', '.join(str(p) for p in parameters)})"
-        hint = ": add `self`, or @staticmethod" if inspect.ismethod(function) and len(positional) == 1 else ""
-        raise SignatureError(f"{what} takes {signature}, but it is called with (event, ctx){hint}", declared.location)
-    try:
-        hints = typing.get_type_hints(inspect.unwrap(getattr(function, "__func__", function)))
-    except Exception:  # an annotation that only a type checker can resolve says nothing about the event's class
-        return Any
-    return hints.get(positional[0].name, Any)
-
-
 def _event_type(declared: ActionDeclaration, trigger: Any) -> str:
     what = f"action {declared.name!r}"
-    if isinstance(trigger, type) and issubclass(trigger, Event) and trigger is not Event:
-        return trigger.EVENT_TYPE
+    is_class = isinstance(trigger, type) and issubclass(trigger, Event) and trigger is not Event
+    event_type: Any = trigger.EVENT_TYPE if is_class else trigger
+    if event_type == OUTPUT_EVENT:
+        raise TriggerError(
+            f"{what} has the trigger {OUTPUT_EVENT!r}: an output leaves its run for the stream behind the agent and "
+            "triggers nothing; send an event of a type of your own beside the output, and trigger the action by that",
+            declared.location,
+        )
+    if is_class:
+        return str(event_type)
     if not isinstance(trigger, str):
         raise TriggerError(
             f"{what} has the trigger {trigger!r}: a trigger is an event type (text) or a subclass of Event",
             declared.location,
         )
     if _EVENT_TYPE.match(trigger):
-        if trigger.startswith("_") and trigger not in _BUILT_IN_TYPES:
-            close = difflib.get_close_matches(trigger, _BUILT_IN_TYPES, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"built-in are {', '.join(_BUILT_IN_TYPES)}"
+        if trigger.startswith("_") and trigger != INPUT_EVENT:
             raise TriggerError(
-                f"{what} has the unknown trigger {trigger!r}: types that begin with '_' are built in; {hint}",
+                f"{what} has the unknown trigger {trigger!r}: types that begin with '_' are built in, and of those "
+                f"{INPUT_EVENT!r} alone triggers actions",
                 declared.location,
             )
         return trigger

@@ -22,8 +22,6 @@ from flink_actions.sdk.resources import Resource, ResourceDeclaration, ResourceD
 
 _log = logging.getLogger(__name__)
 
-_CLOSE_LIMIT_SECONDS = 10.0
-
 
 class ResourceRegistry(ResourceLookup):
     """Gives a plan's resources.
@@ -77,21 +75,19 @@ class ResourceRegistry(ResourceLookup):
         # Shielded: one action that is cancelled must not take the resource from the others that wait for it.
         return await asyncio.shield(opening)
 
-    async def close(self) -> None:
-        """Close what was opened, the last first. A failure is logged and holds up no other."""
+    async def close(self, limit_seconds: float) -> None:
+        """Close what was opened, the last first, and return within the limit.
+
+        One that fails is logged and holds up no other. One that hangs is left to itself when half of the time is over
+        that is left: so there always is some for the next.
+        """
         self._is_closed = True
         for opening in list(self._opening.values()):
             opening.cancel()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + limit_seconds
         for key, resource in reversed(list(self._opened.items())):
-            try:
-                if inspect.iscoroutinefunction(resource.close):
-                    await asyncio.wait_for(resource.close(), _CLOSE_LIMIT_SECONDS)
-                else:
-                    await asyncio.wait_for(asyncio.to_thread(resource.close), _CLOSE_LIMIT_SECONDS)
-            except asyncio.TimeoutError:
-                _log.warning("%s was not closed within %g s", _what(key), _CLOSE_LIMIT_SECONDS)
-            except Exception:
-                _log.exception("closing %s failed", _what(key))
+            await _close(key, resource, (end - loop.time()) / 2)
         self._opened.clear()
 
     async def _open(self, key: ResourceKey, declared: ResourceDeclaration) -> Resource:
@@ -157,6 +153,22 @@ def _opens_asynchronously(declared: ResourceDeclaration) -> bool:
     return inspect.iscoroutinefunction(
         (provider.clazz if isinstance(provider, ResourceDescriptor) else type(provider)).open
     )
+
+
+async def _close(key: ResourceKey, resource: Resource, limit_seconds: float) -> None:
+    if inspect.iscoroutinefunction(resource.close):
+        closing = asyncio.ensure_future(resource.close())
+    else:
+        closing = asyncio.ensure_future(asyncio.to_thread(resource.close))
+    # Not wait_for, which waits for the end of what it has cancelled.
+    await asyncio.wait([closing], timeout=limit_seconds)
+    if not closing.done():
+        closing.cancel()
+        _log.warning("%s was not closed within %g s", _what(key), round(limit_seconds, 1))
+    elif closing.cancelled():
+        _log.warning("closing %s was cancelled", _what(key))
+    elif (error := closing.exception()) is not None:
+        _log.error("closing %s failed", _what(key), exc_info=error)
 
 
 def _what(key: ResourceKey) -> str:

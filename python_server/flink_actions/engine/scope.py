@@ -179,6 +179,7 @@ class Scope:
         "_on_empty",
         "_outbox",
         "actions",
+        "clock",
         "config",
         "epoch",
         "is_ended",
@@ -202,11 +203,13 @@ class Scope:
         kept: KeptWork | None,
         epoch: int,
         loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float],
         run_in_pool: Callable[[Callable[[], Any], str], Awaitable[Any]],
     ) -> None:
         self.kept = kept
         self.epoch = epoch
         self.loop = loop
+        self.clock = clock
         self.run_in_pool = run_in_pool
         # Longest message that the session's other side takes.
         self.max_frame_bytes = _MAX_FRAME_BYTES
@@ -239,18 +242,15 @@ class Scope:
         if isinstance(found, Attempt) and found.context.calls is not None:
             found.context.calls.on_recorded(places)
 
-    def keep_sent(self, session: object, sequence: int, outcomes: Sequence[Outcome], size: int) -> None:
-        """Outcomes have left with a session's frames up to `sequence`, `size` bytes in all: keep them until a
-        checkpoint covers them."""
+    def keep_sent(self, session: object, sequence: int, outcomes: Sequence[Outcome]) -> None:
+        """Outcomes have left with a session's frames up to `sequence`: keep them until a checkpoint covers them."""
         if self.kept is not None:
-            # With them their invocations are kept.
-            size += sum([outcome.cost_bytes for outcome in outcomes])
-            self.kept.add_sent(self, session, sequence, outcomes, size)
+            self.kept.add_sent(self, session, sequence, outcomes)
 
     def on_cut(self, session: object, sequence: int) -> None:
         """A checkpoint that has completed covers a session's frames up to this one."""
         if self.kept is not None:
-            self.kept.on_cut(self, session, sequence)
+            self.kept.on_cut(self, session, sequence, self.epoch)
 
     # ---- for attempts ----
 

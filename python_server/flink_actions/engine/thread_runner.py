@@ -208,7 +208,9 @@ class ThreadRunner:
 
     def _call(self, attempt: Attempt) -> BaseException | None:
         """Run one action, in the pool's thread; gives back what it raised."""
-        state = attempt.state
+        state, time = attempt.state, attempt.context.time
+        if time is not None:
+            time.begin()
         try:
             event = state.event_of(attempt.invocation)
             context = self._context.copy()
@@ -216,6 +218,9 @@ class ThreadRunner:
             returned: Any = context.run(state.function, event, attempt.context)
         except BaseException as error:
             return error
+        finally:
+            if time is not None:
+                time.end()
         if not inspect.isawaitable(returned):
             return None
         if inspect.iscoroutine(returned):

@@ -64,6 +64,7 @@ def action(
     durability: Durability | str = Durability.CHECKPOINT,
     on_mismatch: OnMismatch | str = OnMismatch.FAIL,
     concurrency: int | None = None,
+    formerly: Sequence[str] | str = (),
     **config: Any,
 ) -> Callable[[F], F]:
     """Mark a function as an action of its agent.
@@ -83,6 +84,7 @@ def action(
         on_mismatch: What a repeated attempt does that makes other calls than were recorded: `"fail"` or `"truncate"`.
         concurrency: Most of it that one worker runs at a time, of all jobs; the others wait in the worker, in order of
             arrival, which is no part of their time limit. None: as many as come.
+        formerly: The names that it had in earlier code: open runs that wait for one of them go on here.
         config: The action's configuration, JSON values: `ctx.action_config`.
 
     Example:
@@ -94,7 +96,9 @@ def action(
         ...     @action("ask", max_attempts=5, backoff=0.5, on_failure="dead_letter", timeout_seconds=30)
         ...     async def ask(self, event: Event, ctx: RunnerContext) -> None: ...
     """
-    policies = ActionPolicies(timeout_seconds, on_failure, max_attempts, backoff, durability, on_mismatch, concurrency)
+    policies = ActionPolicies(
+        timeout_seconds, on_failure, max_attempts, backoff, durability, on_mismatch, concurrency, formerly
+    )
 
     def mark(function: F) -> F:
         plain: Any = function.__func__ if isinstance(function, (staticmethod, classmethod)) else function
@@ -115,6 +119,8 @@ class Agent:
     Args:
         name: The agent's name; a subclass may set `name` as a class attribute instead. Without one the server takes the
             name of the attribute that it loaded the agent from.
+        hop_limit: How many events deep one input may chain before its run fails; a subclass may set `hop_limit` as a
+            class attribute instead. None: as many as the job's `agent.hop-limit` says (1,000).
 
     Example:
         >>> async def rate(event, ctx): ...
@@ -122,11 +128,14 @@ class Agent:
     """
 
     name: str | None = None
+    hop_limit: int | None = None
     __marks__: ClassVar[tuple[tuple[str, ActionMark], ...]] = ()
 
-    def __init__(self, name: str | None = None) -> None:
+    def __init__(self, name: str | None = None, *, hop_limit: int | None = None) -> None:
         if name is not None:
             self.name = name
+        if hop_limit is not None:
+            self.hop_limit = hop_limit
         self._added_actions: dict[str, ActionDeclaration] = {}
         self._added_resources: dict[tuple[ResourceType, str], ResourceDeclaration] = {}
 
@@ -156,6 +165,7 @@ class Agent:
         durability: Durability | str = Durability.CHECKPOINT,
         on_mismatch: OnMismatch | str = OnMismatch.FAIL,
         concurrency: int | None = None,
+        formerly: Sequence[str] | str = (),
         **config: Any,
     ) -> Agent:
         """Add an action to this instance.
@@ -171,6 +181,7 @@ class Agent:
             durability: Where its durable calls are recorded.
             on_mismatch: What a repeated attempt does that makes other calls.
             concurrency: Most of it that one worker runs at a time.
+            formerly: The names that it had in earlier code.
             config: The action's configuration.
 
         Returns:
@@ -190,7 +201,7 @@ class Agent:
                 location,
             )
         policies = ActionPolicies(
-            timeout_seconds, on_failure, max_attempts, backoff, durability, on_mismatch, concurrency
+            timeout_seconds, on_failure, max_attempts, backoff, durability, on_mismatch, concurrency, formerly
         )
         self._actions_added()[name] = ActionDeclaration(name, func, tuple(triggers), location, policies, config)
         return self

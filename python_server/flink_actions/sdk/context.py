@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
+from flink_actions.sdk.errors import UnsupportedError
 from flink_actions.sdk.resources import Resource, ResourceLookup, ResourceType
 
 if TYPE_CHECKING:
@@ -140,6 +141,18 @@ class RunnerContext(ResourceLookup):
         """Memory of the key."""
 
     @property
+    def long_term_memory(self) -> NoReturn:
+        """Not in this version.
+
+        Raises:
+            UnsupportedError: Always.
+        """
+        raise UnsupportedError(
+            "ctx.long_term_memory: there is no long-term memory in this version; keep what a key should remember in "
+            "ctx.short_term_memory, and what should be searched in a store of your own, as a resource"
+        )
+
+    @property
     @abstractmethod
     def config(self) -> ReadableConfiguration:
         """The job's settings for agents."""
@@ -195,7 +208,12 @@ class RunnerContext(ResourceLookup):
     @property
     @abstractmethod
     def watermark(self) -> int | None:
-        """The operator's watermark when it sent this, in ms; None before the first."""
+        """The latest watermark that the operator had received when it sent this, in ms; None before the first.
+
+        It is no bound on this input: one that waited behind others of its key may find the watermark beyond its own
+        `timestamp`, and another attempt may find another one. What the action sends is not late for that: downstream
+        sees a watermark only when all inputs before it are done.
+        """
 
     @property
     @abstractmethod
@@ -206,9 +224,10 @@ class RunnerContext(ResourceLookup):
     @property
     @abstractmethod
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:
-        """A logger that adds key, run and action to its records."""
+        """A logger that adds action, key, run and attempt to the text of its records, and as fields those and
+        `invocation_id` and `epoch`: an invocation that runs again after a restore has the same id in a later epoch."""
 
     @property
     @abstractmethod
     def trace(self) -> str | None:
-        """W3C `traceparent` of the run; None if it is not traced."""
+        """W3C `traceparent` of the run; None if it is not traced, and in this version none is."""

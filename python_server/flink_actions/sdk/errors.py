@@ -15,6 +15,7 @@
     ├── ResourceError                a resource is unknown or could not be opened
     ├── DurableCallError             a durable call cannot be made so, or its recorded exception has no class any more
     ├── ReplayMismatchError          the action made another durable call than its record says
+    ├── UnsupportedError             this version does not have it
     ├── RetryableError               authors raise it: trying again may help
     └── TerminalError                authors raise it: no retry helps
 
@@ -141,6 +142,10 @@ class DurableCallError(FlinkActionsError):
 class ReplayMismatchError(FlinkActionsError):
     """The code makes other durable calls than the records of an earlier attempt say. Catching it does not help: the
     attempt has failed."""
+
+
+class UnsupportedError(FlinkActionsError):
+    """What was asked for has its place, and is not in this version."""
 
 
 class RetryableError(FlinkActionsError):

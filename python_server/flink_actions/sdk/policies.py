@@ -6,6 +6,7 @@ does.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -76,3 +77,4 @@ class ActionPolicies:
     durability: Durability | str = Durability.CHECKPOINT
     on_mismatch: OnMismatch | str = OnMismatch.FAIL
     concurrency: int | None = None
+    formerly: Sequence[str] | str = ()

@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 from flink_actions.engine.step_slots import ID_BYTES, NOTHING, SLOT_BYTES, SOMETHING, slots_bytes
 
-__all__ = ["NO_SUSPECTS", "BlackBox", "Suspects", "map_slots", "report_crashes_to"]
+__all__ = ["ALL_INNOCENT", "NO_SUSPECTS", "BlackBox", "Suspects", "map_slots", "report_crashes_to"]
 
 # The thread that got the signal, and its innermost frame; the report goes on with the other threads.
 _CRASHED_THREAD = re.compile(
@@ -43,6 +43,9 @@ class Suspects:
 NO_SUSPECTS = Suspects()
 """Nobody knows."""
 
+ALL_INNOCENT = Suspects(are_known=True)
+"""It is known that none of them has ended the worker."""
+
 
 class BlackBox:
     """The supervisor's end. Used until `close`."""
@@ -61,19 +64,26 @@ class BlackBox:
         """For the worker: of the slots and of the report."""
         return self._slots.fileno(), self._report.fileno()
 
-    def read(self, exit_code: int) -> Suspects:
-        """Who may have ended the worker, which has ended with this code, negative for a signal."""
+    def read(self, exit_code: int, *, was_blocked: bool = False) -> Suspects:
+        """Who may have ended the worker.
+
+        Args:
+            exit_code: Negative for a signal.
+            was_blocked: It was ended because its event loop did not move. A thread of the pool may have held that up,
+                so the one that got the signal tells the place and nothing else.
+        """
         report = os.pread(self._report.fileno(), _LONGEST_REPORT, 0)
         crashed = _CRASHED_THREAD.search(report)
         slots = self._read_slots()
-        if crashed is not None:
+        place = _place_of(crashed) if crashed is not None else ""
+        if crashed is not None and not was_blocked:
             thread = int(crashed.group(1), 16)
-            return _known([shown for owner, shown in slots if owner == thread], _place_of(crashed))
-        if exit_code < 0 and -exit_code not in _CRASHES:
+            return _known([shown for owner, shown in slots if owner == thread], place)
+        if exit_code < 0 and -exit_code not in _CRASHES and not was_blocked:
             return Suspects()
-        # It has ended itself. While the event loop's slot is empty, that may run what no slot shows.
+        # It has ended itself, or has not moved. While the event loop's slot is empty, that may run what no slot shows.
         shown = [shown for _, shown in slots]
-        return _known(shown) if shown[0] != NOTHING else Suspects()
+        return _known(shown, place) if shown[0] != NOTHING else Suspects(place=place)
 
     def close(self) -> None:
         """Free the memory."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from flink_actions.engine.loading import load_agents
 from flink_actions.sdk.errors import AgentLoadError
 from flink_actions.server.errors import StartError
-from flink_actions.server.plan_text import plan_lines
+from flink_actions.server.plan_text import plan_lines, resource_lines
 from flink_actions.wire.codec import encode_plan
 
 __all__ = ["check"]
@@ -20,7 +20,7 @@ def check(targets: Sequence[str]) -> int:
     except AgentLoadError as error:
         raise StartError(str(error)) from error
     for plan in loaded.plans.values():
-        print("\n".join(plan_lines(encode_plan(plan))))
+        print("\n".join([*plan_lines(encode_plan(plan)), *resource_lines(plan)]))
     for path in loaded.source_files:
         print(f"source {path}")
     return 0

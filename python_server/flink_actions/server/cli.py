@@ -61,16 +61,24 @@ Asks a running server what it serves: agents, actions and their triggers, genera
 """
 
 _CHECK = """\
-Loads an agent as the server would, checks it, and prints its plan. Exits 1 and says where and why if it does not load.
+Loads an agent as the server would, checks it, and prints its plan: actions, what triggers them, and resources. Exits 1
+and says where and why if it does not load.
 
   flink-actions check agent.py:agent
+
+Of an action's settings those are printed that are not the defaults: one attempt without a time limit, then the job
+fails; any number at a time; durable calls are recorded in checkpoints, and a replay that differs fails.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the console script; leaves the process with an exit code."""
     started_at = time.time()
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.run is None:
+        parser.print_help(sys.stderr)
+        sys.exit(2)
     try:
         code = options.run(options, started_at)
     except ServerError as error:
@@ -84,7 +92,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = _teaching(argparse.ArgumentParser, prog="flink-actions", description=_OVERVIEW)
     parser.add_argument("--version", action="version", version=f"flink-actions {SERVER_VERSION}")
-    commands = parser.add_subparsers(required=True, metavar="command", title="commands")
+    parser.set_defaults(run=None)
+    commands = parser.add_subparsers(metavar="command", title="commands")
     _add_serve(commands)
     _add_describe(commands)
     _add_check(commands)
@@ -144,6 +153,7 @@ _SETTING_HELP = (
         "file that is read at import, send SIGHUP",
     ),
     ("socket_mode", "OCTAL", "permissions of Unix sockets"),
+    ("load_limit_seconds", "S", "how long a process may take to load the agents' code"),
     ("drain_seconds", "S", "how long running actions may go on after SIGTERM"),
     ("linger_seconds", "S", "how long actions run on after their job's connection was lost"),
     ("threads", "N", "most `def` actions that run at once in one worker"),
@@ -158,6 +168,7 @@ _SETTING_HELP = (
     ("quarantine_idle_seconds", "S", "how long the quarantine worker waits for further suspects"),
     ("quarantine_turn_seconds", "S", "how long one subtask's suspects have it while others wait"),
     ("blocked_after_seconds", "S", "a worker whose event loop stood still for this long is not ready"),
+    ("blocked_limit_seconds", "S", "a worker whose event loop stood still for this long is ended and replaced"),
     ("log_level", "LEVEL", "DEBUG, INFO, WARNING or ERROR"),
 )
 
@@ -175,6 +186,12 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         default=argparse.SUPPRESS,
         help="allow an address that other machines can reach, although nothing encrypts or authenticates the traffic",
+    )
+    parser.add_argument(
+        "--exit-with-stdin",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="leave, as after SIGTERM, when standard input ends: for whoever starts a server and may be killed",
     )
     parser.add_argument(
         "--reload",

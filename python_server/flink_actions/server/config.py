@@ -64,6 +64,9 @@ class ServerSettings:
     socket_mode: int = 0o600
     """Permissions of Unix sockets. Owner only; a job that runs as another user needs 660 and a common group."""
 
+    load_limit_seconds: float = 120.0
+    """A process that loads the agents' code for longer than this hangs, and is killed; so the first start fails."""
+
     drain_seconds: float = 25.0
     """How long running actions may go on after SIGTERM. Kubernetes kills after 30 s by default."""
 
@@ -104,11 +107,19 @@ class ServerSettings:
     """How long one subtask's suspects have the quarantine worker while others wait; what runs then has twice as long to
     end."""
 
+    exit_with_stdin: bool = False
+    """Leaves as after SIGTERM when standard input ends: for a process that starts a server and must not outlive it."""
+
     reload: bool = False
     """Reloads when a source file of the agents' own changes. For development; in production send SIGHUP."""
 
     blocked_after_seconds: float = 5.0
     """A worker whose event loop has not moved for this long is not ready."""
+
+    blocked_limit_seconds: float = 30.0
+    """A worker whose event loop has not moved for this long is ended and replaced, and the jobs are told which
+    invocation it was stepping. Sooner than they give it up themselves (45 s), or they would send that to the next
+    one."""
 
     allow_pickle: bool = False
     """Lets jobs send pickled objects. Loading a pickle runs whatever code its sender wrote into it."""
@@ -214,6 +225,7 @@ _TYPES: dict[str, type] = {
     "workers": int,
     "spares": int,
     "socket_mode": int,
+    "load_limit_seconds": float,
     "drain_seconds": float,
     "linger_seconds": float,
     "max_frame_bytes": int,
@@ -227,8 +239,10 @@ _TYPES: dict[str, type] = {
     "archive_seconds": float,
     "quarantine_idle_seconds": float,
     "quarantine_turn_seconds": float,
+    "exit_with_stdin": bool,
     "reload": bool,
     "blocked_after_seconds": float,
+    "blocked_limit_seconds": float,
     "allow_pickle": bool,
     "log_level": str,
     "config": dict,
@@ -237,6 +251,7 @@ _TYPES: dict[str, type] = {
 _LEAST: dict[str, float] = {
     "workers": 1,
     "spares": 0,
+    "load_limit_seconds": 1,
     "drain_seconds": 0,
     "linger_seconds": 0,
     "max_frame_bytes": 64 * _KIB,
@@ -251,6 +266,7 @@ _LEAST: dict[str, float] = {
     "quarantine_idle_seconds": 0,
     "quarantine_turn_seconds": 0.1,
     "blocked_after_seconds": 0.1,
+    "blocked_limit_seconds": 1.0,
 }
 
 _DAY_SECONDS = 86_400.0
@@ -258,12 +274,14 @@ _DAY_SECONDS = 86_400.0
 _TYPO_LIKENESS = 0.9
 
 _MOST: dict[str, float] = {
+    "load_limit_seconds": _DAY_SECONDS,
     "drain_seconds": _DAY_SECONDS,
     "linger_seconds": _DAY_SECONDS,
     "archive_seconds": _DAY_SECONDS,
     "quarantine_idle_seconds": _DAY_SECONDS,
     "quarantine_turn_seconds": _DAY_SECONDS,
     "blocked_after_seconds": _DAY_SECONDS,
+    "blocked_limit_seconds": _DAY_SECONDS,
     # gRPC counts the bytes of a message in 31 bits, and a worker takes four times this to say what is wrong with it.
     "max_frame_bytes": 256 * _MIB,
 }

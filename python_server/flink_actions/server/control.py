@@ -116,7 +116,7 @@ class Serving:
 class Heartbeat:
     """From the worker's event loop, every second: it moves. What is blocked says nothing.
 
-    Of its threads those are lost that run `def` actions whose attempts are over.
+    Of its threads those are lost that run `def` actions whose attempts are over; coroutines of such count like threads.
     """
 
     loop_lag_us: int

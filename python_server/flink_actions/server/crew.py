@@ -11,6 +11,7 @@ A crew is loading, then serves, then leaves; it never goes back. Rules:
   killed.
 - A worker that has lost half of its threads, to `def` actions and durable calls that do not return, drains and is
   replaced; one of a crew at a time, so that the others can take its sessions.
+- A worker whose event loop does not move for long is ended like one that has crashed, and replaced.
 - Beside the slots there may be a quarantine worker, which comes when a job asks for it and goes when nobody uses it. It
   is there to die: what it dies of is a job's to judge, and nobody replaces it unasked. It leaves with the first thread
   that it has lost: whoever is tried there next would not be alone.
@@ -27,10 +28,12 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from flink_actions.server import control, spawn
+from flink_actions.server import control
 from flink_actions.server.config import ServerSettings
 from flink_actions.server.directory import Generation, WorkerStatus
 from flink_actions.server.errors import StartError
+from flink_actions.server.leaving import LEAVE_SECONDS
+from flink_actions.server.restarts import Restarts, backoff_seconds
 from flink_actions.server.spares import Spares
 from flink_actions.server.spawn import SpawnedWorker, spawn_worker
 from flink_actions.server.worker_process import WorkerProcess
@@ -40,18 +43,13 @@ __all__ = ["Crew", "CrewOwner"]
 
 _log = logging.getLogger(__name__)
 
-_FIRST_BACKOFF_SECONDS = 0.1
-_LONGEST_BACKOFF_SECONDS = 10.0
-# A worker that has served for this long before it died is replaced at once. Of those that die younger the first is too:
-# it takes two to make a loop.
-_STABLE_SECONDS = 10.0
 _QUARANTINE = "q0"
 # One after the other dies in quarantine while a culprit is looked for: it must not take all of a core.
 _QUARANTINE_PAUSE_SECONDS = 0.05
 # Jobs send all that they have to a worker that is new; a spare that loads meanwhile would take the processor from it.
 _SPARE_DELAY_SECONDS = 1.0
-# Beyond the drain limit, for a worker to say its good-byes.
-_EXIT_GRACE_SECONDS = 10.0
+# For a process that was killed.
+_END_SECONDS = 10.0
 
 
 class CrewOwner(Protocol):
@@ -62,6 +60,9 @@ class CrewOwner(Protocol):
 
     def on_death(self, crew: Crew, dead: WorkerStatus) -> None:
         """A worker ended that was not told to; `on_change` follows."""
+
+    def on_leave(self, crew: Crew, left: WorkerStatus) -> None:
+        """A worker ended as it was told; `on_change` follows."""
 
     def on_load_error(self, crew: Crew, message: str) -> None:
         """A worker that was to replace another one could not load the code; empty: one could."""
@@ -95,6 +96,7 @@ class Crew:
         self._quarantine: asyncio.Task[None] | None = None
         self._is_quarantine_wanted = False
         self._spares = Spares(settings)
+        self._restarts = Restarts()
         self.generations: list[Generation] = []
         self.source_files: tuple[str, ...] = ()
         self.alive: dict[str, WorkerProcess] = {}
@@ -102,12 +104,21 @@ class Crew:
     # ---- its life ----
 
     async def until_ready(self) -> None:
-        """Return when every slot has served once; raise `StartError` with the first reason why one cannot."""
-        await asyncio.shield(self._ready)
+        """Return when every slot has served once; raise `StartError` with the first reason why one cannot, or if it
+        takes longer than the code may take to load."""
+        limit = self._settings.load_limit_seconds
+        try:
+            await asyncio.wait_for(asyncio.shield(self._ready), limit)
+        except asyncio.TimeoutError:
+            targets = ", ".join(self._settings.targets)
+            raise StartError(
+                f"{targets} did not load within {limit:g} s: find out what it waits for when it is imported, or give "
+                "it longer by --load-limit-seconds"
+            ) from None
 
     async def until_over(self) -> None:
         """Return when no process is left and none will be started."""
-        await asyncio.wait(self._owned, timeout=_EXIT_GRACE_SECONDS)
+        await asyncio.wait(self._owned, timeout=_END_SECONDS)
 
     async def leave(self, limit_seconds: float, *, for_reload: bool = False) -> None:
         """Let workers drain within the limit, kill what is left, and return when all have gone.
@@ -124,13 +135,13 @@ class Crew:
         for worker in self.alive.values():
             worker.leave(limit_seconds, for_reload=for_reload, archive_seconds=archive_seconds)
         await self._owner.on_change()
-        limit = limit_seconds + archive_seconds + _EXIT_GRACE_SECONDS
+        limit = limit_seconds + archive_seconds + LEAVE_SECONDS
         _, late = await asyncio.wait(self._owned, timeout=limit)
         for worker in self.alive.values():
             _log.warning("worker %s (pid %d) did not leave within %g s: killed", worker.name, worker.pid, limit)
-            worker.kill()
+            worker.kill("it did not leave in time")
         if late:
-            await asyncio.wait(late, timeout=_EXIT_GRACE_SECONDS)
+            await asyncio.wait(late, timeout=_END_SECONDS)
 
     def kill(self) -> None:
         """End every process at once."""
@@ -138,7 +149,7 @@ class Crew:
         self._leaving.set()
         self._spares.dismiss()
         for worker in self.alive.values():
-            worker.kill()
+            worker.kill("the server could not wait for it")
 
     @property
     def is_ready(self) -> bool:
@@ -155,6 +166,11 @@ class Crew:
         """Whether its workers that live stay for nothing but what they keep."""
         return all(worker.is_archive for worker in self.alive.values())
 
+    @property
+    def is_crash_looping(self) -> bool:
+        """Whether its workers die soon after they have begun to serve, again and again."""
+        return self._restarts.is_loop({name: worker.served_seconds for name, worker in self.alive.items()})
+
     def describe_agents(self) -> str:
         """What it serves, for a log line."""
         offers = self.generations[-1].agents
@@ -164,14 +180,17 @@ class Crew:
 
     async def _keep_slot(self, spawned: SpawnedWorker) -> None:
         """Keep a process in the slot until the crew leaves or fails."""
-        young_deaths = 0
         while True:
             worker = WorkerProcess(spawned, self._on_message)
             self.alive[worker.name] = worker
             await self._owner.on_change()
             await self._attend(worker)
-            young_deaths = young_deaths + 1 if worker.served_seconds < _STABLE_SECONDS else 0
-            if self._has_failed or await self._is_leaving_within(_backoff_seconds(young_deaths)):
+            pause = self._restarts.on_death(worker.name, worker.served_seconds)
+            if pause and not self.is_leaving:
+                _log.warning(
+                    "worker %s has died young again and again: the next one starts in %g s", worker.name, pause
+                )
+            if self._has_failed or await self._is_leaving_within(pause):
                 return
             replacement = await self._replace(worker.name)
             if replacement is None:
@@ -186,7 +205,7 @@ class Crew:
                 return self._spawn(name)
             except OSError as error:
                 failures += 1
-                pause = _backoff_seconds(1 + failures)
+                pause = backoff_seconds(1 + failures)
                 _log.error("worker %s cannot be started, trying again in %g s: %s", name, pause, error)
             if await self._is_leaving_within(pause):
                 return None
@@ -206,13 +225,13 @@ class Crew:
         if self.is_ready:
             # Whoever starts a crew sees to how long that takes; this one nobody else waits for.
             loop = asyncio.get_running_loop()
-            limit = loop.call_later(spawn.LOAD_LIMIT_SECONDS, self._kill_unless_served, worker)
+            limit = loop.call_later(self._settings.load_limit_seconds, self._kill_unless_served, worker)
         try:
             await worker.run(self._on_exit)
             self._explain_death(worker)
         except Exception:  # a defect at one worker must not end the others
             _log.exception("a defect at worker %s", worker.name)
-            worker.kill()
+            worker.kill("a defect of the supervisor")
             self.alive.pop(worker.name, None)
         finally:
             if limit is not None:
@@ -220,13 +239,9 @@ class Crew:
 
     def _kill_unless_served(self, worker: WorkerProcess) -> None:
         if not worker.has_served:
-            _log.error(
-                "worker %s (pid %d) does not serve after %g s: killed",
-                worker.name,
-                worker.pid,
-                spawn.LOAD_LIMIT_SECONDS,
-            )
-            worker.kill()
+            limit = self._settings.load_limit_seconds
+            _log.error("worker %s (pid %d) does not serve after %g s: killed", worker.name, worker.pid, limit)
+            worker.kill(f"it did not serve after {limit:g} s")
 
     async def _retire_if_worn_out(self, worker: WorkerProcess, lost_threads: int) -> None:
         """A thread cannot be stopped: what an action has taken for good comes back with a new process only."""
@@ -249,13 +264,18 @@ class Crew:
             limit,
         )
         worker.leave(limit)
-        asyncio.get_running_loop().call_later(limit + _EXIT_GRACE_SECONDS, self._kill_late, worker)
+        asyncio.get_running_loop().call_later(limit + LEAVE_SECONDS, self._kill_late, worker)
         await self._owner.on_change()
 
     def _kill_late(self, worker: WorkerProcess) -> None:
         if worker.exit_code is None:
             _log.warning("worker %s (pid %d) did not leave in time: killed", worker.name, worker.pid)
-            worker.kill()
+            worker.kill("it did not leave in time")
+
+    def end_blocked(self, interval_seconds: float) -> None:
+        """Called regularly: end the workers whose event loops have not moved for too long."""
+        for worker in self.alive.values():
+            worker.end_if_blocked(interval_seconds, self._settings.blocked_limit_seconds)
 
     @property
     def _owned(self) -> list[asyncio.Task[None]]:
@@ -324,7 +344,7 @@ class Crew:
             case control.LoadFailed():
                 self._on_load_failed(worker, message)
             case control.Heartbeat():
-                worker.last_heartbeat = time.monotonic()
+                worker.on_heartbeat()
                 if worker.status.kept != message.kept:
                     worker.status = replace(worker.status, kept=message.kept)
                     await self._owner.on_change()
@@ -393,17 +413,16 @@ class Crew:
         """Tell the jobs; what else there is to do comes after."""
         del self.alive[worker.name]
         worker.status = replace(worker.status, exit_reason=worker.exit_reason(), suspects=worker.last_steps())
-        if not self._left_as_told(worker):
-            dead = replace(worker.status, state=directory_pb2.WorkerEntry.DEAD)
-            self._owner.on_death(self, dead)
+        ended = replace(worker.status, state=directory_pb2.WorkerEntry.DEAD)
+        if worker.has_left_as_told:
+            self._owner.on_leave(self, ended)
+        else:
+            self._owner.on_death(self, ended)
         await self._owner.on_change()
-
-    def _left_as_told(self, worker: WorkerProcess) -> bool:
-        return worker.is_told_to_leave and worker.exit_code == 0
 
     def _explain_death(self, worker: WorkerProcess) -> None:
         worker.remove_socket_file()
-        if worker.has_explained_itself or self._has_failed or self._left_as_told(worker):
+        if worker.has_explained_itself or self._has_failed or worker.has_left_as_told:
             return
         reason = worker.exit_reason()
         if not self._is_killed:
@@ -413,9 +432,3 @@ class Crew:
         if not self.is_ready:
             targets = ", ".join(self._settings.targets)
             self._settle(StartError(f"worker {worker.name} died while it loaded {targets}: {reason}"))
-
-
-def _backoff_seconds(young_deaths: int) -> float:
-    if young_deaths <= 1:
-        return 0.0
-    return float(min(_FIRST_BACKOFF_SECONDS * 2 ** (young_deaths - 2), _LONGEST_BACKOFF_SECONDS))

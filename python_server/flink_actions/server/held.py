@@ -8,7 +8,8 @@ would cross its own Invoke, which would then look new.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
+from dataclasses import replace
 
 from flink_actions.engine.invocation import CallNote, Failed, Outcome, Succeeded
 from flink_actions.engine.outbox import Outbox
@@ -21,6 +22,8 @@ class HeldOutcomes:
 
     def __init__(self) -> None:
         self._outcomes: dict[int, Outcome] = {}
+        # Handles of those that had left with a session.
+        self._sent: set[int] = set()
         self._is_holding = False
 
     def __len__(self) -> int:
@@ -31,14 +34,34 @@ class HeldOutcomes:
         if self._is_holding:
             self._outcomes.update((one.handle, one) for one in outcomes if isinstance(one, (Succeeded, Failed)))
 
+    def add_sent(self, outcomes: Sequence[Outcome]) -> None:
+        """Hold what has left with the session that has broken: it may have arrived."""
+        self.add(outcomes)
+        self._sent.update(one.handle for one in outcomes if one.handle in self._outcomes)
+
     @property
     def outcomes(self) -> list[Outcome]:
         """What is held."""
         return list(self._outcomes.values())
 
+    @property
+    def sent(self) -> list[Outcome]:
+        """What of it had left."""
+        return [outcome for handle, outcome in self._outcomes.items() if handle in self._sent]
+
+    @property
+    def unsent(self) -> list[Outcome]:
+        """What of it never left."""
+        return [outcome for handle, outcome in self._outcomes.items() if handle not in self._sent]
+
     def take(self, handle: int) -> Outcome | None:
         """The outcome of an Invoke that was sent again; it leaves with the session that asked."""
-        return self._outcomes.pop(handle, None)
+        self._sent.discard(handle)
+        outcome = self._outcomes.pop(handle, None)
+        if isinstance(outcome, Failed):
+            # What its attempt said of its calls may have been lost with an earlier session, and nobody says it again.
+            return replace(outcome, invocation_id=b"")
+        return outcome
 
     def begin(self) -> None:
         """A session has broken: from now on outcomes may be asked for again."""
@@ -48,6 +71,7 @@ class HeldOutcomes:
         """Nobody will ask for what is left or is still to come of it: the job had it, or has given up on it."""
         self._is_holding = False
         self._outcomes.clear()
+        self._sent.clear()
 
 
 class HoldingOutbox(Outbox):

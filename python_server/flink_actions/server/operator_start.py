@@ -54,11 +54,17 @@ class OperatorStart:
         self._outgoing: Outgoing | None = None
         self._has_lost_a_session = False
         self._timer: asyncio.TimerHandle | None = None
+        self._lingers_until = 0.0
 
     @property
     def is_live(self) -> bool:
         """Whether it has a session now."""
         return self._outgoing is not None
+
+    @property
+    def lingers_seconds(self) -> float:
+        """How long it is still waited for after its session was lost."""
+        return max(0.0, self._lingers_until - asyncio.get_running_loop().time())
 
     def attach(self, outgoing: Outgoing, *, says_all_resumed: bool = False) -> None:
         """A session has begun: outcomes go to it from now on. A session that was there before is a broken one.
@@ -77,7 +83,7 @@ class OperatorStart:
             if says_all_resumed:
                 self._stop_timer()
             else:
-                self._after_linger(lambda: self.on_all_resumed(outgoing))
+                self._after_linger(lambda: self._on_time_to_resume_over(outgoing))
         self.scope.attach(outgoing.outbox)
 
     def detach(self, outgoing: Outgoing, silent_seconds: float = 0.0) -> None:
@@ -93,11 +99,8 @@ class OperatorStart:
         self._outgoing = None
         self._has_lost_a_session = True
         self.held.begin()
-        undelivered = list(outgoing.not_known_to_be_delivered())
-        self.held.add(undelivered)
-        if self.scope.kept is not None:
-            # Cuts of later sessions cover what has arrived of this one, and nothing else.
-            self.scope.kept.take_back(self.scope, [outcome.handle for outcome in undelivered])
+        self.held.add_sent(self._take_back(outgoing))
+        self.held.add(outgoing.take_unsent())
         self.scope.attach(HoldingOutbox(_wake_nobody, self.held, ()))
         self._after_linger(lambda: self.end(CancelReason.ORPHANED), silent_seconds)
 
@@ -108,32 +111,48 @@ class OperatorStart:
         self.has_ended = True
         outgoing, self._outgoing = self._outgoing, None
         if self.scope.kept is not None:
-            # Computed and never sent: the next start may ask for it.
-            unsent = [*self.held.outcomes, *(() if outgoing is None else outgoing.unsent)]
-            self.scope.kept.end_start(self.scope, unsent, self.scope.epoch)
+            # Computed, and not there for all that is known: the next start may ask for it.
+            uncounted = self.held.outcomes
+            if outgoing is not None:
+                uncounted += [*self._take_back(outgoing), *outgoing.unsent]
+            self.scope.kept.end_start(self.scope, uncounted, self.scope.epoch)
         self.held.end()
         self._stop_timer()
         self._dispatcher.end_scope(self.scope, reason)
         self._on_end(self)
 
     def on_all_resumed(self, outgoing: Outgoing) -> None:
-        """The start has asked in this session for all that it wants of what it left: what it has not, it does not."""
+        """The start has asked in this session for all that it wants of what it left, and has said which of it it had
+        ended: of the rest it has applied what had left, so the next cut covers that. What never left it has given up.
+        """
         if self._outgoing is not outgoing:
             return
+        applied = self.held.sent
+        if applied:
+            # Below the session's first frame: it was applied before any of them.
+            self.scope.keep_sent(outgoing, 0, applied)
+        self._end_resuming(outgoing, self.held.unsent)
+
+    def _on_time_to_resume_over(self, outgoing: Outgoing) -> None:
+        """The start does not say when it has asked for all, and has had its time: nobody knows what it has applied."""
+        if self._outgoing is outgoing:
+            self._end_resuming(outgoing, self.held.outcomes)
+
+    def _end_resuming(self, outgoing: Outgoing, unapplied: Iterable[Outcome]) -> None:
         self._stop_timer()
         if self.scope.kept is not None:
-            self.scope.kept.set_apart(self.held.outcomes, self.scope.epoch)
+            self.scope.kept.set_apart(unapplied, self.scope.epoch)
         self.held.end()
         orphans = [handle for handle in self.scope.open if handle not in outgoing.credit.charged]
         self._dispatcher.cancel(self.scope, orphans, CancelReason.ORPHANED)
 
-    def on_sent(self, outgoing: Outgoing, sequence: int, outcomes: Sequence[Outcome], size: int) -> None:
+    def on_sent(self, outgoing: Outgoing, sequence: int, outcomes: Sequence[Outcome]) -> None:
         """Outcomes have left with this session's frames up to `sequence`: they are kept until a checkpoint covers them.
 
         What still leaves of a session that was lost is held, and of a start that has ended it is kept already.
         """
         if self._outgoing is outgoing:
-            self.scope.keep_sent(outgoing, sequence, outcomes, size)
+            self.scope.keep_sent(outgoing, sequence, outcomes)
 
     def on_cut(self, outgoing: Outgoing, sequence: int) -> None:
         """A checkpoint that has completed covers what has arrived of this session's frames up to `sequence`."""
@@ -148,14 +167,28 @@ class OperatorStart:
             return
         ended = [handle for handle in handles if handle not in self.scope.open]
         if ended:
-            held = [outcome for handle in ended if (outcome := self.held.take(handle)) is not None]
-            outcomes = [*kept.take_back(self.scope, ended), *outgoing.renounce(ended), *held]
+            outcomes = [outcome for handle in ended if (outcome := self.held.take(handle)) is not None]
+            outcomes += outgoing.renounce(ended)
+            # Last: a handle that it does not find costs a look at all that is kept.
+            outcomes += kept.take_back(self.scope, set(ended).difference(outcome.handle for outcome in outcomes))
             kept.set_apart(outcomes, self.scope.epoch)
+
+    def _take_back(self, outgoing: Outgoing) -> Sequence[Outcome]:
+        """What has left with a session that is over, and may not have arrived. The next session's cuts cover what has
+        arrived of it, and nothing else."""
+        undelivered, kept = outgoing.undelivered, self.scope.kept
+        first = undelivered.first_sequence
+        if kept is None or first is None:
+            return list(undelivered)
+        # Where the limits have dropped what is kept the session may still have it, and the other way round.
+        return [*undelivered, *kept.take_back_from(self.scope, outgoing, first)]
 
     def _after_linger(self, act: Callable[[], None], already_seconds: float = 0.0) -> None:
         self._stop_timer()
+        loop = asyncio.get_running_loop()
         left_seconds = max(0.0, self._linger_seconds - already_seconds)
-        self._timer = asyncio.get_running_loop().call_later(left_seconds, act)
+        self._lingers_until = loop.time() + left_seconds
+        self._timer = loop.call_later(left_seconds, act)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -38,7 +38,7 @@ class Outgoing:
         window: Which of its frames have arrived.
         max_frame_bytes: Largest frame that it takes.
         undelivered_bytes: Most bytes of outcomes remembered while it may not have them.
-        on_sent: Called when outcomes leave, with the number of the last frame and their size.
+        on_sent: Called when outcomes leave, with the number of the last frame.
         is_blocked: Tells whether the event loop is held up: then no credit is given, until it moves again.
     """
 
@@ -49,7 +49,7 @@ class Outgoing:
         *,
         max_frame_bytes: int,
         undelivered_bytes: int,
-        on_sent: Callable[[int, Sequence[Outcome], int], None] | None = None,
+        on_sent: Callable[[int, Sequence[Outcome]], None] | None = None,
         is_blocked: Callable[[], bool] = lambda: False,
     ) -> None:
         self._is_blocked = is_blocked
@@ -114,14 +114,19 @@ class Outgoing:
         """Whether Bye is on its way."""
         return self._bye is not None
 
-    def not_known_to_be_delivered(self) -> Iterator[Outcome]:
-        """Outcomes that the job may not have: sent without proof of arrival, or not sent at all. Empties the outbox."""
-        return chain(self._undelivered, self._being_written, self.outbox.drain())
+    @property
+    def undelivered(self) -> UndeliveredOutcomes:
+        """Outcomes that have left and that the job is not known to have."""
+        return self._undelivered
 
     @property
     def unsent(self) -> Iterator[Outcome]:
         """Outcomes that wait to leave."""
         return chain(self._being_written, self.outbox.waiting)
+
+    def take_unsent(self) -> list[Outcome]:
+        """The same. Empties the outbox."""
+        return [*self._being_written, *self.outbox.drain()]
 
     def renounce(self, handles: Iterable[int]) -> list[Outcome]:
         """The job will not apply these: gives back what is still to leave under them, which `on_sent` is not told."""
@@ -188,7 +193,7 @@ class Outgoing:
         size = sum([len(data) for data in serialized])
         self._undelivered.add(self._sequence, self._said_invocations, size, outcomes)
         if self._on_sent is not None:
-            self._on_sent(self._sequence, self._without_renounced(outcomes), size)
+            self._on_sent(self._sequence, self._without_renounced(outcomes))
         self._being_written = self._being_written[_OUTCOMES_AT_ONCE:]
         for data in serialized:
             await write(data)

@@ -4,28 +4,63 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from flink_actions.engine.plan import Plan
+from flink_actions.engine.references import references_of
+from flink_actions.sdk.resources import ResourceDescriptor
 from flink_actions.wire.v1 import plan_pb2
 
-__all__ = ["plan_lines"]
+__all__ = ["plan_lines", "resource_lines"]
+
+_DECISIONS = {
+    plan_pb2.FailurePolicy.DEAD_LETTER: "then dead_letter",
+    plan_pb2.FailurePolicy.IGNORE: "then ignore",
+}
+_DURABILITIES = {
+    plan_pb2.NONE: "durability none",
+    plan_pb2.SYNCHRONOUS: "durability synchronous",
+}
 
 
 def plan_lines(plan: plan_pb2.Plan) -> Iterator[str]:
     """One agent, its actions in declaration order, each with its triggers and what differs from the defaults."""
-    yield f"agent {plan.agent}   plan {plan.digest.hex()}   code {plan.code_digest.hex()[:16]}"
+    hop_limit = f"   hop limit {plan.hop_limit}" if plan.hop_limit else ""
+    yield f"agent {plan.agent}   plan {plan.digest.hex()}   code {plan.code_digest.hex()[:16]}{hop_limit}"
     width = max((len(action.name) for action in plan.actions), default=0)
     for action in plan.actions:
         triggers = " | ".join(trigger.event_type or trigger.cel for trigger in action.triggers)
         yield "  ".join([f"  {action.name:{width}}  on {triggers}", *_settings(action)])
 
 
+def resource_lines(plan: Plan) -> Iterator[str]:
+    """The agent's resources in declaration order, each with its class and those that it refers to."""
+    for (kind, name), declaration in plan.resources.items():
+        provider = declaration.provider
+        made = provider.class_name if isinstance(provider, ResourceDescriptor) else type(provider).__qualname__
+        needed = [f"{wanted.value} {other}" for wanted, other in references_of(declaration)]
+        yield "  ".join([f"  resource {kind.value} {name}", made, *(f"needs {reference}" for reference in needed)])
+
+
 def _settings(action: plan_pb2.Action) -> Iterator[str]:
+    policy = action.on_failure
+    if action.former_names:
+        yield f"formerly {', '.join(action.former_names)}"
     if action.timeout_ms:
         yield f"timeout {action.timeout_ms / 1000:g} s"
     if action.concurrency:
         yield f"at most {action.concurrency} at a time"
-    if action.on_failure.max_attempts > 1:
-        yield f"{action.on_failure.max_attempts} attempts"
-    if action.on_failure.decision:
-        yield f"then {plan_pb2.FailurePolicy.Decision.Name(action.on_failure.decision).lower()}"
+    if policy.max_attempts > 1:
+        yield f"{policy.max_attempts} attempts, {_waits(policy)}"
+    if policy.decision in _DECISIONS:
+        yield _DECISIONS[policy.decision]
+    if action.durability in _DURABILITIES:
+        yield _DURABILITIES[action.durability]
+    if action.on_mismatch == plan_pb2.MISMATCH_TRUNCATE:
+        yield "on_mismatch truncate"
     if action.config:
         yield f"config {action.config.decode()}"
+
+
+def _waits(policy: plan_pb2.FailurePolicy) -> str:
+    first, most = policy.initial_backoff_ms / 1000, policy.max_backoff_ms / 1000
+    times, jitter = policy.multiplier_permille / 1000, policy.jitter_permille / 10
+    return f"waits from {first:g} s, times {times:g}, to {most:g} s (jitter {jitter:g} %)"

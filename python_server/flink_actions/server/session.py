@@ -138,10 +138,12 @@ class Session:
         self._is_archive = False
         self._has_got_work = False
         self._silent_checks = 0
-        self._silent_seconds = 0.0
+        self._loop = asyncio.get_running_loop()
+        # The last frame, at the earliest: one that came while this worker stood still was read later.
+        self._heard_at = self._loop.time()
         self._has_ended = False
         self._reader: asyncio.Task[None] | None = None
-        self._closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._closing: asyncio.Future[None] = self._loop.create_future()
 
     async def run(self, welcome: session_pb2.Welcome, holdings: Iterable[session_pb2.Holdings] = ()) -> Ending:
         """Say Welcome and what the worker holds for this start, then read and write until either side ends it; the work
@@ -157,7 +159,7 @@ class Session:
             finally:
                 reader.cancel()
                 # Here and not later: this also runs when gRPC cancels the rpc because the connection broke.
-                self.start.detach(self._outgoing, self._silent_seconds)
+                self.start.detach(self._outgoing, self._loop.time() - self._heard_at)
             if not self._outgoing.is_closing and not reader.cancelled():
                 # The job has ended it and is there. No cancellation in the middle of a write: gRPC ends no rpc while a
                 # message of it is under way, and the job would wait for the end.
@@ -173,7 +175,8 @@ class Session:
     async def _read(self) -> None:
         try:
             while (data := await self._stream.read()) is not grpc.aio.EOF and not self._has_ended:
-                self._silent_checks, self._silent_seconds = 0, 0.0
+                self._silent_checks = 0
+                self._heard_at = max(self._heard_at, self._lag.last_look)
                 frame = self._decode(data)
                 if frame.received:
                     self._outgoing.on_received(frame.received)
@@ -293,8 +296,8 @@ class Session:
                 invocation.add_calls(waiting.calls)
                 self._dispatcher.submit([invocation], self.start.scope, _nobody_waits)
 
-    def _on_sent(self, sequence: int, outcomes: Sequence[Outcome], size: int) -> None:
-        self.start.on_sent(self._outgoing, sequence, outcomes, size)
+    def _on_sent(self, sequence: int, outcomes: Sequence[Outcome]) -> None:
+        self.start.on_sent(self._outgoing, sequence, outcomes)
 
     def _answer_from_held(self, invocation: Invocation) -> bool:
         outcome = self.start.held.take(invocation.handle)
@@ -387,7 +390,7 @@ class Session:
             # Also while both the reader and the writer wait for a job that neither sends nor reads.
             self._closing.set_result(None)
 
-    def check_silence(self, interval_seconds: float, checks_before_ping: int, checks_before_end: int) -> None:
+    def check_silence(self, checks_before_ping: int, checks_before_end: int) -> None:
         """Called regularly: ask a silent job whether it is there, and give up one that does not answer.
 
         Counts calls instead of seconds, so that a worker whose own event loop stood still does not blame the job.
@@ -395,7 +398,6 @@ class Session:
         if self._has_ended:
             return
         self._silent_checks += 1
-        self._silent_seconds += interval_seconds
         if self._silent_checks % checks_before_ping == 0:
             self._outgoing.ping(self._silent_checks)
         if self._silent_checks >= checks_before_end and self._reader is not None:

@@ -13,6 +13,7 @@ import grpc.aio
 from flink_actions.engine.dispatcher import Dispatcher
 from flink_actions.engine.invocation import CancelReason
 from flink_actions.engine.plan import Plan
+from flink_actions.server import leaving
 from flink_actions.server.config import ServerSettings
 from flink_actions.server.control import KeptFor
 from flink_actions.server.credit import Grant
@@ -36,8 +37,6 @@ _CHECK_INTERVAL_SECONDS = 1.0
 # A job that says nothing for this share of the linger time, and does not answer when asked, is not waited for: it says
 # something every third of it.
 _SILENT_SHARE = 2 / 3
-# For sessions to write what is left when the worker has drained; each has its own limit, which is shorter.
-_LAST_SESSIONS_SECONDS = 6.0
 # A worker that retires looks this often whether there is still something to do, ...
 _RETIRED_CHECK_SECONDS = 0.1
 # ... and leaves when there was nothing for so long: between two actions of a run there is nothing for a moment.
@@ -257,7 +256,11 @@ class Sessions:
     def _what_lingers(self, start: OperatorStart) -> str:
         if start.has_ended or start.is_live or not start.scope.open_count:
             return ""
-        return f"; {start.scope.open_count} running invocations are kept for {self._settings.linger_seconds:g} s"
+        running = f"; {start.scope.open_count} running invocations"
+        if start.lingers_seconds > 0:
+            return f"{running} are kept for {round(start.lingers_seconds, 1):g} s"
+        limit = self._settings.linger_seconds
+        return f"{running} are cancelled: nothing was heard of the job for {limit:g} s, so it goes on elsewhere"
 
     def _limits(self, hello: session_pb2.Hello) -> SessionLimits:
         ours = self._settings.max_frame_bytes
@@ -303,7 +306,7 @@ class Sessions:
         while True:
             await asyncio.sleep(_CHECK_INTERVAL_SECONDS)
             for key, session in list(self._live.items()):
-                session.check_silence(_CHECK_INTERVAL_SECONDS, before_ping, before_end)
+                session.check_silence(before_ping, before_end)
                 if self._turns is not None and self._turns.holder == key and not self._is_draining:
                     self._look_at_turn(session, self._turns)
 
@@ -386,7 +389,7 @@ class Sessions:
         return any(has_got_work) or self._dispatcher.open_count > 0
 
     async def drain(self, limit_seconds: float) -> None:
-        """Take no new work, let what runs finish within the limit, give back the rest, say Bye everywhere."""
+        """Take no new work, let what runs finish within the limit, give back the rest, say Bye, close the resources."""
         self._is_draining = True
         for start in list(self._starts.values()):
             if not start.is_live:
@@ -404,14 +407,16 @@ class Sessions:
                 )
             # First the code ends, then the job hears of it: elsewhere it must not begin before.
             session.start.end(CancelReason.DRAINED)
-        await self._dispatcher.close()
+        await self._dispatcher.end_code(leaving.END_CODE_SECONDS)
         for session, handles in leftovers.items():
             session.give_back(handles)
             session.close(session_pb2.Bye.FINISHED, "the worker has drained")
         try:
-            await asyncio.wait_for(self._all_gone.wait(), _LAST_SESSIONS_SECONDS)
+            await asyncio.wait_for(self._all_gone.wait(), leaving.GOODBYE_SECONDS)
         except asyncio.TimeoutError:
             _log.warning("%d sessions did not read their last frames", len(self._live))
+        # They are the author's, and may hang, or block the event loop.
+        await self._dispatcher.close_resources(leaving.RESOURCES_SECONDS)
 
 
 def _what_is_kept(start: OperatorStart) -> str:

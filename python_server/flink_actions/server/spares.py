@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from flink_actions.server import control, spawn
+from flink_actions.server import control
 from flink_actions.server.config import ServerSettings
 from flink_actions.server.spawn import SpawnedProcess, spawn_process
 
@@ -78,6 +78,7 @@ class _Spare:
     """
 
     def __init__(self, settings: ServerSettings, crew_files: Sequence[str], on_end: Callable[[_Spare], None]) -> None:
+        self._settings = settings
         # Before it loads: what changes meanwhile makes it useless too.
         self._crew_stamps = _stamps_of(crew_files)
         self._began_ns = time.time_ns()
@@ -91,7 +92,7 @@ class _Spare:
         # Once it has loaded it says nothing until it is a worker, and then it is somebody else's to listen to.
         self.process.control_socket.setblocking(False)
         self._loop.add_reader(self.process.control_socket.fileno(), self._on_readable)
-        self._limit = self._loop.call_later(spawn.LOAD_LIMIT_SECONDS, self._on_hung)
+        self._limit = self._loop.call_later(settings.load_limit_seconds, self._on_hung)
 
     def is_of(self, crew_files: Sequence[str]) -> bool:
         """Whether it lives and has loaded what is in the files now."""
@@ -136,11 +137,8 @@ class _Spare:
         return any(_changed_ns(file) >= self._began_ns for file in files if file not in crew_files)
 
     def _on_hung(self) -> None:
-        _log.error(
-            "spare (pid %d) has not loaded the code within %g s: killed",
-            self.process.process.pid,
-            spawn.LOAD_LIMIT_SECONDS,
-        )
+        limit = self._settings.load_limit_seconds
+        _log.error("spare (pid %d) has not loaded the code within %g s: killed", self.process.process.pid, limit)
         self._give_up()
 
     def _give_up(self) -> None:

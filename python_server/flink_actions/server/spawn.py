@@ -21,11 +21,7 @@ from flink_actions.server.black_box import BlackBox
 from flink_actions.server.config import ServerSettings
 from flink_actions.server.errors import StartError
 
-__all__ = ["LOAD_LIMIT_SECONDS", "SpawnedProcess", "SpawnedWorker", "spawn_crew", "spawn_process", "spawn_worker"]
-
-LOAD_LIMIT_SECONDS = 120.0
-"""A process that loads the user's code for longer than this hangs. Only the first start may take as long as it takes:
-it is watched."""
+__all__ = ["SpawnedProcess", "SpawnedWorker", "spawn_crew", "spawn_process", "spawn_worker"]
 
 # For a process that was killed; one that hangs in the kernel, at a file system that is gone, may take for ever.
 _END_SECONDS = 1.0

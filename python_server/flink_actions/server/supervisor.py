@@ -20,7 +20,6 @@ from typing import Any
 
 import grpc.aio
 
-from flink_actions.server import spawn
 from flink_actions.server.address import Address, UnixAddress, make_way_for_socket, parse_address
 from flink_actions.server.config import ServerSettings
 from flink_actions.server.crew import Crew
@@ -33,15 +32,13 @@ from flink_actions.server.reflection import add_reflection
 from flink_actions.server.security import ServerSecurity
 from flink_actions.server.source_watch import SourceWatch
 from flink_actions.server.spawn import SpawnedWorker, spawn_crew
+from flink_actions.server.starter import when_stdin_ends
 from flink_actions.wire.v1 import directory_pb2, directory_pb2_grpc
 
 __all__ = ["Supervisor"]
 
 _log = logging.getLogger(__name__)
 
-# This many deaths within this time are a crash loop.
-_CRASH_LOOP_DEATHS = 5
-_CRASH_LOOP_SECONDS = 60.0
 # Dead incarnations that stay listed, for jobs that were not watching when it happened.
 _LISTED_DEATHS = 32
 _HEALTH_INTERVAL_SECONDS = 1.0
@@ -64,7 +61,8 @@ class Supervisor:
         self._crews: list[Crew] = []
         self._draining: set[asyncio.Task[None]] = set()
         self._dead: deque[WorkerStatus] = deque(maxlen=_LISTED_DEATHS)
-        self._death_times: deque[float] = deque(maxlen=_CRASH_LOOP_DEATHS)
+        # Of each slot the last one that left in good order.
+        self._left: dict[str, WorkerStatus] = {}
         self._load_error = ""
         self._leaving = asyncio.Event()
         self._defect: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -86,7 +84,7 @@ class Supervisor:
         tasks: list[asyncio.Task[Any]] = [
             leaving,
             asyncio.create_task(self._serve()),
-            asyncio.create_task(self._report_health_regularly()),
+            asyncio.create_task(self._look_after_workers()),
         ]
         try:
             done, _ = await asyncio.wait({self._defect, *tasks}, return_when=asyncio.FIRST_COMPLETED)
@@ -130,6 +128,8 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_leave_signal, number)
         loop.add_signal_handler(signal.SIGHUP, self._ask_for_reload, "SIGHUP")
+        if self._settings.exit_with_stdin:
+            when_stdin_ends(lambda: self._leave("standard input has ended"))
 
     def _on_leave_signal(self, number: signal.Signals) -> None:
         if self._leaving.is_set():
@@ -137,9 +137,12 @@ class Supervisor:
             for crew in self._crews:
                 crew.kill()
             return
-        limit = self._settings.drain_seconds
-        _log.info("%s: running actions may finish within %g s", signal.Signals(number).name, limit)
-        self._leaving.set()
+        self._leave(signal.Signals(number).name)
+
+    def _leave(self, why: str) -> None:
+        if not self._leaving.is_set():
+            _log.info("%s: running actions may finish within %g s", why, self._settings.drain_seconds)
+            self._leaving.set()
 
     # ---- serving ----
 
@@ -210,10 +213,8 @@ class Supervisor:
         crew = Crew(spawn_crew(self._settings), self._settings, self)
         is_wanted = False
         try:
-            await asyncio.wait_for(crew.until_ready(), spawn.LOAD_LIMIT_SECONDS)
+            await crew.until_ready()
             is_wanted = True
-        except asyncio.TimeoutError:
-            raise StartError(f"the code did not load within {spawn.LOAD_LIMIT_SECONDS:g} s") from None
         finally:
             if not is_wanted:
                 crew.kill()
@@ -254,7 +255,8 @@ class Supervisor:
         # The newest stays, even while no worker of it lives: it is what the next worker most likely loads.
         generations = [one for one in generations[:-1] if one.id in used] + generations[-1:]
         retiring = set() if self._leaving.is_set() else self._retiring_generations()
-        self._directory.publish(generations, [*workers, *self._dead], draining=retiring, load_error=self._load_error)
+        listed = [*workers, *self._dead, *self._left.values()]
+        self._directory.publish(generations, listed, draining=retiring, load_error=self._load_error)
         await self._report_health()
 
     def _retiring_generations(self) -> set[bytes]:
@@ -262,12 +264,13 @@ class Supervisor:
 
     def on_death(self, crew: Crew, dead: WorkerStatus) -> None:
         """Jobs that were not watching will still learn of it."""
-        if crew not in self._crews:
-            return
-        self._dead.append(dead)
-        # In quarantine it is what is to be expected.
-        if not crew.is_leaving and not dead.is_quarantine:
-            self._death_times.append(time.monotonic())
+        if crew in self._crews:
+            self._dead.append(dead)
+
+    def on_leave(self, crew: Crew, left: WorkerStatus) -> None:
+        """So will those whose connection to it was lost before it said Bye."""
+        if crew in self._crews:
+            self._left[left.worker] = left
 
     def on_load_error(self, crew: Crew, message: str) -> None:
         """A worker of the crew that serves could not be replaced, or could again."""
@@ -286,10 +289,12 @@ class Supervisor:
 
     # ---- health ----
 
-    async def _report_health_regularly(self) -> None:
+    async def _look_after_workers(self) -> None:
         # A blocked event loop sends nothing, so no message will ever say that it is blocked.
         while True:
             await asyncio.sleep(_HEALTH_INTERVAL_SECONDS)
+            for crew in self._crews:
+                crew.end_blocked(_HEALTH_INTERVAL_SECONDS)
             await self._report_health()
 
     async def _report_health(self) -> None:
@@ -300,11 +305,8 @@ class Supervisor:
             is_ready = worker is not None and worker.is_ready(self._settings.blocked_after_seconds)
             is_any_ready = is_any_ready or is_ready
             await self._health.set(f"worker/{spawned.worker}", is_ready)
-        await self._health.set("", is_any_ready and not self._is_crash_looping() and not self._leaving.is_set())
-
-    def _is_crash_looping(self) -> bool:
-        times = self._death_times
-        return len(times) == _CRASH_LOOP_DEATHS and time.monotonic() - times[0] < _CRASH_LOOP_SECONDS
+        is_crash_looping = bool(self._crews) and self._crews[-1].is_crash_looping
+        await self._health.set("", is_any_ready and not is_crash_looping and not self._leaving.is_set())
 
     # ---- leaving ----
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from flink_actions.engine.invocation import Outcome
@@ -34,11 +34,14 @@ class UndeliveredOutcomes:
     """What one session has sent and the job is not known to have. Used on the event loop only.
 
     Args:
-        limit_bytes: Most bytes that are kept; beyond it the oldest go, and would run again after a broken session.
+        limit_bytes: Most bytes that are remembered; beyond it the oldest go, and only the numbers of their frames stay:
+            without kept work they would run again after a broken session.
     """
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
+        # Those beyond the bound without their outcomes, and then those with them: oldest first.
+        self._emptied: deque[_SentFrame] = deque()
         self._frames: deque[_SentFrame] = deque()
         self._bytes = 0
 
@@ -47,20 +50,29 @@ class UndeliveredOutcomes:
         self._frames.append(_SentFrame(sequence, granted_invocations, size, outcomes))
         self._bytes += size
         while self._bytes > self._limit_bytes and len(self._frames) > 1:
-            self._drop_oldest()
+            self._emptied.append(replace(self._frames[0], size=0, outcomes=()))
+            self._drop_oldest(self._frames)
 
     def on_invokes(self, used_invocations: int) -> None:
         """The job has sent this many Invokes since Welcome."""
-        while self._frames and self._frames[0].granted_invocations < used_invocations:
-            self._drop_oldest()
+        for frames in (self._emptied, self._frames):
+            while frames and frames[0].granted_invocations < used_invocations:
+                self._drop_oldest(frames)
 
     def on_received(self, sequence: int) -> None:
         """The job has the frames up to this one: it said so, or a completed checkpoint covers them."""
-        while self._frames and self._frames[0].sequence <= sequence:
-            self._drop_oldest()
+        for frames in (self._emptied, self._frames):
+            while frames and frames[0].sequence <= sequence:
+                self._drop_oldest(frames)
+
+    @property
+    def first_sequence(self) -> int | None:
+        """Number of the first frame that the job is not known to have; none: it has all."""
+        oldest = self._emptied or self._frames
+        return oldest[0].sequence if oldest else None
 
     def __iter__(self) -> Iterator[Outcome]:
         return chain.from_iterable(frame.outcomes for frame in self._frames)
 
-    def _drop_oldest(self) -> None:
-        self._bytes -= self._frames.popleft().size
+    def _drop_oldest(self, frames: deque[_SentFrame]) -> None:
+        self._bytes -= frames.popleft().size

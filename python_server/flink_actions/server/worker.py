@@ -36,6 +36,7 @@ from flink_actions.server.config import ServerSettings
 from flink_actions.server.errors import StartError
 from flink_actions.server.health import SERVICE_NAME as HEALTH_SERVICE
 from flink_actions.server.health import Health
+from flink_actions.server.leaving import LEAVE_SECONDS
 from flink_actions.server.listening import bind, grpc_options
 from flink_actions.server.loop_lag import LoopLag
 from flink_actions.server.reflection import add_reflection
@@ -54,8 +55,6 @@ _HEARTBEAT_SECONDS = 1.0
 _RECEIVE_HEADROOM = 4
 # CPython's default of 700 new objects is reached within three frames of invocations.
 _GC_FIRST_GENERATION = 10_000
-# Beyond the drain limit, for good-byes: sessions, what was cancelled and resources have limits of their own.
-_LEAVE_GRACE_SECONDS = 12.0
 _SERVICE = session_pb2.DESCRIPTOR.services_by_name["Worker"].full_name
 
 
@@ -72,7 +71,7 @@ def main(control_fd: int) -> None:
     slots = map_slots(load.slots_fd)
     is_worker = threading.Event()
     # The author's code may hang as well, while it is loaded.
-    _exit_when_abandoned(supervisor.dup(), settings.drain_seconds + _LEAVE_GRACE_SECONDS, is_worker)
+    _exit_when_abandoned(supervisor.dup(), settings.drain_seconds + LEAVE_SECONDS, is_worker)
     try:
         loaded = load_agents(settings.targets)
     except AgentLoadError as error:
@@ -304,7 +303,7 @@ async def _send_heartbeats(
     writer: asyncio.StreamWriter, lag: LoopLag, sessions: Sessions, dispatcher: Dispatcher
 ) -> None:
     while not writer.is_closing():
-        lost = dispatcher.overrun_threads + sessions.has_overrun_turn
+        lost = dispatcher.overrun_threads + dispatcher.overrun_coroutines + sessions.has_overrun_turn
         beat = control.Heartbeat(lag.microseconds, len(sessions), sessions.kept_for, lost)
         writer.write(control.encode(beat))
         await asyncio.sleep(_HEARTBEAT_SECONDS)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from flink_actions.server import control
-from flink_actions.server.black_box import Suspects
+from flink_actions.server.black_box import ALL_INNOCENT, NO_SUSPECTS, Suspects
 from flink_actions.server.directory import WorkerStatus
 from flink_actions.server.spawn import SpawnedWorker
 from flink_actions.wire.v1 import directory_pb2
@@ -27,6 +27,8 @@ OnMessage: TypeAlias = Callable[["WorkerProcess", control.Message], Awaitable[No
 
 # For what a dead worker wrote just before it died; it is in the socket's buffer already.
 _LAST_WORDS_SECONDS = 1.0
+# How long one that is aborted has to write down where it was. One that is stopped never does.
+_ABORT_SECONDS = 5.0
 
 
 class WorkerProcess:
@@ -44,9 +46,13 @@ class WorkerProcess:
         )
         self.served_since: float | None = None
         self.last_heartbeat = time.monotonic()
+        self._silent_seconds = 0.0
         self.last_used = time.monotonic()
         self.has_explained_itself = False
         self.is_told_to_leave = False
+        # Why this side has ended it.
+        self._killed_because = ""
+        self._was_blocked = False
 
     async def run(self, on_exit: Callable[[WorkerProcess], Awaitable[None]]) -> None:
         """Handle the worker's messages until the process has ended; `on_exit` hears of the end first of all."""
@@ -84,6 +90,30 @@ class WorkerProcess:
         """Whether it takes sessions and its event loop has moved lately."""
         return self.is_serving and time.monotonic() - self.last_heartbeat < blocked_after_seconds
 
+    def on_heartbeat(self) -> None:
+        """Its event loop has moved."""
+        self.last_heartbeat = time.monotonic()
+        self._silent_seconds = 0.0
+
+    def end_if_blocked(self, interval_seconds: float, limit_seconds: float) -> None:
+        """Called regularly: end it if its event loop has not moved for so long. Nobody else can end what blocks it.
+
+        Counts calls instead of seconds, so that a supervisor that stood still itself blames nobody.
+        """
+        if not self.has_served:
+            return
+        self._silent_seconds += interval_seconds
+        if self._silent_seconds >= limit_seconds + _ABORT_SECONDS:
+            self._spawned.process.kill()
+        elif self._silent_seconds - interval_seconds < limit_seconds <= self._silent_seconds:
+            _log.error(
+                "worker %s (pid %d): its event loop has not moved for %g s: aborted", self.name, self.pid, limit_seconds
+            )
+            self._was_blocked = True
+            self._killed_because = f"its event loop had not moved for {limit_seconds:g} s"
+            # A crash: it leaves behind in which line it was, and at which invocation.
+            self._spawned.process.send_signal(signal.SIGABRT)
+
     @property
     def served_seconds(self) -> float:
         """How long it has taken sessions; 0 if it never came to that."""
@@ -102,8 +132,9 @@ class WorkerProcess:
         self.status = replace(self.status, state=directory_pb2.WorkerEntry.DRAINING)
         self.send(control.DrainOrder(limit_seconds, for_reload, archive_seconds))
 
-    def kill(self) -> None:
-        """End it at once; nothing happens if it is gone already."""
+    def kill(self, why: str) -> None:
+        """End it at once, for no fault of what it runs; nothing happens if it is gone already."""
+        self._killed_because = self._killed_because or why
         self._spawned.process.kill()
 
     @property
@@ -111,9 +142,18 @@ class WorkerProcess:
         """As `Popen` says it: negative for a signal, none while it lives."""
         return self._spawned.process.returncode
 
+    @property
+    def has_left_as_told(self) -> bool:
+        """Whether it has drained and said goodbye."""
+        return self.is_told_to_leave and self.exit_code == 0
+
     def exit_reason(self) -> str:
         """Why it ended, in words."""
         code = self.exit_code
+        if self.has_left_as_told:
+            return "left as it was told"
+        if self._killed_because:
+            return f"killed by its supervisor: {self._killed_because}"
         if code is None or code >= 0:
             return f"exit code {code}"
         try:
@@ -122,10 +162,15 @@ class WorkerProcess:
             return f"signal {-code}"
 
     def last_steps(self) -> Suspects:
-        """What it was doing when it ended; to be asked once, after the end."""
+        """Who may have ended it; to be asked once, after the end."""
         code = self.exit_code
         try:
-            return Suspects() if code is None else self._spawned.black_box.read(code)
+            if code is None:
+                return NO_SUSPECTS
+            was_killed = self._killed_because and not self._was_blocked and code == -signal.SIGKILL
+            if was_killed or self.has_left_as_told:
+                return ALL_INNOCENT
+            return self._spawned.black_box.read(code, was_blocked=self._was_blocked)
         finally:
             self._spawned.black_box.close()
 

@@ -30,7 +30,6 @@ class _Copy:
     upstream_event_id: bytes
     timestamp: int | None
     watermark: int | None
-    remaining_ms: int
     traceparent: str
     calls: Sequence[CallRecord]
 
@@ -60,6 +59,7 @@ class WireInvocation:
         "memory_form",
         "memory_version",
         "payload",
+        "remaining_ms",
     )
 
     def __init__(self, message: session_pb2.Invoke) -> None:
@@ -70,6 +70,7 @@ class WireInvocation:
         self.memory_form = _FORMS[message.memory_form]
         self.memory_version = message.memory_version
         self.payload = message.payload
+        self.remaining_ms = message.remaining_ms
         self._content_type = message.content_type
         self._more_calls: Sequence[CallRecord] = ()
         self.cost_bytes = message.ByteSize()
@@ -92,7 +93,6 @@ class WireInvocation:
             upstream_event_id=message.upstream_event_id,
             timestamp=self.timestamp,
             watermark=self.watermark,
-            remaining_ms=message.remaining_ms,
             traceparent=message.traceparent,
             calls=self.calls,
         )
@@ -167,10 +167,6 @@ class WireInvocation:
         if isinstance(message, _Copy):
             return message.watermark
         return message.watermark if message.HasField("watermark") else None
-
-    @property
-    def remaining_ms(self) -> int:
-        return self._message.remaining_ms
 
     @property
     def traceparent(self) -> str:

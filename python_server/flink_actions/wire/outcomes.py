@@ -44,10 +44,15 @@ def _with_wire_form(outcome: Outcome, max_frame_bytes: int) -> Outcome:
     except Exception as error:
         if isinstance(outcome, Failed):
             message = f"the failure's own text could not be sent: {type(error).__name__}"
-            return Failed(outcome.handle, outcome.kind, "", message, cost_bytes=outcome.cost_bytes)
+            return Failed(
+                outcome.handle, outcome.kind, "", message, cost_bytes=outcome.cost_bytes, ran_ms=outcome.ran_ms
+            )
+        ran_ms = outcome.ran_ms if isinstance(outcome, Succeeded) else 0
         reason = str(error).encode("utf-8", "backslashreplace").decode()[:_REASON_LENGTH]
         message = f"the action's result has no wire form: {type(error).__name__}: {reason}"
-        return Failed(outcome.handle, FailureKind.NOT_ENCODABLE, "", message, cost_bytes=outcome.cost_bytes)
+        return Failed(
+            outcome.handle, FailureKind.NOT_ENCODABLE, "", message, cost_bytes=outcome.cost_bytes, ran_ms=ran_ms
+        )
     return outcome
 
 
@@ -82,6 +87,7 @@ def _too_large(result: Succeeded, size: int, max_frame_bytes: int) -> Failed:
         f"the action's result takes about {size} bytes and a frame at most {max_frame_bytes}{part}: "
         "send less, send a reference to where it lies, or raise max-frame-bytes on both sides",
         cost_bytes=result.cost_bytes,
+        ran_ms=result.ran_ms,
     )
 
 
@@ -107,6 +113,7 @@ class _Columns:
         "memory_versions",
         "metrics",
         "need_memory",
+        "ran_ms",
         "sensory_counts",
         "short_term_counts",
         "size",
@@ -129,6 +136,8 @@ class _Columns:
         self.memory_paths: list[str] = []
         self.memory_values: list[bytes] = []
         self.handed_back: list[int] = []
+        # Empty while no result had a time limit, and no longer than up to the last that had.
+        self.ran_ms: list[int] = []
         self.failures: list[session_pb2.Failure] = []
         self.bounces: list[session_pb2.Bounce] = []
         self.need_memory: list[int] = []
@@ -140,6 +149,9 @@ class _Columns:
             added = self._add_result(outcome)
         elif isinstance(outcome, Succeeded):
             added = self._add_result(outcome) + self._add_metrics(outcome)
+            if outcome.ran_ms:
+                self.ran_ms += [0] * (len(self.handles) - 1 - len(self.ran_ms))
+                self.ran_ms.append(outcome.ran_ms)
             if isinstance(outcome, HandedBack):
                 self.handed_back.append(outcome.handle)
         else:
@@ -221,6 +233,7 @@ class _Columns:
 
     def _take_back_result(self, result: Succeeded) -> None:
         self.handles.pop()
+        del self.ran_ms[len(self.handles) :]
         self.event_counts.pop()
         kept = len(self.event_types) - len(result.events)
         del self.event_types[kept:], self.event_payloads[kept:], self.content_types[kept:]
@@ -249,6 +262,9 @@ class _Columns:
             results.handle.extend(self.handles)
             results.handed_back.extend(self.handed_back)
             results.event_count.extend(self.event_counts)
+            if self.ran_ms:
+                results.ran_ms.extend(self.ran_ms)
+                results.ran_ms.extend([0] * (len(self.handles) - len(self.ran_ms)))
             results.event_type.extend(self.event_types)
             results.event_payload.extend(self.event_payloads)
             results.event_content_type.extend(self.content_types)
@@ -271,4 +287,5 @@ def _failure_message(failed: Failed) -> session_pb2.Failure:
         stack=failed.stack,
         retry_after_ms=failed.retry_after_ms,
         drop_calls=encode_places(failed.drop_calls),
+        ran_ms=failed.ran_ms,
     )

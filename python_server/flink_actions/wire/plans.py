@@ -27,7 +27,9 @@ _MISMATCHES = {
 
 def encode_plan(plan: Plan) -> plan_pb2.Plan:
     """A plan with its digest: SHA-256 of the message, deterministically serialized, without its two digests."""
-    message = plan_pb2.Plan(agent=plan.agent, actions=[_encode_action(action) for action in plan.actions])
+    message = plan_pb2.Plan(
+        agent=plan.agent, actions=[_encode_action(action) for action in plan.actions], hop_limit=plan.hop_limit
+    )
     message.memory.SetInParent()
     message.digest = hashlib.sha256(message.SerializeToString(deterministic=True)).digest()
     message.code_digest = plan.code_digest
@@ -44,6 +46,7 @@ def _encode_action(action: Action) -> plan_pb2.Action:
         durability=_DURABILITIES[action.durability],
         on_mismatch=_MISMATCHES[action.on_mismatch],
         config=values.encode(action.config, "config") if action.config else b"",
+        former_names=action.former_names,
     )
 
 

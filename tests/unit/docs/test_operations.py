@@ -51,8 +51,17 @@ def test_every_setting_of_the_job_is_listed_with_its_default() -> None:
 def _job_default(declaration: str) -> str:
     found = re.search(r"defaultValue\((.*)\)", declaration, re.S)
     text = found.group(1).strip() if found else ""
-    known = {"": "-", '""': "-", "Duration.ZERO": "0", "0L": "0"}
+    known = {
+        "": "-",
+        '""': "-",
+        "Duration.ZERO": "0",
+        "0L": "0",
+        "LaunchSettings.DEFAULT_PYTHON": "python3",
+        "MissingAction.FAIL": "fail",
+    }
     if text in known:
         return known[text]
+    if text.startswith("MemoryTtl."):
+        return text.rpartition(".")[2]
     text = re.sub(r"Duration\.ofMinutes\((\d+)\)", r"\1 min", text)
     return re.sub(r"MemorySize\.ofMebiBytes\((\d+)\)", r"\1 MiB", text).replace("_", ",").strip('"')

@@ -29,7 +29,7 @@ from flink_actions.engine.invocation import (
     Succeeded,
 )
 
-from tests.unit.engine.worker import Worker, sent_by
+from tests.unit.engine.worker import EPOCH, Worker, sent_by
 
 
 class Rated(Event):
@@ -254,7 +254,9 @@ async def test_the_context_tells_what_the_invocation_says(shop: Shop, caplog: py
             "upstream": "echo",
             "config": {},
         }
-        assert "[about key='shop 1' run=12] looked around" in caplog.text
+        assert "[about key='shop 1' run=12 attempt=3] looked around" in caplog.text
+        (record,) = caplog.records
+        assert vars(record) | {"invocation_id": found["id"], "attempt": 3, "epoch": EPOCH} == vars(record)
 
 
 async def test_an_action_reads_its_own_configuration(shop: Shop) -> None:

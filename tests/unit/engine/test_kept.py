@@ -7,7 +7,16 @@ from typing import Any
 
 from flink_actions import Agent, OutputEvent, action
 from flink_actions.engine.dispatcher import EngineSettings
-from flink_actions.engine.invocation import CallPlace, CallRecord, CancelReason, HandedBack, Succeeded
+from flink_actions.engine.failures import failure_without_stack
+from flink_actions.engine.invocation import (
+    CallPlace,
+    CallRecord,
+    CancelReason,
+    FailureKind,
+    HandedBack,
+    LocalInvocation,
+    Succeeded,
+)
 from flink_actions.engine.kept import KeptWork
 
 from tests.unit.engine.worker import Worker, sent_by
@@ -65,7 +74,7 @@ class Restarted:
         (outcome,) = await self.worker.run(invocation)
         assert isinstance(outcome, Succeeded), outcome
         self.sequence += 1
-        self.worker.scope.keep_sent(self.session, self.sequence, [outcome], 100)
+        self.worker.scope.keep_sent(self.session, self.sequence, [outcome])
         return outcome
 
     @property
@@ -153,14 +162,15 @@ async def test_without_checkpoints_nothing_is_kept() -> None:
         assert worker.scope.kept is None
 
 
-async def test_a_result_that_never_left_is_handed_back_too() -> None:
+async def test_a_result_that_never_left_answers_too_and_is_no_replay() -> None:
+    """Nobody has counted its metrics."""
     agent = Remembering()
     async with Restarted(agent) as job:
         worker = job.worker
         worker.submit(worker.invocation("add", 5, run_number=1, invocation_id=b"%016d" % 1))
         await asyncio.sleep(0.02)
         job.restart()
-        assert isinstance(await job.run(5, run_number=1), HandedBack)
+        assert not isinstance(await job.run(5, run_number=1), HandedBack)
         assert agent.ran == [5]
 
 
@@ -208,6 +218,38 @@ def test_calls_are_kept_from_the_first_one_on_or_not_at_all() -> None:
     kept.add_call(b"first", record_of(1))
     assert kept.calls_of(b"first") == []
     assert [record.place.index for record in kept.calls_of(b"second")] == [0, 1]
+
+
+def attempted(kept: KeptWork, start: object, frame: int, number: int, *, failed: bool = False) -> LocalInvocation:
+    """An attempt at one invocation makes a call and ends; what it came to leaves with this frame."""
+    one = LocalInvocation(number, 0, b"an invocation...", "_input_event", b"1", attempt=number)
+    kept.begin_calls(one.invocation_id, (7, number))
+    kept.add_call(one.invocation_id, record_of(number))
+    error = failure_without_stack(one, FailureKind.TERMINAL, "", "")
+    kept.add_sent(start, start, frame, [error if failed else Succeeded(number, [], None, 0, one)])
+    return one
+
+
+def test_a_cut_leaves_the_calls_of_an_attempt_that_came_after_the_result_it_covers() -> None:
+    """The job has refused that: its output could not be decoded, say."""
+    kept, start = KeptWork(1 << 20, 3600.0, lambda: 0.0), object()
+    one = attempted(kept, start, 1, 1)
+    kept.begin_calls(one.invocation_id, (7, 2))
+    kept.on_cut(start, start, 1, epoch=7)
+    kept.add_call(one.invocation_id, record_of(2))
+    assert [record.place.index for record in kept.calls_of(one.invocation_id)] == [1, 2]
+    attempted(kept, start, 2, 2)
+    kept.on_cut(start, start, 2, epoch=7)
+    assert kept.is_empty
+    assert kept.size == 0
+
+
+def test_a_cut_that_covers_a_failure_lets_the_calls_of_its_attempt_go() -> None:
+    kept, start = KeptWork(1 << 20, 3600.0, lambda: 0.0), object()
+    attempted(kept, start, 1, 1, failed=True)
+    kept.on_cut(start, start, 1, epoch=7)
+    assert kept.is_empty
+    assert kept.size == 0
 
 
 async def test_what_is_held_of_ended_starts_is_told_with_who_was_last_at_it() -> None:

@@ -164,6 +164,28 @@ def test_a_file_that_cannot_be_a_module_is_refused(tree: Any) -> None:
         load_agents("shop-keeper.py:agent")
 
 
+@pytest.mark.parametrize("target", ["agents/shop.yaml", "agents/shop.yml:agent", "shop.yaml"])
+def test_a_yaml_agent_is_refused_by_name(tree: Any, target: str) -> None:
+    tree("shop.yaml", "agents: []")
+    with pytest.raises(TargetError, match=rf"'{target}'.* no YAML agents in this version; .*Python"):
+        load_agents(target)
+
+
+def test_a_module_may_be_called_yaml(tree: Any) -> None:
+    tree("agents/__init__.py", "")
+    tree("agents/yaml.py", AGENT.format(answer=1) + "agent = Shop()")
+    assert names(load_agents("agents.yaml")) == ["agent"]
+
+
+def test_an_agent_of_the_other_package_is_refused_by_name(tree: Any) -> None:
+    tree("flink_agents/__init__.py", "")
+    tree("flink_agents/agent.py", "class Agent: ...")
+    tree("shop.py", "from flink_agents.agent import Agent\nclass Shop(Agent): ...\nagent = Shop()")
+    for target in ("shop:agent", "shop:Shop"):
+        with pytest.raises(TargetError, match=r"of the package flink_agents: .* flink_actions\.Agent"):
+            load_agents(target)
+
+
 def test_a_module_that_is_missing_below_a_package_is_named(tree: Any) -> None:
     tree("pack/__init__.py", "")
     with pytest.raises(TargetError, match=r"there is no module 'pack\.shop'"):

@@ -10,15 +10,23 @@ from typing import Any
 import pydantic
 import pytest
 from flink_actions import (
+    Agent,
     ContextEndedError,
+    Event,
+    EventType,
+    InputEvent,
     MemoryObject,
     MemoryPathError,
     MemoryRef,
     NotDecodableError,
     NotEncodableError,
+    OutputEvent,
+    RunnerContext,
+    action,
 )
 from flink_actions.engine.memory import AttemptMemory, MemoryNode
 from flink_actions.engine.mirrors import GONE, OBJECT, Entries
+from flink_actions.testing import run_agent
 
 
 @dataclasses.dataclass
@@ -222,6 +230,37 @@ def test_a_reference_to_the_other_memory_is_refused(make: Callable[..., Made]) -
     root, _ = make()
     with pytest.raises(MemoryPathError, match=r"use ref\.resolve\(ctx\)"):
         root.get(MemoryRef("x", "sensory"))
+
+
+class Kept(Event):
+    """Where in memory something is, in place of it."""
+
+    place: MemoryRef
+    scratch: MemoryRef
+
+
+class Keeper(Agent):
+    @action(EventType.InputEvent)
+    async def keep(self, event: InputEvent[str], ctx: RunnerContext) -> None:
+        place = ctx.short_term_memory.set("letters.last", event.input)
+        scratch = ctx.sensory_memory.set("letters.last", event.input.upper())
+        assert (place.resolve(ctx), scratch.resolve(ctx)) == (event.input, event.input.upper())
+        assert MemoryRef("letters.first").resolve(ctx) is None
+        ctx.send_event(Kept(place=place, scratch=scratch))
+
+    @action(Kept)
+    async def read(self, event: Kept, ctx: RunnerContext) -> None:
+        ctx.short_term_memory["letters.last"] += "!"
+        ctx.send_event(OutputEvent([event.place.resolve(ctx), event.scratch.resolve(ctx)]))
+
+
+def test_a_reference_travels_in_an_event_and_leads_to_what_is_there_now() -> None:
+    result = run_agent(Keeper(), ["a"])
+    assert result.events_of_type("Kept")[0].value == {
+        "place": {"path": "letters.last", "memory": "short_term"},
+        "scratch": {"path": "letters.last", "memory": "sensory"},
+    }
+    assert result.outputs == [["a!", "A"]]
 
 
 def test_memory_is_refused_when_the_action_has_ended(make: Callable[..., Made]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from flink_actions.engine.invocation import CancelReason, Failed, FailureKind, O
 from flink_actions.engine.plan import compile_plan
 from flink_actions.sdk.errors import AgentLoadError
 
-from tests.unit.engine.worker import LIMIT_SECONDS, Worker, sent_by
+from tests.unit.engine.worker import LIMIT_SECONDS, Worker, sent_by, until
 
 ON_INPUT = "_input_event"
 
@@ -54,12 +53,6 @@ class Gauge:
     def open(self) -> None:
         self.gate.set()
         self.thread_gate.set()
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(LIMIT_SECONDS):
-        while not holds():  # noqa: ASYNC110 (of threads too)
-            await asyncio.sleep(0.001)
 
 
 def kind_of(outcome: Outcome) -> FailureKind:
@@ -118,9 +111,10 @@ async def test_what_waits_and_is_cancelled_never_begins_and_keeps_nobody_waiting
     assert gauge.began == [0, 2]
 
 
-async def test_a_later_attempt_at_what_waits_takes_its_turn_anew() -> None:
+@pytest.mark.parametrize("is_coroutine", [True, False])
+async def test_a_later_attempt_at_what_waits_takes_its_turn_anew(is_coroutine: bool) -> None:
     gauge = Gauge()
-    async with Worker(agent_of(gauge.act, concurrency=1)) as worker:
+    async with Worker(agent_of(gauge.act if is_coroutine else gauge.act_in_thread, concurrency=1)) as worker:
         first = worker.invocation("act", "first")
         waiting = worker.invocation("act", "again", invocation_id=b"the same work...")
         worker.submit(first, waiting)
@@ -133,17 +127,27 @@ async def test_a_later_attempt_at_what_waits_takes_its_turn_anew() -> None:
     assert gauge.began == ["first", "again"]
 
 
-async def test_an_attempt_that_fails_or_is_cancelled_gives_its_place_to_the_next() -> None:
-    never = asyncio.Event()
+@pytest.mark.parametrize("is_coroutine", [True, False])
+async def test_an_attempt_that_fails_or_is_cancelled_gives_its_place_to_the_next(is_coroutine: bool) -> None:
+    never, never_in_thread = asyncio.Event(), threading.Event()
 
     async def act(event: Any, ctx: Any) -> None:
-        if event.input == "raises":
-            raise ValueError("no")
         if event.input == "waits":
             await never.wait()
+        act_at_once(event, ctx)
+
+    def act_in_thread(event: Any, ctx: Any) -> None:
+        if event.input == "waits":
+            # It cannot be stopped, and keeps its thread but not its place.
+            assert never_in_thread.wait(LIMIT_SECONDS)
+        act_at_once(event, ctx)
+
+    def act_at_once(event: Any, ctx: Any) -> None:
+        if event.input == "raises":
+            raise ValueError("no")
         ctx.send_event(OutputEvent(output=event.input))
 
-    async with Worker(agent_of(act, concurrency=1)) as worker:
+    async with Worker(agent_of(act if is_coroutine else act_in_thread, concurrency=1)) as worker:
         waits = worker.invocation("act", "waits")
         worker.submit(waits, worker.invocation("act", "raises"), worker.invocation("act", "ends"))
         await until(lambda: worker.stepped_frames == 1)
@@ -152,6 +156,7 @@ async def test_an_attempt_that_fails_or_is_cancelled_gives_its_place_to_the_next
         assert kind_of(cancelled) is FailureKind.CANCELLED
         assert kind_of(raised) is FailureKind.BUG
         assert sent_by([ended]) == ["ends"]
+        never_in_thread.set()
 
 
 @pytest.mark.parametrize("is_coroutine", [True, False])
@@ -187,14 +192,23 @@ async def test_an_event_that_is_not_what_the_action_declares_takes_no_place() ->
         assert isinstance(good, Succeeded)
 
 
-async def test_the_end_of_a_scope_ends_what_waits() -> None:
+@pytest.mark.parametrize("is_coroutine", [True, False])
+async def test_the_end_of_a_scope_ends_what_waits_and_lets_others_have_its_place(is_coroutine: bool) -> None:
     gauge = Gauge()
-    async with Worker(agent_of(gauge.act, concurrency=1)) as worker:
-        worker.submit(*[worker.invocation("act", number) for number in range(5)])
+    async with Worker(agent_of(gauge.act if is_coroutine else gauge.act_in_thread, concurrency=1)) as worker:
+        # So many that a thread would have the time to begin one of them between the ends of two.
+        worker.submit(*[worker.invocation("act", number) for number in range(5000)])
         await until(lambda: gauge.now == 1)
-        worker.dispatcher.end_scope(worker.scope, CancelReason.SUPERSEDED)
+        ended = worker.scope
+        worker.scope = worker.dispatcher.open_scope(worker.plan, namespace="test", operator_uid="test")
+        worker.scope.attach(worker.new_outbox())
+        worker.submit(worker.invocation("act", "of another start"))
+        await until(lambda: worker.stepped_frames == 2)
+        worker.dispatcher.end_scope(ended, CancelReason.SUPERSEDED)
+        await until(lambda: gauge.began == [0, "of another start"])
+        gauge.open()
         await until(lambda: worker.dispatcher.open_count == 0)
-    assert gauge.began == [0]
+    assert gauge.began == [0, "of another start"]
 
 
 @pytest.mark.parametrize("concurrency", [0, -1, True, 1.5, "2", 1_000_001])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import functools
 import re
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -34,7 +33,6 @@ from flink_actions.sdk.errors import (
     DuplicateNameError,
     EmptyAgentError,
     ResourceDeclarationError,
-    SignatureError,
     TriggerError,
 )
 
@@ -144,48 +142,6 @@ def test_an_agent_without_actions_is_refused() -> None:
     refused(lambda: compile_plan(Empty(), "empty"), EmptyAgentError, "agent 'empty' has no action")
 
 
-async def _no_context(event: Event) -> None: ...
-async def _three(event: Event, ctx: RunnerContext, more: int) -> None: ...
-async def _keyword_only(event: Event, ctx: RunnerContext, *, needed: int) -> None: ...
-async def _generates(event: Event, ctx: RunnerContext) -> Any:
-    yield
-
-
-@pytest.mark.parametrize("function", [_no_context, _three, _keyword_only])
-def test_a_function_that_is_not_event_and_ctx_is_refused(function: Callable[..., Any]) -> None:
-    refused(lambda: plan_of(function), SignatureError, r"action 'act' takes \(event.*called with \(event, ctx\)")
-
-
-def test_a_generator_is_refused() -> None:
-    refused(lambda: plan_of(_generates), SignatureError, "is a generator: .*ctx.send_event")
-
-
-def test_a_method_that_forgot_self_is_told_so() -> None:
-    class Selfless(Agent):
-        @action("a")
-        async def act(event: Event, ctx: RunnerContext) -> None: ...  # type: ignore[misc]
-
-    refused(lambda: compile_plan(Selfless(), "x"), SignatureError, "add `self`, or @staticmethod")
-
-
-async def _optional(
-    event: Event, ctx: RunnerContext, more: int = 1, *rest: int, last: int = 2, **others: int
-) -> None: ...
-async def _anything(*arguments: Any) -> None: ...
-
-
-@pytest.mark.parametrize("function", [_optional, _anything, functools.partial(_three, more=1)])
-def test_functions_that_can_be_called_with_event_and_ctx_are_taken(function: Callable[..., Any]) -> None:
-    assert plan_of(function).actions[0].is_coroutine
-
-
-def test_a_callable_object_is_taken() -> None:
-    class Act:
-        async def __call__(self, event: Event, ctx: RunnerContext) -> None: ...
-
-    assert plan_of(Act()).actions[0].is_coroutine
-
-
 async def _act(event: Event, ctx: RunnerContext) -> None: ...
 
 
@@ -196,8 +152,9 @@ async def _act(event: Event, ctx: RunnerContext) -> None: ...
         (Event, "a subclass of Event"),
         ("", "which is no event type"),
         ("1st", "which is no event type"),
-        ("_inptu_event", "unknown trigger '_inptu_event'.*did you mean '_input_event'"),
-        ("_mine", "built-in are _input_event, _output_event"),
+        ("_inptu_event", "unknown trigger '_inptu_event': .*'_input_event' alone triggers actions"),
+        (EventType.OutputEvent, "'_output_event': an output leaves its run .*event of a type of your own"),
+        (OutputEvent, "'_output_event': an output leaves its run .*event of a type of your own"),
         ("type == 'rated'", "an expression: this version matches event types only"),
         ("score > 0.5 && has(attributes.text)", "an expression: this version matches event types only"),
     ],
@@ -210,7 +167,7 @@ def test_an_action_without_a_trigger_is_refused() -> None:
     refused(lambda: compile_plan(Agent().add_action("act", [], _act), "x"), TriggerError, "has no trigger")
 
 
-@pytest.mark.parametrize("trigger", ["rated", "shop.rated", "shop:rated/v2", "Rated-2", EventType.OutputEvent])
+@pytest.mark.parametrize("trigger", ["rated", "shop.rated", "shop:rated/v2", "Rated-2", EventType.InputEvent])
 def test_event_types_are_taken_as_they_are(trigger: str) -> None:
     assert plan_of(_act, trigger).actions[0].triggers == (trigger,)
 
@@ -240,19 +197,65 @@ def test_policies_are_checked_when_the_agent_is_loaded_and_waits_may_be_plain_se
     refused(lambda: plan_of(_act, on_mismatch="skip"), AgentLoadError, "one of 'fail', 'truncate'")
 
 
-def test_an_annotation_that_no_trigger_brings_is_refused() -> None:
-    async def act(event: Rated, ctx: RunnerContext) -> None: ...
-
-    refused(lambda: plan_of(act, "other"), SignatureError, "takes a Rated, which has the type 'shop.rated'")
+async def _buy(event: Event, ctx: RunnerContext) -> None: ...
 
 
-def test_each_trigger_arrives_as_the_class_that_the_annotation_names_for_it() -> None:
-    async def act(event: Rated | InputEvent[bytes], ctx: RunnerContext) -> None: ...
+def renamed(**actions: Any) -> Agent:
+    """Each action with the names that it had."""
+    agent = Agent()
+    for name, formerly in actions.items():
+        agent.add_action(name, "_input_event", _buy, formerly=formerly)
+    return agent
 
-    # Inside a function the names of its annotations are not to be found from outside: give them as they are.
-    act.__annotations__["event"] = Rated | InputEvent[bytes]
-    classes = plan_of(act, Rated, "_input_event", "other").actions[0].event_classes
-    assert classes == {"shop.rated": Rated, "_input_event": InputEvent[bytes]}
+
+def test_an_action_says_which_names_it_had() -> None:
+    class Shop(Agent):
+        @action("rated", formerly=("rate", "judge"))
+        async def review(self, event: Event, ctx: RunnerContext) -> None: ...
+
+    assert compile_plan(Shop(), "shop").actions[0].former_names == ("rate", "judge")
+    plan = compile_plan(renamed(buy="purchase", sell=()), "shop")
+    assert [a.former_names for a in plan.actions] == [("purchase",), ()]
+
+
+@pytest.mark.parametrize(
+    ("agent", "message"),
+    [
+        (
+            renamed(buy=(), sell="buy"),
+            "'sell' of agent 'shop' is declared with formerly='buy', which action 'buy' is or",
+        ),
+        (
+            renamed(buy="sell", sell=()),
+            "'buy' of agent 'shop' is declared with formerly='sell', which action 'sell' is",
+        ),
+        (renamed(buy="trade", sell=["trade"]), "'sell' .*formerly='trade', which action 'buy' is or was named too"),
+        (renamed(buy="buy"), "'buy' .*formerly='buy', which action 'buy' is"),
+    ],
+)
+def test_a_former_name_that_would_lead_to_two_actions_is_refused(agent: Agent, message: str) -> None:
+    refused(lambda: compile_plan(agent, "shop"), DuplicateNameError, message)
+
+
+@pytest.mark.parametrize("formerly", [5, [5], "", ("buy", "")])
+def test_what_is_no_name_is_no_former_name(formerly: Any) -> None:
+    refused(lambda: compile_plan(renamed(sell=formerly), "shop"), AgentLoadError, "'sell' has formerly=")
+
+
+def test_an_agent_says_how_deep_an_input_may_chain() -> None:
+    class Deep(Base):
+        hop_limit = 5
+
+    assert compile_plan(Deep(), "deep").hop_limit == 5
+    assert compile_plan(Deep(hop_limit=7), "deep").hop_limit == 7
+    assert compile_plan(Base(), "base").hop_limit == 0
+
+
+@pytest.mark.parametrize("limit", [0, -1, True, 2.5, "5", 1_000_001])
+def test_a_hop_limit_that_is_none_is_refused(limit: Any) -> None:
+    refused(
+        lambda: compile_plan(Base(hop_limit=limit), "x"), AgentLoadError, f"'x' has hop_limit={limit!r}: .*from 1 to"
+    )
 
 
 class Connection(Resource):
@@ -348,12 +351,6 @@ def test_a_method_that_declares_no_resource_is_refused() -> None:
             return "a model"
 
     refused(lambda: compile_plan(Wrong(), "x"), ResourceDeclarationError, r"model\(\) returned a str")
-
-
-def test_output_events_may_trigger_too() -> None:
-    async def act(event: OutputEvent, ctx: RunnerContext) -> None: ...
-
-    assert plan_of(act, OutputEvent).actions[0].triggers == ("_output_event",)
 
 
 @pytest.mark.parametrize("timeout", ["5", True, float("inf"), float("nan"), 0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from typing import Any, ClassVar
@@ -206,12 +207,41 @@ async def test_a_failure_to_close_holds_up_no_other(shop: Shop, caplog: pytest.L
     assert "closing chat_model 'sticky' failed" in caplog.text
 
 
+class Stuck(Model):
+    """Its `close` does not end, not even when it is cancelled."""
+
+    async def close(self) -> None:  # type: ignore[override]
+        self.note("close")
+        for _ in range(2):
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(5)
+
+
+class StuckInThread(Model):
+    def close(self) -> None:
+        self.note("close")
+        time.sleep(1)
+
+
+async def test_those_that_hang_when_they_are_closed_leave_time_for_the_others(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, clazz in (("first", Stuck), ("second", StuckInThread), ("third", Stuck)):
+        shop.add_resource(name, MODEL, ResourceDescriptor(clazz=clazz, label=name, connection="line"))
+    registry = ResourceRegistry(compile_plan(shop, "shop"), {})
+    for name in ("first", "second", "third"):
+        await registry.get_resource_async(name, MODEL)
+    await asyncio.wait_for(registry.close(0.4), 0.9)
+    assert Noting.log[-4:] == ["close third", "close second", "close first", "close line"]
+    assert all(f"chat_model '{name}' was not closed within" in caplog.text for name in ("first", "second", "third"))
+
+
 async def test_configuration_overrides_arguments_by_class_name(shop: Shop) -> None:
     registry = ResourceRegistry(compile_plan(shop, "shop"), {"Model.label": "renamed", "Other.label": "x"})
     found = await registry.get_resource_async("small", MODEL)
     assert isinstance(found, Model)
     assert (found.label, found.seconds) == ("renamed", 0.02)
-    await registry.close()
+    await registry.close(1.0)
     with pytest.raises(ResourceError, match="after the worker had closed"):
         registry.get_resource("big", MODEL)
 

@@ -16,6 +16,7 @@ from flink_actions.engine.outbox import Outbox
 from flink_actions.engine.plan import compile_plan
 
 LIMIT_SECONDS = 10.0
+EPOCH = 7
 
 
 class Worker:
@@ -37,7 +38,7 @@ class Worker:
 
     async def __aenter__(self) -> Worker:
         self.dispatcher = Dispatcher(self._settings, clock=self._clock)
-        self.scope = self.dispatcher.open_scope(self.plan, namespace="test", operator_uid="test")
+        self.scope = self.dispatcher.open_scope(self.plan, namespace="test", operator_uid="test", epoch=EPOCH)
         self.outbox = self.new_outbox()
         self.scope.attach(self.outbox)
         return self
@@ -88,6 +89,12 @@ class Worker:
     async def sent(self, *invocations: LocalInvocation) -> list[Any]:
         """Values that the invocations, all successful, have sent."""
         return sent_by(await self.run(*invocations))
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(LIMIT_SECONDS):
+        while not holds():  # noqa: ASYNC110 (of threads too)
+            await asyncio.sleep(0.001)
 
 
 def sent_by(outcomes: Sequence[Outcome]) -> list[Any]:

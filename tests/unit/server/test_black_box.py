@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 
@@ -52,6 +53,32 @@ def test_suspects_are_named_only_where_the_culprit_must_be_among_them(
     suspects = black_box.read(exit_code)
     assert suspects.are_known is known
     assert set(suspects.ids) == ids
+
+
+@pytest.mark.parametrize(
+    ("loop", "thread", "known", "ids"),
+    [
+        (A, NOTHING, True, {A}),
+        # It may be the thread that lets the loop have no turn.
+        (A, B, True, {A, B}),
+        (NOTHING, B, False, set()),
+        (NOTHING, NOTHING, False, set()),
+    ],
+)
+@pytest.mark.parametrize("exit_code", [-6, -9])
+def test_who_may_have_blocked_a_worker_is_whoever_was_stepped_and_not_who_got_the_signal(
+    black_box: BlackBox, loop: bytes, thread: bytes, known: bool, ids: set[bytes], exit_code: int
+) -> None:
+    slots = slots_of(black_box)
+    show(slots.loop, 0, loop)
+    in_a_thread_of_the_pool(slots, thread)
+    if exit_code == -6:
+        report = f"Current thread 0x{threading.get_ident():x} (most recent call first):\n"
+        os.write(black_box.fds[1], f'{report}  File "agent.py", line 7 in block\n'.encode())
+    suspects = black_box.read(exit_code, was_blocked=True)
+    assert suspects.are_known is known
+    assert set(suspects.ids) == ids
+    assert suspects.place == ("agent.py:7 in block" if exit_code == -6 else "")
 
 
 def test_a_worker_that_never_came_to_anything_has_no_suspects(black_box: BlackBox) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from flink_actions import Agent, OutputEvent
+from flink_actions import Agent, OutputEvent, Resource, ResourceDescriptor, ResourceType
 from flink_actions.engine.dispatcher import Dispatcher
 from flink_actions.engine.plan import compile_plan
 from flink_actions.server import session as session_module
 from flink_actions.server.config import ServerSettings
+from flink_actions.server.leaving import END_CODE_SECONDS, LEAVE_SECONDS
 from flink_actions.server.loop_lag import LoopLag
 from flink_actions.server.sessions import Offer, Sessions, WorkerIdentity
 from flink_actions.wire.codec import encode_plan
@@ -53,18 +55,34 @@ class Stream:
         return [bounce.handle for frame in self.frames for bounce in frame.bounces]
 
 
+class Stuck(Resource):
+    """Takes an hour to be closed."""
+
+    @classmethod
+    def resource_type(cls) -> ResourceType:
+        return ResourceType.CHAT_MODEL
+
+    async def close(self) -> None:  # type: ignore[override]
+        await asyncio.sleep(3600)
+
+
 class Worker:
     """A worker below its socket, with one session. Its action sleeps for as many seconds as its input says."""
 
-    def __init__(self, *, has_checkpoints: bool = True) -> None:
+    def __init__(self, *, has_checkpoints: bool = True, stuck_resources: Sequence[str] = ()) -> None:
         self.begun: list[float] = []
 
         async def work(event: Any, ctx: Any) -> None:
             self.begun.append(event.input)
+            for name in stuck_resources:
+                await ctx.get_resource_async(name, ResourceType.CHAT_MODEL)
             await asyncio.sleep(event.input)
             ctx.send_event(OutputEvent(output=event.input))
 
-        plan = compile_plan(Agent("agent").add_action("work", ["_input_event"], work), "agent")
+        agent = Agent("agent").add_action("work", ["_input_event"], work)
+        for name in stuck_resources:
+            agent.add_resource(name, ResourceType.CHAT_MODEL, ResourceDescriptor(clazz=Stuck))
+        plan = compile_plan(agent, "agent")
         self.sessions = Sessions(
             WorkerIdentity("w0", b"i" * 16, b"g" * 16),
             {"agent": Offer(plan, encode_plan(plan))},
@@ -107,6 +125,25 @@ def test_what_finished_while_the_writer_was_held_up_still_leaves(has_checkpoints
         assert sorted(worker.stream.outputs) == [1, 2]
         assert worker.stream.bounced == [never.handle]
         assert worker.stream.frames[-1].bye.reason == session_pb2.Bye.FINISHED
+
+    run_with_fake_clock(scenario())
+
+
+def test_resources_that_hang_hold_up_neither_the_goodbye_nor_the_end() -> None:
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        worker = Worker(stuck_resources=["one", "two", "three"])
+        running = invoke(worker.start, 0, 60, key=60)
+        worker.stream.send(sequence=1, invokes=[running])
+        await asyncio.sleep(0.1)
+        begun = loop.time()
+        draining = asyncio.create_task(worker.sessions.drain(5.0))
+        await asyncio.wait_for(worker.served, 5 + END_CODE_SECONDS)
+        assert worker.stream.bounced == [running.handle]
+        assert worker.stream.frames[-1].bye.reason == session_pb2.Bye.FINISHED
+        assert not draining.done(), "it closes its resources"
+        await draining
+        assert loop.time() - begun < 5 + LEAVE_SECONDS, "by then its supervisor has killed it"
 
     run_with_fake_clock(scenario())
 

@@ -6,7 +6,15 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from flink_actions.engine.invocation import CancelReason, LocalInvocation, Succeeded
+from flink_actions.engine.invocation import (
+    CancelReason,
+    Failed,
+    FailureKind,
+    HandedBack,
+    LocalInvocation,
+    Measured,
+    Succeeded,
+)
 from flink_actions.server.credit import Credit, FrameWindow, Grant
 from flink_actions.server.loop_lag import LoopLag
 from flink_actions.server.outgoing import Outgoing
@@ -14,7 +22,7 @@ from flink_actions.server.session import Session, SessionLimits
 from flink_actions.wire.v1 import session_pb2
 
 from tests.support.fake_clock import run_with_fake_clock
-from tests.unit.server.test_operator_start import Rig
+from tests.unit.server.test_operator_start import LINGER_SECONDS, Rig
 
 
 class KeepingRig(Rig):
@@ -29,17 +37,24 @@ class KeepingRig(Rig):
         self.may_write = asyncio.Event()
         self.may_write.set()
         self.writer: asyncio.Task[None] | None = None
+        self.undelivered_bytes = 1 << 20
 
     async def _write(self, data: bytes) -> None:
         await self.may_write.wait()
         self.frames.append(session_pb2.WorkerFrame.FromString(data))
 
     def session(self, *, says_all_resumed: bool = True) -> Outgoing:
-        def keep(sequence: int, outcomes: Any, size: int) -> None:
-            self.start.on_sent(outgoing, sequence, outcomes, size)
+        def keep(sequence: int, outcomes: Any) -> None:
+            self.start.on_sent(outgoing, sequence, outcomes)
 
         credit = Credit(Grant(1000, 1 << 20), bytes_slack=0)
-        outgoing = Outgoing(credit, FrameWindow(2), max_frame_bytes=1 << 20, undelivered_bytes=1 << 20, on_sent=keep)
+        outgoing = Outgoing(
+            credit,
+            FrameWindow(2),
+            max_frame_bytes=1 << 20,
+            undelivered_bytes=self.undelivered_bytes,
+            on_sent=keep,
+        )
         self.start.attach(outgoing, says_all_resumed=says_all_resumed)
         self.writer = asyncio.create_task(outgoing.write_all(self._write))
         return outgoing
@@ -56,6 +71,13 @@ class KeepingRig(Rig):
         one = LocalInvocation(handle, 0, bytes([seconds]) * 16, "_input_event", name, key=name, attempt=2)
         outgoing.credit.charge([one])
         self.dispatcher.submit([one], self.start.scope, lambda: None)
+
+    def asked_by_the_next_start(self, seconds: int) -> Measured | None:
+        """What answers it."""
+        kept = self.start.scope.kept
+        assert kept is not None
+        name = str(seconds).encode()
+        return kept.hand_back(LocalInvocation(500, 0, bytes([seconds]) * 16, "_input_event", name, key=name))
 
     @property
     def keeps_nothing(self) -> bool:
@@ -95,12 +117,102 @@ def test_a_cut_of_the_next_session_does_not_cover_what_may_never_have_arrived() 
         await rig.breaks(first)
         second = rig.session()
         rig.start.on_cut(second, 1)
+        rig.send(second, 1)
         rig.start.on_all_resumed(second)
-        rig.start.on_cut(second, 2)
+        await asyncio.sleep(2)
+        assert rig.answered == [1, 1]
+        assert rig.begun == [1]
+
+    run(scenario)
+
+
+def test_nor_does_it_cover_what_was_too_much_to_be_remembered_by_the_session_that_broke() -> None:
+    async def scenario(rig: KeepingRig) -> None:
+        rig.undelivered_bytes = 1
+        first = rig.session()
+        for seconds in (1, 2):
+            rig.send(first, seconds)
+            await asyncio.sleep(3)
+        assert [outcome.handle for outcome in first.undelivered] == [2]
+        await rig.breaks(first)
+        second = rig.session()
+        rig.start.on_cut(second, 1)
+        rig.send(second, 1, 2)
+        await asyncio.sleep(3)
+        assert rig.answered == [1, 2, 1, 2]
+        assert rig.begun == [1, 2]
+
+    run(scenario)
+
+
+def test_what_had_left_and_is_not_asked_for_was_applied_and_goes_with_the_next_cut() -> None:
+    async def scenario(rig: KeepingRig) -> None:
+        first = rig.session()
+        await sent(rig, first)
+        await rig.breaks(first)
+        second = rig.session()
+        rig.start.on_all_resumed(second)
+        assert not rig.keeps_nothing
+        rig.send(second, 2)
+        await asyncio.sleep(3)
+        rig.start.on_cut(second, 1)
+        assert rig.keeps_nothing
+
+    run(scenario)
+
+
+def test_until_it_has_gone_it_answers_the_next_start_and_was_counted() -> None:
+    async def scenario(rig: KeepingRig) -> None:
+        first = rig.session()
+        await sent(rig, first)
+        await rig.breaks(first)
+        rig.start.on_all_resumed(rig.session())
+        rig.start.end(CancelReason.SUPERSEDED)
+        assert isinstance(rig.asked_by_the_next_start(1), HandedBack)
+
+    run(scenario)
+
+
+def test_of_who_does_not_say_when_all_is_resumed_nothing_is_taken_for_applied() -> None:
+    async def scenario(rig: KeepingRig) -> None:
+        first = rig.session()
+        await sent(rig, first)
+        await rig.breaks(first)
+        second = rig.session(says_all_resumed=False)
+        await asyncio.sleep(LINGER_SECONDS + 1)
+        rig.start.on_cut(second, 1)
         rig.send_again(second, 1, handle=101)
         await asyncio.sleep(2)
         assert rig.answered == [1, 101]
         assert rig.begun == [1]
+
+    run(scenario)
+
+
+def test_what_the_next_start_asks_for_was_counted_if_it_is_known_to_have_arrived() -> None:
+    async def scenario(rig: KeepingRig) -> None:
+        outgoing = rig.session()
+        outgoing.on_received(await sent(rig, outgoing))
+        rig.send(outgoing, 2)
+        await asyncio.sleep(3)
+        rig.start.end(CancelReason.SUPERSEDED)
+        assert isinstance(rig.asked_by_the_next_start(1), HandedBack)
+        assert not isinstance(rig.asked_by_the_next_start(2), HandedBack)
+        assert rig.begun == [1, 2]
+
+    run(scenario)
+
+
+def test_a_failure_that_is_said_again_does_not_vouch_for_calls_that_were_said_before() -> None:
+    """Their records may have been lost with the session that broke."""
+
+    async def scenario(rig: KeepingRig) -> None:
+        first = rig.session()
+        await rig.breaks(first)
+        rig.start.held.add([Failed(1, FailureKind.BUG, "", "", invocation_id=b"1" * 16, attempt=1)])
+        outcome = rig.start.held.take(1)
+        assert isinstance(outcome, Failed)
+        assert not outcome.invocation_id
 
     run(scenario)
 

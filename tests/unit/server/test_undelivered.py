@@ -38,3 +38,18 @@ def test_what_is_kept_is_bounded_by_bytes_and_the_oldest_goes_first() -> None:
     assert kept(undelivered) == [2, 3]
     undelivered.add(4, 14, 10_000, [outcome(4)])
     assert kept(undelivered) == [4]
+
+
+def test_which_frames_the_job_may_lack_is_known_also_of_what_is_not_kept() -> None:
+    undelivered = UndeliveredOutcomes(150)
+    assert undelivered.first_sequence is None
+    for number in (1, 2, 3, 4, 5):
+        undelivered.add(number, 10 + number, 100, [outcome(number)])
+    assert kept(undelivered) == [5]
+    assert undelivered.first_sequence == 1
+    undelivered.on_invokes(12)
+    assert undelivered.first_sequence == 2
+    undelivered.on_received(3)
+    assert undelivered.first_sequence == 4
+    undelivered.on_received(5)
+    assert undelivered.first_sequence is None

@@ -236,3 +236,23 @@ def test_metrics_ride_beside_their_outcome_and_count_in_the_frames_size() -> Non
     assert sorted(handle for frame in frames for handle in frame.results.handed_back) == list(range(3, 400, 4))
     expected = {1: None, 2: deltas, 3: deltas[:1], 0: deltas}
     assert found == {handle: expected[handle % 4] for handle in range(1, 401) if expected[handle % 4]}
+
+
+def test_how_long_it_ran_is_a_column_that_is_left_out_where_nobody_asks() -> None:
+    def measured(handle: int, ran_ms: int) -> Measured:
+        return Measured(handle, [], None, 0, None, (), ran_ms)
+
+    (frame,) = round_trip([result(1), result(2)])
+    assert not frame.results.ran_ms
+    (frame,) = round_trip([result(1), measured(2, 20), result(3), measured(4, 40), result(5)])
+    assert list(frame.results.ran_ms) == [0, 20, 0, 40, 0]
+    (frame,) = round_trip([Failed(7, FailureKind.TIMEOUT, "TimeoutError", "late", ran_ms=70)])
+    assert frame.failures[0].ran_ms == 70
+
+
+def test_how_long_it_ran_goes_with_a_result_that_does_not_fit_into_its_frame() -> None:
+    large = ("big", b"x" * (LIMIT - 350), True)
+    outcomes = [Measured(n, [large] if n == 2 else [("e", b"{}", False)], None, 0, None, (), n) for n in (1, 2, 3)]
+    frames = round_trip(outcomes)
+    assert len(frames) > 1
+    assert [ran for frame in frames for ran in frame.results.ran_ms] == [1, 2, 3]

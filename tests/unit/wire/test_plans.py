@@ -14,7 +14,7 @@ class Shop(Agent):
     @action(EventType.InputEvent, "again", timeout_seconds=2, limit=3)
     async def act(self, event: Event, ctx: RunnerContext) -> None: ...
 
-    @action("more", concurrency=8)
+    @action("more", concurrency=8, formerly="less")
     def more(self, event: Event, ctx: RunnerContext) -> None: ...
 
 
@@ -32,6 +32,9 @@ def test_a_plan_says_what_its_actions_are() -> None:
         ("more", ["more"], 0, b""),
     ]
     assert [action.concurrency for action in message.actions] == [0, 8]
+    assert [list(action.former_names) for action in message.actions] == [[], ["less"]]
+    assert message.hop_limit == 0
+    assert encode_plan(compile_plan(Shop(hop_limit=5), "shop")).hop_limit == 5
 
 
 def test_the_digest_is_that_of_the_message_without_its_digests() -> None:

@@ -43,7 +43,7 @@ class Plan(_message.Message):
     def __init__(self, agent: _Optional[str] = ..., digest: _Optional[bytes] = ..., code_digest: _Optional[bytes] = ..., actions: _Optional[_Iterable[_Union[Action, _Mapping]]] = ..., memory: _Optional[_Union[MemorySettings, _Mapping]] = ..., hop_limit: _Optional[int] = ...) -> None: ...
 
 class Action(_message.Message):
-    __slots__ = ("name", "triggers", "on_failure", "timeout_ms", "durability", "concurrency", "config", "on_mismatch")
+    __slots__ = ("name", "triggers", "on_failure", "timeout_ms", "durability", "concurrency", "config", "on_mismatch", "former_names")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TRIGGERS_FIELD_NUMBER: _ClassVar[int]
     ON_FAILURE_FIELD_NUMBER: _ClassVar[int]
@@ -52,6 +52,7 @@ class Action(_message.Message):
     CONCURRENCY_FIELD_NUMBER: _ClassVar[int]
     CONFIG_FIELD_NUMBER: _ClassVar[int]
     ON_MISMATCH_FIELD_NUMBER: _ClassVar[int]
+    FORMER_NAMES_FIELD_NUMBER: _ClassVar[int]
     name: str
     triggers: _containers.RepeatedCompositeFieldContainer[Trigger]
     on_failure: FailurePolicy
@@ -60,7 +61,8 @@ class Action(_message.Message):
     concurrency: int
     config: bytes
     on_mismatch: MismatchPolicy
-    def __init__(self, name: _Optional[str] = ..., triggers: _Optional[_Iterable[_Union[Trigger, _Mapping]]] = ..., on_failure: _Optional[_Union[FailurePolicy, _Mapping]] = ..., timeout_ms: _Optional[int] = ..., durability: _Optional[_Union[Durability, str]] = ..., concurrency: _Optional[int] = ..., config: _Optional[bytes] = ..., on_mismatch: _Optional[_Union[MismatchPolicy, str]] = ...) -> None: ...
+    former_names: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., triggers: _Optional[_Iterable[_Union[Trigger, _Mapping]]] = ..., on_failure: _Optional[_Union[FailurePolicy, _Mapping]] = ..., timeout_ms: _Optional[int] = ..., durability: _Optional[_Union[Durability, str]] = ..., concurrency: _Optional[int] = ..., config: _Optional[bytes] = ..., on_mismatch: _Optional[_Union[MismatchPolicy, str]] = ..., former_names: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Trigger(_message.Message):
     __slots__ = ("event_type", "cel")

@@ -276,7 +276,7 @@ class Invoke(_message.Message):
     def __init__(self, handle: _Optional[int] = ..., invocation_id: _Optional[bytes] = ..., key: _Optional[bytes] = ..., run_number: _Optional[int] = ..., action: _Optional[int] = ..., attempt: _Optional[int] = ..., failures: _Optional[int] = ..., event_type: _Optional[str] = ..., payload: _Optional[bytes] = ..., content_type: _Optional[_Union[ContentType, str]] = ..., event_source: _Optional[bytes] = ..., event_position: _Optional[int] = ..., timestamp: _Optional[int] = ..., watermark: _Optional[int] = ..., upstream_action: _Optional[str] = ..., upstream_event_id: _Optional[bytes] = ..., remaining_ms: _Optional[int] = ..., memory_version: _Optional[bytes] = ..., memory_form: _Optional[_Union[MemoryForm, str]] = ..., sensory_count: _Optional[int] = ..., memory_path: _Optional[_Iterable[str]] = ..., memory_value: _Optional[_Iterable[bytes]] = ..., memory_from: _Optional[bytes] = ..., clear_sensory: bool = ..., calls: _Optional[_Iterable[_Union[CallRecord, _Mapping]]] = ..., more_calls: bool = ..., traceparent: _Optional[str] = ..., run_generation: _Optional[bytes] = ..., key_content_type: _Optional[_Union[ContentType, str]] = ...) -> None: ...
 
 class Results(_message.Message):
-    __slots__ = ("handle", "event_count", "sensory_count", "short_term_count", "memory_base", "memory_version", "event_type", "event_payload", "event_content_type", "memory_path", "memory_value", "handed_back")
+    __slots__ = ("handle", "event_count", "sensory_count", "short_term_count", "memory_base", "memory_version", "event_type", "event_payload", "event_content_type", "memory_path", "memory_value", "handed_back", "ran_ms")
     HANDLE_FIELD_NUMBER: _ClassVar[int]
     EVENT_COUNT_FIELD_NUMBER: _ClassVar[int]
     SENSORY_COUNT_FIELD_NUMBER: _ClassVar[int]
@@ -289,6 +289,7 @@ class Results(_message.Message):
     MEMORY_PATH_FIELD_NUMBER: _ClassVar[int]
     MEMORY_VALUE_FIELD_NUMBER: _ClassVar[int]
     HANDED_BACK_FIELD_NUMBER: _ClassVar[int]
+    RAN_MS_FIELD_NUMBER: _ClassVar[int]
     handle: _containers.RepeatedScalarFieldContainer[int]
     event_count: _containers.RepeatedScalarFieldContainer[int]
     sensory_count: _containers.RepeatedScalarFieldContainer[int]
@@ -301,10 +302,11 @@ class Results(_message.Message):
     memory_path: _containers.RepeatedScalarFieldContainer[str]
     memory_value: _containers.RepeatedScalarFieldContainer[bytes]
     handed_back: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, handle: _Optional[_Iterable[int]] = ..., event_count: _Optional[_Iterable[int]] = ..., sensory_count: _Optional[_Iterable[int]] = ..., short_term_count: _Optional[_Iterable[int]] = ..., memory_base: _Optional[_Iterable[bytes]] = ..., memory_version: _Optional[_Iterable[bytes]] = ..., event_type: _Optional[_Iterable[str]] = ..., event_payload: _Optional[_Iterable[bytes]] = ..., event_content_type: _Optional[_Iterable[_Union[ContentType, str]]] = ..., memory_path: _Optional[_Iterable[str]] = ..., memory_value: _Optional[_Iterable[bytes]] = ..., handed_back: _Optional[_Iterable[int]] = ...) -> None: ...
+    ran_ms: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, handle: _Optional[_Iterable[int]] = ..., event_count: _Optional[_Iterable[int]] = ..., sensory_count: _Optional[_Iterable[int]] = ..., short_term_count: _Optional[_Iterable[int]] = ..., memory_base: _Optional[_Iterable[bytes]] = ..., memory_version: _Optional[_Iterable[bytes]] = ..., event_type: _Optional[_Iterable[str]] = ..., event_payload: _Optional[_Iterable[bytes]] = ..., event_content_type: _Optional[_Iterable[_Union[ContentType, str]]] = ..., memory_path: _Optional[_Iterable[str]] = ..., memory_value: _Optional[_Iterable[bytes]] = ..., handed_back: _Optional[_Iterable[int]] = ..., ran_ms: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Failure(_message.Message):
-    __slots__ = ("handle", "kind", "exception", "message", "stack", "retry_after_ms", "drop_calls")
+    __slots__ = ("handle", "kind", "exception", "message", "stack", "retry_after_ms", "drop_calls", "ran_ms")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_UNSPECIFIED: _ClassVar[Failure.Kind]
@@ -334,6 +336,7 @@ class Failure(_message.Message):
     STACK_FIELD_NUMBER: _ClassVar[int]
     RETRY_AFTER_MS_FIELD_NUMBER: _ClassVar[int]
     DROP_CALLS_FIELD_NUMBER: _ClassVar[int]
+    RAN_MS_FIELD_NUMBER: _ClassVar[int]
     handle: int
     kind: Failure.Kind
     exception: str
@@ -341,7 +344,8 @@ class Failure(_message.Message):
     stack: str
     retry_after_ms: int
     drop_calls: _containers.RepeatedCompositeFieldContainer[CallPlace]
-    def __init__(self, handle: _Optional[int] = ..., kind: _Optional[_Union[Failure.Kind, str]] = ..., exception: _Optional[str] = ..., message: _Optional[str] = ..., stack: _Optional[str] = ..., retry_after_ms: _Optional[int] = ..., drop_calls: _Optional[_Iterable[_Union[CallPlace, _Mapping]]] = ...) -> None: ...
+    ran_ms: int
+    def __init__(self, handle: _Optional[int] = ..., kind: _Optional[_Union[Failure.Kind, str]] = ..., exception: _Optional[str] = ..., message: _Optional[str] = ..., stack: _Optional[str] = ..., retry_after_ms: _Optional[int] = ..., drop_calls: _Optional[_Iterable[_Union[CallPlace, _Mapping]]] = ..., ran_ms: _Optional[int] = ...) -> None: ...
 
 class Bounce(_message.Message):
     __slots__ = ("handle", "reason")

@@ -7,6 +7,7 @@ import io.flinkactions.operator.CheckpointAnnouncer.NothingFollows;
 import io.flinkactions.operator.codec.InputCodec;
 import io.flinkactions.operator.codec.OutputCodec;
 import io.flinkactions.operator.lane.BatchLaneStore;
+import io.flinkactions.operator.lane.EventTrail;
 import io.flinkactions.operator.lane.Input;
 import io.flinkactions.operator.lane.Lane;
 import io.flinkactions.operator.lane.LaneStore;
@@ -18,6 +19,7 @@ import io.flinkactions.operator.lane.Runs;
 import io.flinkactions.operator.lane.StoredCalls;
 import io.flinkactions.operator.lane.StoredCalls.PendingCall;
 import io.flinkactions.operator.lane.WaitingInputs;
+import io.flinkactions.operator.launch.LaunchedServer;
 import io.flinkactions.operator.memory.KeyMemory;
 import io.flinkactions.operator.memory.LaneMemory;
 import io.flinkactions.operator.metrics.OperatorMetrics;
@@ -126,6 +128,8 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
   private transient ActionStateStore<PendingCall> store;
   private transient StoredCalls storedCalls;
   private transient Plans plans;
+  // Null: the job has endpoints.
+  private transient LaunchedServer launched;
   private transient Sessions sessions;
   private transient Runs runs;
   private transient FrameInProgress frame;
@@ -176,6 +180,10 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
       memory = new LaneMemory();
       laneStore = new BatchLaneStore(memory);
       writtenBytes = new LongAdder();
+      if (settings.shortTermMemoryTtl().isOn()
+          && getRuntimeContext().getTaskInfo().getIndexOfThisSubtask() == 0) {
+        LOG.warn("The time to live of short-term memory has no effect in BATCH execution mode");
+      }
     } else {
       KeyedStates states =
           KeyedStates.of(backend, context.getKeyedStateStore(), settings.shortTermMemoryTtl());
@@ -216,7 +224,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
     waiting = new WaitingInputs(settings.waitingBytesSoftLimit(), settings.waitingBytesHardLimit());
     valve = new CheckpointValve(waiting, deadlines, settings.valveDelay().toMillis());
     cuts = new CheckpointCuts();
-    plans = new Plans(settings.hopLimit(), settings.store() != null);
+    plans = new Plans(settings.hopLimit(), settings.store() != null, settings.missingAction());
     actionMetrics = new OperatorMetrics(getMetricGroup(), FlinkInternals::histogram);
     long epoch = startStore.epoch();
     if (settings.store() != null) {
@@ -224,7 +232,11 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
       epoch = store.epoch();
     }
     identity = identity(epoch);
+    if (settings.launch() != null) {
+      launched = LaunchedServer.open(settings.launch(), this::wake);
+    }
     sessions = new Sessions(sessionSettings(), identity, this::wake);
+    Outputs<OUT> outputs = new Outputs<>(outputCodec, output);
     runs =
         new Runs(
             sessions,
@@ -232,14 +244,15 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
             lanes,
             waiting,
             memory,
-            !settings.shortTermMemoryTtl().isZero(),
+            settings.shortTermMemoryTtl().isOn() && !isBatch,
             settings.runTimeout().toMillis(),
             watermarks,
             deadlines,
             runIdentity,
-            new Outputs<>(outputCodec, output),
+            outputs,
             actionMetrics,
             storedCalls,
+            settings.events() ? new EventTrail(outputs, runIdentity) : null,
             settings.maxRunsInFlight());
     lanes.uselessMirrors().tell(sessions::forgetMirror);
     reportedMetrics = new ReportedMetrics(runs.invokes(), actionMetrics.user());
@@ -334,7 +347,8 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
   }
 
   private SessionSettings sessionSettings() {
-    return SessionSettings.of(settings.endpoints().toArray(String[]::new))
+    List<String> endpoints = launched == null ? settings.endpoints() : List.of(launched.endpoint());
+    return SessionSettings.of(endpoints.toArray(String[]::new))
         .withReconnectTimeout(settings.reconnectTimeout())
         .withSecurity(settings.security());
   }
@@ -390,6 +404,9 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
         sessions.close();
       }
     } finally {
+      if (launched != null) {
+        launched.close();
+      }
       closeStore();
       super.close();
     }
@@ -469,7 +486,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
 
   // ---- replies ----
 
-  /** On a thread of gRPC's or Kafka's. */
+  /** On a thread of gRPC's, Kafka's or the launched server's. */
   private void wake() {
     post();
   }
@@ -492,6 +509,9 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
   private void drain() throws Exception {
     if (isFrozen || isClosed) {
       return;
+    }
+    if (launched != null) {
+      launched.check();
     }
     if (storedCalls != null) {
       storedCalls.applyWritten();
@@ -661,7 +681,6 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
     long began = System.nanoTime();
     long writtenBefore = writtenBytes.sum();
     valve.onOver(context.getCheckpointId());
-    runs.invokes().noteUsedTime(lanes::markDirty);
     lanes.writeDirty();
     memory.writeChanges();
     startStore.snapshot(

@@ -1,6 +1,9 @@
 package io.flinkactions.operator;
 
+import io.flinkactions.operator.failure.MissingAction;
+import io.flinkactions.operator.launch.LaunchSettings;
 import io.flinkactions.operator.session.ChannelSecurity;
+import io.flinkactions.operator.state.MemoryTtl;
 import io.flinkactions.operator.store.StoreSettings;
 import java.io.Serializable;
 import java.time.Duration;
@@ -26,6 +29,7 @@ public final class ActionSettings implements Serializable {
 
   private final String agent;
   private final List<String> endpoints;
+  private final LaunchSettings launch;
   private final String namespace;
   private final String jobIdentifier;
   private final int maxRunsInFlight;
@@ -37,18 +41,21 @@ public final class ActionSettings implements Serializable {
   private final Duration runTimeout;
   private final Duration valveDelay;
   private final byte[] pinnedPlanDigest;
-  private final Duration shortTermMemoryTtl;
+  private final MemoryTtl shortTermMemoryTtl;
   private final int hopLimit;
+  private final MissingAction missingAction;
   private final boolean allowPickle;
   private final boolean unsortedBatchInput;
   private final String configJson;
   private final StoreSettings store;
   private final boolean ignoreStore;
   private final ChannelSecurity security;
+  private final boolean events;
 
   private ActionSettings(Builder builder) {
     this.agent = builder.agent;
     this.endpoints = builder.endpoints;
+    this.launch = builder.launch;
     this.namespace = builder.namespace;
     this.jobIdentifier = builder.jobIdentifier;
     this.maxRunsInFlight = builder.maxRunsInFlight;
@@ -62,12 +69,14 @@ public final class ActionSettings implements Serializable {
     this.pinnedPlanDigest = builder.pinnedPlanDigest;
     this.shortTermMemoryTtl = builder.shortTermMemoryTtl;
     this.hopLimit = builder.hopLimit;
+    this.missingAction = builder.missingAction;
     this.allowPickle = builder.allowPickle;
     this.unsortedBatchInput = builder.unsortedBatchInput;
     this.configJson = builder.configJson;
     this.store = builder.store;
     this.ignoreStore = builder.ignoreStore;
     this.security = builder.security;
+    this.events = builder.events;
   }
 
   /**
@@ -75,10 +84,18 @@ public final class ActionSettings implements Serializable {
    *
    * @param agent name of the agent, as the server's plan has it
    * @param endpoints addresses of action servers ("host:port" or "unix:/path"); subtask i begins
-   *     with the i-th, modulo
+   *     with the i-th, modulo, and goes on to the next when it cannot be reached
    */
   public static Builder builder(String agent, List<String> endpoints) {
-    return new Builder(agent, endpoints);
+    return new Builder(agent, endpoints, null);
+  }
+
+  /**
+   * Begins the settings of an operator that runs {@code agent} at a server which it starts itself,
+   * one for all its subtasks in a TaskManager.
+   */
+  public static Builder builder(String agent, LaunchSettings launch) {
+    return new Builder(agent, List.of(), Objects.requireNonNull(launch, "launch"));
   }
 
   /** Name of the agent that this operator runs. */
@@ -86,9 +103,14 @@ public final class ActionSettings implements Serializable {
     return agent;
   }
 
-  /** Addresses of the action servers. */
+  /** Addresses of the action servers; none if one is launched. */
   public List<String> endpoints() {
     return endpoints;
+  }
+
+  /** The server that the operator starts; null: it is given endpoints. */
+  public LaunchSettings launch() {
+    return launch;
   }
 
   /**
@@ -155,14 +177,19 @@ public final class ActionSettings implements Serializable {
     return pinnedPlanDigest.clone();
   }
 
-  /** {@code short-term-memory.state-ttl}: zero if short-term memory lives for ever. */
-  public Duration shortTermMemoryTtl() {
+  /** How long short-term memory lives. BATCH, whose memory is on the heap, does not ask. */
+  public MemoryTtl shortTermMemoryTtl() {
     return shortTermMemoryTtl;
   }
 
   /** How many events deep one input may chain where the plan names no limit. */
   public int hopLimit() {
     return hopLimit;
+  }
+
+  /** What becomes of an open run's invocation whose action the server's plan has no more. */
+  public MissingAction missingAction() {
+    return missingAction;
   }
 
   /** The job loads pickles that the server sends. Loading a pickle runs code. */
@@ -201,11 +228,17 @@ public final class ActionSettings implements Serializable {
     return security;
   }
 
+  /** Every event of the runs goes into a stream of its own. */
+  public boolean events() {
+    return events;
+  }
+
   /** Collects settings; every one but agent and endpoints has a default. */
   public static final class Builder {
 
     private final String agent;
     private final List<String> endpoints;
+    private final LaunchSettings launch;
     private String namespace = UUID.randomUUID().toString();
     private String jobIdentifier = "";
     // So that 10,000 actions can wait at the same time in one subtask.
@@ -218,22 +251,26 @@ public final class ActionSettings implements Serializable {
     private Duration runTimeout = Duration.ZERO;
     private Duration valveDelay = Duration.ofMillis(200);
     private byte[] pinnedPlanDigest = new byte[0];
-    private Duration shortTermMemoryTtl = Duration.ZERO;
+    private MemoryTtl shortTermMemoryTtl = MemoryTtl.NONE;
     private int hopLimit = 1_000;
+    private MissingAction missingAction = MissingAction.FAIL;
     private boolean allowPickle;
     private boolean unsortedBatchInput;
     private String configJson = "{}";
     private StoreSettings store;
     private boolean ignoreStore;
     private ChannelSecurity security = ChannelSecurity.NONE;
+    private boolean events;
 
-    private Builder(String agent, List<String> endpoints) {
+    private Builder(String agent, List<String> endpoints, LaunchSettings launch) {
       this.agent = require(agent, "agent");
-      if (endpoints.isEmpty()) {
+      this.launch = launch;
+      if (endpoints.isEmpty() && launch == null) {
         throw new IllegalArgumentException(
             "no endpoint for agent '"
                 + agent
-                + "'; name at least one action server, in the job's code or as agent.endpoints");
+                + "'; name at least one action server, in the job's code or as agent.endpoints, or"
+                + " have one launched (agent.launch.target)");
       }
       endpoints.forEach(Builder::requireAddress);
       this.endpoints = List.copyOf(endpoints);
@@ -327,14 +364,20 @@ public final class ActionSettings implements Serializable {
     }
 
     /** Sets the time to live of short-term memory; by default it lives for ever. */
-    public Builder shortTermMemoryTtl(Duration value) {
-      shortTermMemoryTtl = notNegative(value, "short-term-memory.state-ttl");
+    public Builder shortTermMemoryTtl(MemoryTtl value) {
+      shortTermMemoryTtl = Objects.requireNonNull(value, "short-term-memory.state-ttl");
       return this;
     }
 
     /** Sets the hop limit for plans that name none; by default 1,000. */
     public Builder hopLimit(int value) {
       hopLimit = (int) positive(value, "hop-limit");
+      return this;
+    }
+
+    /** Sets what becomes of invocations whose action is gone; by default the job fails. */
+    public Builder missingAction(MissingAction value) {
+      missingAction = Objects.requireNonNull(value, "missing-action");
       return this;
     }
 
@@ -371,6 +414,12 @@ public final class ActionSettings implements Serializable {
     /** Sets how connections are protected; by default not at all. */
     public Builder security(ChannelSecurity value) {
       security = Objects.requireNonNull(value, "security");
+      return this;
+    }
+
+    /** Asks for {@link ActionStreams#events}; by default nothing is made of events. */
+    public Builder events(boolean value) {
+      events = value;
       return this;
     }
 

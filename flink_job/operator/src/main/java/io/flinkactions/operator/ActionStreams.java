@@ -23,9 +23,11 @@ import org.apache.flink.streaming.api.datastream.SingleOutputStreamOperator;
 public final class ActionStreams<OUT> {
 
   private final SingleOutputStreamOperator<OUT> outputs;
+  private final boolean hasEvents;
 
-  private ActionStreams(SingleOutputStreamOperator<OUT> outputs) {
+  private ActionStreams(SingleOutputStreamOperator<OUT> outputs, boolean hasEvents) {
     this.outputs = outputs;
+    this.hasEvents = hasEvents;
   }
 
   /**
@@ -51,7 +53,8 @@ public final class ActionStreams<OUT> {
             .transform(
                 "agent " + settings.agent(),
                 output.type(),
-                new ActionOperatorFactory<>(settings, input.codec(), output.codec())));
+                new ActionOperatorFactory<>(settings, input.codec(), output.codec())),
+        settings.events());
   }
 
   /**
@@ -70,5 +73,24 @@ public final class ActionStreams<OUT> {
    */
   public DataStream<String> deadLetters() {
     return outputs.getSideOutput(DeadLetter.TAG);
+  }
+
+  /**
+   * Every input, and every event that an action has sent, outputs too: each a JSON object, {@code
+   * type}, {@code id}, {@code key}, {@code run}, {@code attributes}, {@code upstream_action} and
+   * {@code upstream_event_id} (null for an input), {@code timestamp} (the input's, or null). An
+   * input comes when it arrives, an action's events when its Result is applied, as exactly once as
+   * outputs.
+   *
+   * @throws IllegalStateException if the settings do not ask for events
+   */
+  public DataStream<String> events() {
+    if (!hasEvents) {
+      throw new IllegalStateException(
+          "the settings of '"
+              + outputs.getName()
+              + "' do not ask for events; set ActionSettings.Builder.events(true)");
+    }
+    return outputs.getSideOutput(EventRecord.TAG);
   }
 }

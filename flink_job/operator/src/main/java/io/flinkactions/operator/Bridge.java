@@ -32,29 +32,38 @@ public final class Bridge {
   private Bridge() {}
 
   /**
+   * What a call has made.
+   *
+   * @param remarks on the configuration, for the job's author to read
+   */
+  public record Applied(ActionStreams<?> streams, List<String> remarks) {}
+
+  /**
    * Puts an action operator behind a stream.
    *
    * @param stream keyed by PyFlink, keyed in Java, or not keyed
    * @param call a JSON object: {@code agent}, {@code endpoints}, {@code key_by}, {@code
-   *     input_type}, {@code output_type}, {@code uid}, {@code name}, {@code options} (keys of the
-   *     {@code agent:} section without its name) and {@code config} (for the agents)
+   *     input_type}, {@code output_type}, {@code uid}, {@code name}, {@code events}, {@code
+   *     options} (keys of the {@code agent:} section without its name) and {@code config} (for the
+   *     agents)
    * @param outputType of the outputs; null to go by {@code output_type}
    */
-  public static ActionStreams<?> apply(
-      DataStream<?> stream, String call, TypeInformation<?> outputType)
+  public static Applied apply(DataStream<?> stream, String call, TypeInformation<?> outputType)
       throws JsonProcessingException {
     return wire(stream, JSON.readTree(call), outputType);
   }
 
-  private static ActionStreams<?> wire(
-      DataStream<?> stream, JsonNode call, TypeInformation<?> outputType) {
+  private static Applied wire(DataStream<?> stream, JsonNode call, TypeInformation<?> outputType) {
     StreamExecutionEnvironment env = stream.getExecutionEnvironment();
     JobOptions options =
         JobOptions.read(
             System.getenv("FLINK_CONF_DIR"), env.getConfiguration(), texts(call.path("options")));
+    ObjectNode agentConfig = object(call.path("config"));
     ActionSettings settings =
-        options.settings(
-            call.path("agent").asText(), list(call.path("endpoints")), object(call.path("config")));
+        options
+            .begin(call.path("agent").asText(), list(call.path("endpoints")), agentConfig)
+            .events(call.path("events").asBoolean(false))
+            .build();
     TypedOutput<?> output = output(call.path("output_type").asText("json"), outputType);
     ActionStreams<?> streams = behind(stream, call, settings, output);
     String name = call.path("name").asText("");
@@ -63,7 +72,7 @@ public final class Bridge {
     }
     streams.outputs().uid(call.path("uid").asText("agent-" + settings.agent()));
     lowerBufferTimeout(env, options.get(JobOptions.BUFFER_TIMEOUT));
-    return streams;
+    return new Applied(streams, options.remarks(agentConfig));
   }
 
   private static ActionStreams<?> behind(

@@ -3,13 +3,20 @@ package io.flinkactions.operator;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.flinkactions.operator.failure.MissingAction;
+import io.flinkactions.operator.launch.LaunchSettings;
 import io.flinkactions.operator.session.ChannelSecurity;
+import io.flinkactions.operator.state.MemoryTtl;
 import io.flinkactions.operator.store.StoreSettings;
 import java.time.Duration;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
+import java.util.TreeSet;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.apache.flink.configuration.ConfigOption;
 import org.apache.flink.configuration.ConfigOptions;
 import org.apache.flink.configuration.Configuration;
@@ -33,7 +40,41 @@ final class JobOptions {
           .noDefaultValue()
           .withDescription(
               "Addresses of action servers, host:port or unix:/path; subtask i begins with the"
-                  + " i-th.");
+                  + " i-th, and goes on to the next when it cannot be reached.");
+
+  static final ConfigOption<List<String>> LAUNCH_TARGET =
+      ConfigOptions.key("agent.launch.target")
+          .stringType()
+          .asList()
+          .noDefaultValue()
+          .withDescription(
+              "Agents to serve, module:name or /path/file.py:name: each TaskManager starts a server"
+                  + " for the job, and agent.endpoints does not count.");
+
+  static final ConfigOption<String> LAUNCH_PYTHON =
+      ConfigOptions.key("agent.launch.python")
+          .stringType()
+          .defaultValue(LaunchSettings.DEFAULT_PYTHON)
+          .withDescription("The interpreter of that server's virtual environment.");
+
+  static final ConfigOption<Integer> LAUNCH_WORKERS =
+      ConfigOptions.key("agent.launch.workers")
+          .intType()
+          .defaultValue(0)
+          .withDescription("Its processes that run actions; 0: the server's own default.");
+
+  static final ConfigOption<String> LAUNCH_FOLDER =
+      ConfigOptions.key("agent.launch.folder")
+          .stringType()
+          .defaultValue("")
+          .withDescription("The folder that it is started in; empty: the TaskManager's.");
+
+  static final ConfigOption<List<String>> LAUNCH_ARGUMENTS =
+      ConfigOptions.key("agent.launch.arguments")
+          .stringType()
+          .asList()
+          .noDefaultValue()
+          .withDescription("More arguments of `flink-actions serve`, a list.");
 
   static final ConfigOption<String> JOB_IDENTIFIER =
       ConfigOptions.key("agent.job-identifier")
@@ -101,7 +142,24 @@ final class JobOptions {
       ConfigOptions.key("agent.short-term-memory.state-ttl.ms")
           .longType()
           .defaultValue(0L)
-          .withDescription("Time to live of short-term memory in milliseconds; 0: for ever.");
+          .withDescription(
+              "Time to live of each entry of short-term memory in milliseconds; 0: for ever."
+                  + " Without effect in BATCH.");
+
+  static final ConfigOption<MemoryTtl.Update> SHORT_TERM_TTL_UPDATE =
+      ConfigOptions.key("agent.short-term-memory.state-ttl.update-type")
+          .enumType(MemoryTtl.Update.class)
+          .defaultValue(MemoryTtl.Update.ON_READ_AND_WRITE)
+          .withDescription(
+              "What makes an entry's time begin anew: that it is written, or also that an action"
+                  + " of its key runs.");
+
+  static final ConfigOption<MemoryTtl.Visibility> SHORT_TERM_TTL_VISIBILITY =
+      ConfigOptions.key("agent.short-term-memory.state-ttl.visibility")
+          .enumType(MemoryTtl.Visibility.class)
+          .defaultValue(MemoryTtl.Visibility.NEVER_RETURN_EXPIRED)
+          .withDescription(
+              "Whether an entry whose time is over may be read until Flink removes it.");
 
   static final ConfigOption<Integer> HOP_LIMIT =
       ConfigOptions.key("agent.hop-limit")
@@ -109,6 +167,14 @@ final class JobOptions {
           .defaultValue(1_000)
           .withDescription(
               "How many events deep one input may chain, where the agent names no limit.");
+
+  static final ConfigOption<MissingAction> MISSING_ACTION =
+      ConfigOptions.key("agent.missing-action")
+          .enumType(MissingAction.class)
+          .defaultValue(MissingAction.FAIL)
+          .withDescription(
+              "What becomes of an open run's invocation whose action the server's code has no more:"
+                  + " fail (the job), dead_letter or ignore.");
 
   static final ConfigOption<Boolean> ALLOW_PICKLE =
       ConfigOptions.key("agent.allow-pickle")
@@ -241,6 +307,11 @@ final class JobOptions {
   private static final List<ConfigOption<?>> ALL =
       List.of(
           ENDPOINTS,
+          LAUNCH_TARGET,
+          LAUNCH_PYTHON,
+          LAUNCH_WORKERS,
+          LAUNCH_FOLDER,
+          LAUNCH_ARGUMENTS,
           JOB_IDENTIFIER,
           RECONNECT_TIMEOUT,
           MAX_RUNS_IN_FLIGHT,
@@ -251,7 +322,10 @@ final class JobOptions {
           RUN_TIMEOUT,
           PLAN_DIGEST,
           SHORT_TERM_TTL_MS,
+          SHORT_TERM_TTL_UPDATE,
+          SHORT_TERM_TTL_VISIBILITY,
           HOP_LIMIT,
+          MISSING_ACTION,
           ALLOW_PICKLE,
           UNSORTED_BATCH_INPUT,
           STORE_BACKEND,
@@ -321,6 +395,11 @@ final class JobOptions {
     if (defaultValue instanceof Boolean) {
       return "true or false";
     }
+    if (defaultValue instanceof Enum<?> constant) {
+      return Stream.of(constant.getDeclaringClass().getEnumConstants())
+          .map(Object::toString)
+          .collect(Collectors.joining(" or "));
+    }
     return defaultValue instanceof Number ? "a whole number" : "a text, or a list of texts";
   }
 
@@ -331,7 +410,12 @@ final class JobOptions {
    *     the section's
    */
   ActionSettings settings(String agent, List<String> endpoints, ObjectNode agentConfig) {
-    return ActionSettings.builder(agent, endpoints.isEmpty() ? configuredEndpoints() : endpoints)
+    return begin(agent, endpoints, agentConfig).build();
+  }
+
+  /** The same, for what is not a matter of configuration to be added. */
+  ActionSettings.Builder begin(String agent, List<String> endpoints, ObjectNode agentConfig) {
+    return server(agent, endpoints)
         .jobIdentifier(get(JOB_IDENTIFIER))
         .reconnectTimeout(get(RECONNECT_TIMEOUT))
         .maxRunsInFlight(get(MAX_RUNS_IN_FLIGHT))
@@ -340,8 +424,13 @@ final class JobOptions {
         .drainLimit(get(DRAIN_LIMIT))
         .runTimeout(get(RUN_TIMEOUT))
         .pinnedPlanDigest(planDigest())
-        .shortTermMemoryTtl(Duration.ofMillis(get(SHORT_TERM_TTL_MS)))
+        .shortTermMemoryTtl(
+            new MemoryTtl(
+                Duration.ofMillis(get(SHORT_TERM_TTL_MS)),
+                get(SHORT_TERM_TTL_UPDATE),
+                get(SHORT_TERM_TTL_VISIBILITY)))
         .hopLimit(get(HOP_LIMIT))
+        .missingAction(get(MISSING_ACTION))
         .allowPickle(get(ALLOW_PICKLE))
         .unsortedBatchInput(get(UNSORTED_BATCH_INPUT))
         .store(store())
@@ -354,8 +443,7 @@ final class JobOptions {
                 get(TLS_KEY),
                 get(TLS_SERVER_NAME),
                 get(TOKEN_FILE)))
-        .configJson(agentConfigJson(agentConfig))
-        .build();
+        .configJson(agentConfigJson(agentConfig));
   }
 
   /** Null if the job has none. */
@@ -395,9 +483,28 @@ final class JobOptions {
         properties);
   }
 
-  private List<String> configuredEndpoints() {
-    List<String> endpoints = get(ENDPOINTS);
-    return endpoints == null ? List.of() : endpoints;
+  /** Endpoints of the code beat what the section says of either. */
+  private ActionSettings.Builder server(String agent, List<String> endpoints) {
+    if (!endpoints.isEmpty()) {
+      return ActionSettings.builder(agent, endpoints);
+    }
+    List<String> targets = list(LAUNCH_TARGET);
+    if (targets.isEmpty()) {
+      return ActionSettings.builder(agent, list(ENDPOINTS));
+    }
+    return ActionSettings.builder(
+        agent,
+        new LaunchSettings(
+            targets,
+            get(LAUNCH_PYTHON),
+            get(LAUNCH_WORKERS),
+            get(LAUNCH_FOLDER),
+            list(LAUNCH_ARGUMENTS)));
+  }
+
+  private List<String> list(ConfigOption<List<String>> option) {
+    List<String> values = get(option);
+    return values == null ? List.of() : values;
   }
 
   private byte[] planDigest() {
@@ -414,17 +521,36 @@ final class JobOptions {
     }
   }
 
-  private String agentConfigJson(ObjectNode fromCode) {
-    ObjectNode config = JSON.createObjectNode();
+  /**
+   * What there is to say of keys that go to the agents and may be meant for the job.
+   *
+   * @param agentConfig as for {@link #settings}
+   */
+  List<String> remarks(ObjectNode agentConfig) {
+    Set<String> keys = new TreeSet<>(agentsOwn().keySet());
+    agentConfig.fieldNames().forEachRemaining(keys::add);
+    return MistakenKeys.remarks(
+        keys, ALL.stream().map(option -> option.key().substring(SECTION.length())).toList());
+  }
+
+  /** What of the section is no setting of the job, by keys without {@code agent.}. */
+  private Map<String, String> agentsOwn() {
+    Map<String, String> own = new TreeMap<>();
     section
         .toMap()
         .forEach(
             (key, value) -> {
               if (!key.startsWith(KAFKA_PROPERTIES)
                   && ALL.stream().noneMatch(option -> option.key().equals(key))) {
-                config.put(key.substring(SECTION.length()), value);
+                own.put(key.substring(SECTION.length()), value);
               }
             });
+    return own;
+  }
+
+  private String agentConfigJson(ObjectNode fromCode) {
+    ObjectNode config = JSON.createObjectNode();
+    agentsOwn().forEach(config::put);
     config.setAll(fromCode);
     try {
       return JSON.writeValueAsString(config);

@@ -40,6 +40,12 @@ public final class Outputs<OUT> {
     output.collect(DeadLetter.TAG, record(letter.toJson(), cause));
   }
 
+  /** Emits an event to those who watch, with the time of the input that caused it. */
+  public void emit(EventRecord event, Input cause) {
+    Long timestamp = cause.hasTimestamp() ? cause.timestamp() : null;
+    output.collect(EventRecord.TAG, record(event.toJson(timestamp), cause));
+  }
+
   /** Emits what was prepared, with the time of the input that caused it. */
   public int emit(Input cause) {
     int count = prepared.size();

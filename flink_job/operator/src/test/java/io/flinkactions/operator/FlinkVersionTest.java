@@ -35,7 +35,7 @@ class FlinkVersionTest {
 
   /** See {@link OldestFlinkOnly}. */
   @ParameterizedTest
-  @ValueSource(strings = {"lane", "session", "store"})
+  @ValueSource(strings = {"lane", "launch", "session", "store"})
   void what_is_tested_on_the_oldest_flink_only_has_nothing_of_flinks_in_it(String name)
       throws Exception {
     URI classes = ActionOperator.class.getProtectionDomain().getCodeSource().getLocation().toURI();

@@ -5,13 +5,17 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.flinkactions.operator.failure.MissingAction;
+import io.flinkactions.operator.launch.LaunchSettings;
 import io.flinkactions.operator.session.ChannelSecurity;
+import io.flinkactions.operator.state.MemoryTtl;
 import io.flinkactions.operator.store.StoreSettings;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
 import org.apache.flink.configuration.Configuration;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -60,6 +64,99 @@ class JobOptionsTest {
   }
 
   @Test
+  void what_becomes_of_missing_actions_is_written_as_an_action_s_own_policy_is() {
+    Function<Map<String, String>, MissingAction> read =
+        code ->
+            options(code).settings("a", List.of("here:1"), JSON.createObjectNode()).missingAction();
+    assertThat(read.apply(Map.of())).isEqualTo(MissingAction.FAIL);
+    assertThat(read.apply(Map.of("missing-action", "dead_letter")))
+        .isEqualTo(MissingAction.DEAD_LETTER);
+  }
+
+  @Test
+  void a_time_to_live_is_made_of_the_peer_s_keys_with_its_defaults() {
+    assertThat(ttl(Map.of())).isEqualTo(MemoryTtl.NONE);
+    assertThat(ttl(Map.of("short-term-memory.state-ttl.ms", "5000")))
+        .isEqualTo(
+            new MemoryTtl(
+                Duration.ofSeconds(5),
+                MemoryTtl.Update.ON_READ_AND_WRITE,
+                MemoryTtl.Visibility.NEVER_RETURN_EXPIRED));
+    assertThat(
+            ttl(
+                Map.of(
+                    "short-term-memory.state-ttl.ms", "5000",
+                    "short-term-memory.state-ttl.update-type", "ON_CREATE_AND_WRITE",
+                    "short-term-memory.state-ttl.visibility", "RETURN_EXPIRED_IF_NOT_CLEANED_UP")))
+        .isEqualTo(
+            new MemoryTtl(
+                Duration.ofSeconds(5),
+                MemoryTtl.Update.ON_CREATE_AND_WRITE,
+                MemoryTtl.Visibility.RETURN_EXPIRED_IF_NOT_CLEANED_UP));
+  }
+
+  private static MemoryTtl ttl(Map<String, String> code) {
+    return options(code)
+        .settings("a", List.of("here:1"), JSON.createObjectNode())
+        .shortTermMemoryTtl();
+  }
+
+  @Test
+  void a_setting_of_the_peer_without_effect_here_is_named_with_what_does_its_work() {
+    ObjectNode fromCode = JSON.createObjectNode().put("max-retries", 3);
+    assertThat(options(Map.of("num-async-threads", "4")).remarks(fromCode))
+        .satisfiesExactly(
+            remark -> assertThat(remark).contains("agent.max-retries is a", "max_attempts"),
+            remark -> assertThat(remark).contains("agent.num-async-threads is a", "--threads"));
+    for (String key :
+        List.of(
+            "chat.async",
+            "tool-call.num-async-threads",
+            "tool-call.batch.timeout",
+            "event-log.standard.max-depth",
+            "eventLoggerType",
+            "flussBootstrapServers",
+            "action.trigger-condition.evaluate-failure-strategy")) {
+      assertThat(options(Map.of(key, "x")).remarks(JSON.createObjectNode()))
+          .singleElement()
+          .asString()
+          .startsWith("agent." + key + " is a setting of Flink Agents");
+    }
+  }
+
+  @Test
+  void a_misspelt_setting_is_named_with_the_one_that_it_is_like() {
+    for (Map.Entry<String, String> misspelt :
+        Map.of(
+                "reconect-timeout", "reconnect-timeout",
+                "reconnectTimeout", "reconnect-timeout",
+                "tls.enabeld", "tls.enabled",
+                "endpoint", "endpoints",
+                "short-term-memory.state_ttl.ms", "short-term-memory.state-ttl.ms",
+                "kafkaActionStateTopics", "kafkaActionStateTopic")
+            .entrySet()) {
+      assertThat(options(Map.of(misspelt.getKey(), "x")).remarks(JSON.createObjectNode()))
+          .singleElement()
+          .asString()
+          .startsWith("agent." + misspelt.getKey() + " is no setting of the job")
+          .endsWith("did you mean agent." + misspelt.getValue() + "?");
+    }
+  }
+
+  @Test
+  void settings_of_job_and_agents_pass_without_a_remark() {
+    Map<String, String> own =
+        Map.of(
+            "hop-limit", "7",
+            "kafka-properties.acks", "all",
+            "model", "small",
+            "chat.temperature", "0.5",
+            "timeout", "3",
+            "OpenAi.url", "http://localhost:1");
+    assertThat(options(own).remarks(JSON.createObjectNode().put("greeting", "hi"))).isEmpty();
+  }
+
+  @Test
   void a_value_that_cannot_be_read_is_named_with_its_key() {
     for (Map<String, String> wrong :
         List.of(
@@ -67,6 +164,7 @@ class JobOptionsTest {
             Map.of("hop-limit", "many"),
             Map.of("waiting-inputs.soft-limit", "much"),
             Map.of("allow-pickle", "perhaps"),
+            Map.of("missing-action", "retry"),
             Map.of("plan-digest", "xyz"))) {
       String key = wrong.keySet().iterator().next();
       assertThatThrownBy(
@@ -84,7 +182,10 @@ class JobOptionsTest {
                 "drain-limit", "a duration, such as '30 s'",
                 "hop-limit", "a whole number",
                 "waiting-inputs.soft-limit", "a size, such as '64 mb'",
-                "allow-pickle", "true or false")
+                "short-term-memory.state-ttl.update-type",
+                    "ON_CREATE_AND_WRITE or ON_READ_AND_WRITE",
+                "allow-pickle", "true or false",
+                "missing-action", "fail or dead_letter or ignore")
             .entrySet()) {
       assertThatThrownBy(
               () ->
@@ -119,6 +220,35 @@ class JobOptionsTest {
     List<String> right = List.of("here:1", "10.0.0.1:65535", "[::1]:7777", "unix:/tmp/a.sock");
     assertThat(options(Map.of()).settings("a", right, JSON.createObjectNode()).endpoints())
         .isEqualTo(right);
+  }
+
+  @Test
+  void a_server_is_launched_as_the_section_says_unless_the_code_has_endpoints() {
+    Map<String, String> launch =
+        Map.of(
+            "endpoints", "elsewhere:1",
+            "launch.target", "[\"shop.agents:support\", \"/opt/a b.py:agent\"]",
+            "launch.python", "/opt/venv/bin/python",
+            "launch.workers", "2",
+            "launch.folder", "/opt",
+            "launch.arguments", "[\"--log-level\", \"DEBUG\"]");
+    ActionSettings settings = options(launch).settings("a", List.of(), JSON.createObjectNode());
+    assertThat(settings.endpoints()).isEmpty();
+    assertThat(settings.configJson()).isEqualTo("{}");
+    assertThat(settings.launch())
+        .isEqualTo(
+            LaunchSettings.of("shop.agents:support", "/opt/a b.py:agent")
+                .withPython("/opt/venv/bin/python")
+                .withWorkers(2)
+                .withFolder("/opt")
+                .withArguments("--log-level", "DEBUG"));
+    assertThat(options(launch).settings("a", List.of("here:1"), JSON.createObjectNode()).launch())
+        .isNull();
+    assertThat(
+            options(Map.of("launch.target", "agent.py:agent"))
+                .settings("a", List.of(), JSON.createObjectNode())
+                .launch())
+        .isEqualTo(LaunchSettings.of("agent.py:agent"));
   }
 
   @Test

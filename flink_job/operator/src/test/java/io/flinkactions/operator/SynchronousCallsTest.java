@@ -292,6 +292,10 @@ class SynchronousCallsTest {
               .settings(settings -> settings.store(store()).jobIdentifier("payments"))
               .start();
       first.await(LIMIT, () -> recorded(server, " 0") >= 50, "all have made a call");
+      assertThat(MetricsTable.ofJob(first.metrics().keySet()))
+          .filteredOn(MetricsTable::isOfStore)
+          .containsExactlyInAnyOrderElementsOf(
+              MetricsTable.documented().stream().filter(MetricsTable::isOfStore).toList());
       first.cancel();
       // What this worker has kept must not answer for the store.
       server.kill();

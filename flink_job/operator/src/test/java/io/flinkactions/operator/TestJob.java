@@ -37,6 +37,7 @@ import org.apache.flink.core.execution.SavepointFormatType;
 import org.apache.flink.metrics.Metric;
 import org.apache.flink.runtime.checkpoint.AbstractCheckpointStats;
 import org.apache.flink.runtime.checkpoint.CheckpointStatsSnapshot;
+import org.apache.flink.runtime.checkpoint.CompletedCheckpointStats;
 import org.apache.flink.runtime.jobgraph.JobGraph;
 import org.apache.flink.runtime.jobgraph.SavepointRestoreSettings;
 import org.apache.flink.runtime.jobmaster.JobResult;
@@ -425,6 +426,17 @@ final class TestJob {
         .filter(checkpoint -> checkpoint.getStatus().isCompleted())
         .map(AbstractCheckpointStats::getEndToEndDuration)
         .toList();
+  }
+
+  /** How long it took from its trigger until it was complete, in ms; the job may have ended. */
+  long savepointDuration(String path) throws Exception {
+    return checkpoints().getHistory().getCheckpoints().stream()
+        .filter(CompletedCheckpointStats.class::isInstance)
+        .map(CompletedCheckpointStats.class::cast)
+        .filter(checkpoint -> path.equals(checkpoint.getExternalPath()))
+        .findAny()
+        .orElseThrow()
+        .getEndToEndDuration();
   }
 
   /** How many checkpoints were completed, savepoints included. */

@@ -17,20 +17,9 @@ import java.util.Map;
  * frame, one acknowledgement per invocation. From then on the call is not made again while worker
  * or checkpoint live.
  *
- * <p>A record may cross the operator's decision that its attempt is over: it is kept all the same,
- * for the next attempt. One whose invocation is over is of no use to anybody. Mailbox thread only.
+ * <p>One whose attempt is over is of no use to anybody. Mailbox thread only.
  */
 final class CallJournal {
-
-  // Attempts that this side has ended and whose last records may be on their way. The oldest is
-  // forgotten: then its records are not acknowledged, and the calls are made again.
-  private static final int SUPERSEDED_LIMIT = 4_096;
-
-  private record Attempt(Lane lane, Invocation invocation) {
-    boolean isOfCurrentInvocation() {
-      return lane.run() != null && lane.run().current() == invocation;
-    }
-  }
 
   private final Invokes invokes;
   private final Lanes lanes;
@@ -38,15 +27,6 @@ final class CallJournal {
   private final Plans plans;
   // Null: the job has no action state store.
   private final StoredCalls stored;
-  private final Map<Long, Attempt> superseded =
-      new LinkedHashMap<>() {
-        private static final long serialVersionUID = 1L;
-
-        @Override
-        protected boolean removeEldestEntry(Map.Entry<Long, Attempt> eldest) {
-          return size() > SUPERSEDED_LIMIT;
-        }
-      };
 
   CallJournal(
       Invokes invokes, Lanes lanes, OperatorMetrics metrics, Plans plans, StoredCalls stored) {
@@ -79,8 +59,9 @@ final class CallJournal {
       CallRecord record,
       Map<Long, CallsRecorded.Builder> recorded)
       throws Exception {
-    Lane lane = lane(session, handle);
+    Lane lane = invokes.waitingFor(session, handle);
     if (lane == null) {
+      metrics.onStaleReply();
       return;
     }
     if (isSynchronous(session, lane)) {
@@ -92,7 +73,7 @@ final class CallJournal {
       if (record.getStartedOnly()) {
         invocation.calls().onStarted(record);
       } else {
-        invocation.calls().onCompleted(record, invocation.handle() == handle);
+        invocation.calls().onCompleted(record, true);
         metrics.onCallRecorded();
       }
       lanes.markDirty(lane);
@@ -110,24 +91,5 @@ final class CallJournal {
 
   private static void add(Map<Long, CallsRecorded.Builder> recorded, long handle, CallPlace place) {
     recorded.computeIfAbsent(handle, h -> CallsRecorded.newBuilder().setHandle(h)).addPlaces(place);
-  }
-
-  /** Of whose current invocation this record is; null if that is over. */
-  private Lane lane(WorkerSession session, long handle) {
-    Lane lane = invokes.waitingFor(session, handle);
-    if (lane != null) {
-      return lane;
-    }
-    Attempt attempt = superseded.get(handle);
-    if (attempt == null || !attempt.isOfCurrentInvocation()) {
-      metrics.onStaleReply();
-      return null;
-    }
-    return attempt.lane();
-  }
-
-  /** This side ends the attempt, and the worker may not know yet. */
-  void onSuperseded(Lane lane, long handle) {
-    superseded.put(handle, new Attempt(lane, lane.run().current()));
   }
 }

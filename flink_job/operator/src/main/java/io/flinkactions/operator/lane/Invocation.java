@@ -46,9 +46,6 @@ public final class Invocation {
   private byte[] id;
   private ByteString idBytes;
   private long sentNanos;
-  // When its worker should have answered long ago.
-  private boolean hasLimit;
-  private long overdueNanos;
   private CallRecords calls;
 
   /**
@@ -65,12 +62,21 @@ public final class Invocation {
     this.event = event;
   }
 
-  /** Takes over the counts of an invocation that was restored. */
+  /**
+   * Takes over the counts of an invocation that was restored. It is a suspect as far as they tell;
+   * {@link #restoreSuspicion} knows better.
+   */
   public Invocation restoreCounts(int attempts, int userFailures, int workerDeaths) {
     attempt = attempts;
     failures = userFailures;
     deaths = workerDeaths;
     isSuspect = workerDeaths >= DEATHS_OF_A_SUSPECT;
+    return this;
+  }
+
+  /** Takes over whether it was a suspect: it may have been named at once, or cleared since. */
+  public Invocation restoreSuspicion(boolean wasSuspect) {
+    isSuspect = wasSuspect;
     return this;
   }
 
@@ -186,6 +192,11 @@ public final class Invocation {
     return sentNanos;
   }
 
+  /** Some attempt of it has gone to a worker since this start. */
+  boolean wasSent() {
+    return sentNanos != 0;
+  }
+
   /** The next hand-out gets a number of its own, because this one may still run somewhere. */
   void countAttempt() {
     attempt++;
@@ -241,19 +252,6 @@ public final class Invocation {
     loneDeaths++;
   }
 
-  void limitTo(long overdueAtNanos) {
-    hasLimit = true;
-    overdueNanos = overdueAtNanos;
-  }
-
-  boolean hasLimit() {
-    return hasLimit;
-  }
-
-  long overdueNanos() {
-    return overdueNanos;
-  }
-
   void onSent(WorkerSession worker, long newHandle, long nanos) {
     session = worker;
     handle = newHandle;
@@ -263,6 +261,5 @@ public final class Invocation {
   void onReturned() {
     session = null;
     handle = 0;
-    hasLimit = false;
   }
 }

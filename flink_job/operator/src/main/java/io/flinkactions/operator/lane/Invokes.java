@@ -2,6 +2,7 @@ package io.flinkactions.operator.lane;
 
 import com.google.protobuf.ByteString;
 import io.flinkactions.operator.failure.ActionFailure;
+import io.flinkactions.operator.failure.MissingAction;
 import io.flinkactions.operator.identity.Identities;
 import io.flinkactions.operator.lane.Invocation.SentEvent;
 import io.flinkactions.operator.memory.KeyMemory;
@@ -12,16 +13,12 @@ import io.flinkactions.operator.plan.UnsupportedPlanException;
 import io.flinkactions.operator.session.SessionException;
 import io.flinkactions.operator.session.Sessions;
 import io.flinkactions.operator.session.WorkerSession;
-import io.flinkactions.operator.time.Deadlines;
 import io.flinkactions.wire.v1.Bounce;
-import io.flinkactions.wire.v1.Cancel;
 import io.flinkactions.wire.v1.Failure;
 import io.flinkactions.wire.v1.Invoke;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
-import java.util.concurrent.TimeUnit;
-import java.util.function.Consumer;
 
 /**
  * Hands invocations to workers, and takes them back when a worker is gone.
@@ -53,9 +50,6 @@ public final class Invokes {
     /** The invocation has its id, and is about to be sent for the first time by this start. */
     void onIdentified(Lane lane, Invocation invocation);
 
-    /** This side ends the attempt that has this handle; it may still run at its worker. */
-    void onSuperseded(Lane lane, long handle);
-
     /** Its run is not in flight while it waits to be tried apart. */
     void onWaitsForQuarantine(Lane lane);
 
@@ -74,12 +68,10 @@ public final class Invokes {
   private final HolderRoutes holders;
   private final boolean looksForKeptWork;
   private final boolean memoryExpires;
-  private final long runLimitMillis;
   private final Listener failures;
   private final TimeLimits timeLimits;
   private final ReadyLanes ready = new ReadyLanes();
   private final Quarantine quarantine;
-  private final EndedAttempts ended = new EndedAttempts();
   private final Resends resends = new Resends();
   private final InvokeMessages messages;
   private boolean isFrozen;
@@ -95,8 +87,7 @@ public final class Invokes {
       KeyMemory memory,
       RunIdentity runIdentity,
       boolean memoryExpires,
-      long runLimitMillis,
-      Deadlines deadlines,
+      TimeLimits timeLimits,
       Listener failures) {
     this.sessions = sessions;
     this.plans = plans;
@@ -107,10 +98,9 @@ public final class Invokes {
     this.looksForKeptWork = sessions.looksForKeptWork();
     this.memoryExpires = memoryExpires;
     this.messages = new InvokeMessages(memory, memoryExpires);
-    this.runLimitMillis = runLimitMillis;
     this.failures = failures;
     this.quarantine = new Quarantine(sessions, failures::onWaitsForQuarantine);
-    this.timeLimits = new TimeLimits(deadlines, handles, this::onOverdue);
+    this.timeLimits = timeLimits;
   }
 
   /** Nothing is sent any more: what is sent after the snapshot of a stop would be done twice. */
@@ -258,7 +248,7 @@ public final class Invokes {
       failures.onFailure(lane, null, actionIsGone(lane, session), null);
       return;
     }
-    if (isOverTime(run)) {
+    if (timeLimits.isOver(run)) {
       failures.onFailure(lane, action, overTime(lane, session), null);
       return;
     }
@@ -276,7 +266,7 @@ public final class Invokes {
     Invocation invocation = lane.run().current();
     WorkerSession session = invocation.session();
     try {
-      Invoke invoke = messages.of(lane, action, limitAttempt(lane.run(), action));
+      Invoke invoke = messages.of(lane, action, timeLimits.remainingMillis(lane.run(), action));
       session.queue(invoke, messages.followingCalls());
       lanes.uselessMirrors().onSent(lane.claim(), session.token(), lane.keyBytes());
       lane.claim().hold(session.token(), lane.memoryVersion());
@@ -293,17 +283,9 @@ public final class Invokes {
 
   private void giveBack(Lane lane) {
     Invocation invocation = lane.run().current();
-    if (runLimitMillis > 0 && invocation.hasLimit()) {
-      lane.run().addUsed(sentMillis(invocation));
-    }
     handles.close(invocation.handle());
     invocation.onReturned();
     quarantine.onReturned(lane);
-  }
-
-  /** How long the lane's run has been at workers by now, for its time limit. */
-  private static long sentMillis(Invocation invocation) {
-    return (System.nanoTime() - invocation.sentNanos()) / 1_000_000;
   }
 
   /** The lane's current invocation, which has an id from now on. */
@@ -344,30 +326,6 @@ public final class Invokes {
 
   private static Long timestamp(Input input) {
     return input.hasTimestamp() ? input.timestamp() : null;
-  }
-
-  /**
-   * Sees to it that the attempt ends in time, and gives back what is left of its and the run's
-   * time, at least 1; 0: there is no limit. What is resumed has used some of it. Of an action of
-   * limited concurrency only the worker knows when it begins: there the attempt is limited, and
-   * what it takes does not count for the run.
-   */
-  private long limitAttempt(Run run, PlannedAction action) {
-    Invocation invocation = run.current();
-    long limit = action.timeoutMillis() > 0 ? action.timeoutMillis() : Long.MAX_VALUE;
-    if (runLimitMillis > 0) {
-      limit = Math.min(limit, runLimitMillis - run.usedMillis());
-    }
-    if (limit == Long.MAX_VALUE) {
-      return 0;
-    }
-    if (action.isLimited()) {
-      return Math.max(1, limit);
-    }
-    long patience = TimeUnit.MILLISECONDS.toNanos(limit + TimeLimits.GRACE_MILLIS);
-    invocation.limitTo(invocation.sentNanos() + patience);
-    timeLimits.watch();
-    return Math.max(1, limit - sentMillis(invocation));
   }
 
   /** The lane has no input any more. */
@@ -444,10 +402,6 @@ public final class Invokes {
       return 0;
     }
     resends.drop(interrupted);
-    List<Long> overdue = ended.resume(interrupted, session);
-    if (!overdue.isEmpty()) {
-      session.cancel(overdue, Cancel.Reason.TIMEOUT);
-    }
     quarantine.onResumed(interrupted, session);
     List<Lane> sent = sentTo(interrupted);
     for (Lane lane : sent) {
@@ -491,7 +445,6 @@ public final class Invokes {
    */
   public int onGivenUp(WorkerSession session, boolean isDead, Set<ByteString> suspects)
       throws Exception {
-    ended.drop(session);
     resends.drop(session);
     List<Lane> sent = sentTo(session);
     List<Lane> accused = new ArrayList<>();
@@ -574,65 +527,8 @@ public final class Invokes {
             + " says of what");
   }
 
-  private void onOverdue(Lane lane) throws Exception {
-    if (isFrozen) {
-      return;
-    }
-    Invocation invocation = lane.run().current();
-    WorkerSession session = invocation.session();
-    PlannedAction action = plans.read(session.plan()).action(invocation.action());
-    ActionFailure failure =
-        failure(
-            lane,
-            session,
-            Failure.Kind.TIMEOUT,
-            "WorkerNotAnswering",
-            "worker "
-                + session.worker()
-                + " has not ended the attempt "
-                + TimeLimits.GRACE_MILLIS
-                + " ms after its time limit: its event loop is blocked, say");
-    failures.onSuperseded(lane, invocation.handle());
-    ended.add(session, invocation.handle());
-    if (session.isOpen()) {
-      session.cancel(List.of(invocation.handle()), Cancel.Reason.TIMEOUT);
-      closed(session, invocation.handle());
-    } else {
-      resends.remove(session, invocation.handle());
-    }
-    giveBack(lane);
-    failures.onFailure(lane, action, failure, null);
-  }
-
-  /** Whether nothing is left of the run's time limit. */
-  boolean isOverTime(Run run) {
-    return runLimitMillis > 0 && run.usedMillis() >= runLimitMillis;
-  }
-
   private ActionFailure overTime(Lane lane, WorkerSession session) {
-    return failure(
-        lane,
-        session,
-        Failure.Kind.TIMEOUT,
-        "RunOverTime",
-        "the run has used up its time limit of "
-            + runLimitMillis
-            + " ms; time spent waiting is not in it. Raise the job's run-timeout, or make the run"
-            + " shorter");
-  }
-
-  /** Makes what runs have used of their time limits part of the next snapshot. */
-  public void noteUsedTime(Consumer<Lane> changed) {
-    if (runLimitMillis > 0) {
-      handles.forEachOpen(changed);
-    }
-  }
-
-  /** How much of its time limit the run has used, an attempt that is at a worker included. */
-  public static long usedMillis(Run run) {
-    Invocation invocation = run.current();
-    boolean counts = invocation != null && invocation.isSent() && invocation.hasLimit();
-    return run.usedMillis() + (counts ? sentMillis(invocation) : 0);
+    return failure(lane, session, Failure.Kind.TIMEOUT, "RunOverTime", timeLimits.explanation());
   }
 
   private List<Lane> sentTo(WorkerSession session) {
@@ -681,10 +577,7 @@ public final class Invokes {
         session,
         Failure.Kind.UNKNOWN_ACTION,
         "ActionIsGone",
-        "the run began in a generation of the server's code that is gone, and the one there now has"
-            + " no action '"
-            + action
-            + "'; serve code that has it until the runs that wait for it are over");
+        MissingAction.describe(action, session.plan()));
   }
 
   /** First bytes of an id, for people. */

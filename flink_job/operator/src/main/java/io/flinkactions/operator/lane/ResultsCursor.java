@@ -48,6 +48,11 @@ public final class ResultsCursor {
     return results.getHandle(index);
   }
 
+  /** How long it ran, if it had a time limit. */
+  public long ranMillis() {
+    return results.getRanMsCount() == 0 ? 0 : results.getRanMs(index);
+  }
+
   public int eventCount() {
     return eventCount;
   }

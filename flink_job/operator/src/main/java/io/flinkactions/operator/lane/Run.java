@@ -18,7 +18,7 @@ public final class Run {
   private final ByteString idBytes;
   private ByteString generation;
   private int nextOrdinal;
-  // Of the run's time limit, by attempts that are over.
+  // Of the run's time limit.
   private long usedMillis;
   private Invocation first;
   private Invocation last;
@@ -81,7 +81,7 @@ public final class Run {
     return isTentative && !first.hasCalls();
   }
 
-  /** How long its attempts have been at workers, those that are over. */
+  /** How long its attempts have run, of which workers have told. */
   public long usedMillis() {
     return usedMillis;
   }

@@ -58,11 +58,14 @@ public final class Runs {
   private final OperatorMetrics metrics;
   private final FailurePolicies policies =
       new FailurePolicies(() -> ThreadLocalRandom.current().nextDouble());
+  private final TimeLimits timeLimits;
   private final Invokes invokes;
   private final Retries retries;
   private final CallJournal calls;
   // Null: the job has no action state store.
   private final StoredCalls stored;
+  // Null: nobody watches.
+  private final EventTrail trail;
   private final int limit;
   private final ArrayDeque<Lane> startable = new ArrayDeque<>();
   private int begun;
@@ -82,6 +85,7 @@ public final class Runs {
       Outputs<?> outputs,
       OperatorMetrics metrics,
       StoredCalls stored,
+      EventTrail trail,
       int limit) {
     this.sessions = sessions;
     this.plans = plans;
@@ -94,7 +98,9 @@ public final class Runs {
     this.outputs = outputs;
     this.metrics = metrics;
     this.stored = stored;
+    this.trail = trail;
     this.limit = limit;
+    this.timeLimits = new TimeLimits(runLimitMillis);
     this.invokes =
         new Invokes(
             sessions,
@@ -104,8 +110,7 @@ public final class Runs {
             memory,
             runIdentity,
             memoryExpires,
-            runLimitMillis,
-            deadlines,
+            timeLimits,
             new InvokeListener());
     this.calls = new CallJournal(invokes, lanes, metrics, plans, stored);
     this.retries = new Retries(deadlines, new RetryListener());
@@ -122,6 +127,9 @@ public final class Runs {
       startable.add(lane);
     }
     metrics.onInput();
+    if (trail != null) {
+      trail.onInput(lane, input);
+    }
     lane.add(input);
     waiting.onArrived(input);
     lanes.markDirty(lane);
@@ -242,12 +250,16 @@ public final class Runs {
     }
     long latencyNanos = System.nanoTime() - invocation.sentNanos();
     invokes.takeAnswered(session, result.handle());
+    run.addUsed(result.ranMillis());
     if (result.changesMemory()) {
       applyMemory(lane, session, result);
     }
+    if (trail != null) {
+      trail.onResult(lane, invocation, eventId(run, invocation), result);
+    }
     metrics.onOutputs(outputs.emit(run.input()));
     addTriggered(plan, run, invocation, result);
-    metrics.onResult(action, latencyNanos);
+    metrics.onResult(action.name(), latencyNanos);
     onInvocationOver(lane);
   }
 
@@ -262,11 +274,12 @@ public final class Runs {
         try {
           outputs.prepare(result.eventPayload(i), result.eventContentType(i));
         } catch (Exception e) {
-          refuse(lane, session, action, notDecodable(lane, session, i, e), e);
+          refuse(lane, session, action, result, notDecodable(lane, session, i, e), e);
           return false;
         }
       } else if (hops >= plan.hopLimit() && plan.triggeredBy(type).length > 0) {
-        refuse(lane, session, action, hopLimit(lane, session, type, plan.hopLimit()), null);
+        ActionFailure failure = hopLimit(lane, session, type, plan.hopLimit());
+        refuse(lane, session, action, result, failure, null);
         return false;
       }
     }
@@ -277,11 +290,13 @@ public final class Runs {
       Lane lane,
       WorkerSession session,
       PlannedAction action,
+      ResultsCursor result,
       ActionFailure failure,
       Throwable cause)
       throws Exception {
     outputs.discard();
-    invokes.takeAnswered(session, lane.run().current().handle());
+    invokes.takeAnswered(session, result.handle());
+    lane.run().addUsed(result.ranMillis());
     // The worker's mirror has what this Result would have written.
     lane.claim().drop();
     onFailed(lane, action, failure, cause);
@@ -347,18 +362,22 @@ public final class Runs {
         "event " + event + " is not a record of the output stream's type: " + e.getMessage());
   }
 
-  private ActionFailure hopLimit(Lane lane, WorkerSession session, String type, int hops) {
+  private ActionFailure hopLimit(Lane lane, WorkerSession session, String type, int limit) {
     return invokes.failure(
         lane,
         session,
         Failure.Kind.TERMINAL,
         "HopLimitExceeded",
         "one input has chained "
-            + hops
+            + lane.run().current().hops()
             + " events, and event '"
             + type
-            + "' would chain another; an action that sends what triggers it never ends. If the"
-            + " chain is meant, raise the agent's hop limit");
+            + "' would chain another, beyond the hop limit of "
+            + limit
+            + "; an action that sends what triggers it never ends. If the"
+            + " chain is meant, raise hop_limit of agent '"
+            + session.plan().getAgent()
+            + "', or where it names none the job's agent.hop-limit");
   }
 
   /** The worker says that an attempt failed. */
@@ -373,6 +392,7 @@ public final class Runs {
       invokes.send(lane);
       return;
     }
+    lane.run().addUsed(failure.getRanMs());
     Invocation invocation = lane.run().current();
     boolean isReplay =
         invocation.hasCalls() && invocation.calls().endedByReplay(failure.getDropCallsList());
@@ -397,30 +417,30 @@ public final class Runs {
 
   private void onFailed(Lane lane, PlannedAction action, ActionFailure failure, Throwable cause)
       throws Exception {
-    metrics.onFailure(action, failure.kind());
+    metrics.onFailure(failure.action(), failure.kind());
     lane.run().current().countFailure();
     lanes.markDirty(lane);
-    FailurePolicy policy = action == null ? FailurePolicy.getDefaultInstance() : action.onFailure();
-    if (invokes.isOverTime(lane.run())) {
+    FailurePolicy policy = action == null ? plans.missingAction().policy() : action.onFailure();
+    if (timeLimits.isOver(lane.run())) {
       policy = policy.toBuilder().setMaxAttempts(1).build();
     }
     FailurePolicies.Decision decision = policies.decide(policy, failure, cause);
     if (decision instanceof FailJob failJob) {
       throw failJob.exception();
     } else if (decision instanceof Retry retry) {
-      metrics.onRetry();
+      metrics.onRetry(failure.action());
       waitForRetry(lane, retry.delayMillis());
     } else if (decision instanceof FailurePolicies.DeadLetter) {
       giveUp(lane, failure);
     } else {
-      metrics.onIgnored();
+      metrics.onIgnored(failure.action());
       LOG.debug("Ignored: {}", failure);
       onInvocationOver(lane);
     }
   }
 
   private void giveUp(Lane lane, ActionFailure failure) throws Exception {
-    metrics.onDeadLetter();
+    metrics.onDeadLetter(failure.action());
     outputs.emit(deadLetter(lane, failure), lane.run().input());
     onInvocationOver(lane);
   }
@@ -442,10 +462,7 @@ public final class Runs {
     public void onNotKept(Lane lane) throws Exception {
       lane.unbegin();
       lanes.markDirty(lane);
-      waiting.onWaitsAgain(lane.firstInput());
-      begun--;
-      startable.addFirst(lane);
-      begin();
+      beginAgain(lane);
     }
 
     @Override
@@ -453,11 +470,6 @@ public final class Runs {
       if (stored != null) {
         stored.unite(lane, invocation);
       }
-    }
-
-    @Override
-    public void onSuperseded(Lane lane, long handle) {
-      calls.onSuperseded(lane, handle);
     }
 
     @Override
@@ -533,10 +545,16 @@ public final class Runs {
     if (stored != null) {
       stored.onInvocationOver(lane, run.current());
     }
+    boolean wasSent = run.current().wasSent();
     run.removeCurrent();
     lanes.markDirty(lane);
-    if (run.current() != null) {
+    if (run.current() != null && wasSent) {
       invokes.send(lane);
+      return;
+    }
+    if (run.current() != null) {
+      // Thousands of its kind may follow, which must not end one within the other.
+      beginAgain(lane);
       return;
     }
     if (!run.sensory().isEmpty()) {
@@ -546,6 +564,14 @@ public final class Runs {
     }
     begun--;
     finishInput(lane);
+    begin();
+  }
+
+  /** The lane's run is in flight no more, and first among those that may begin. */
+  private void beginAgain(Lane lane) throws Exception {
+    waiting.onWaitsAgain(lane.firstInput());
+    begun--;
+    startable.addFirst(lane);
     begin();
   }
 

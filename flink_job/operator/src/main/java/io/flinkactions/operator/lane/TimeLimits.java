@@ -1,65 +1,43 @@
 package io.flinkactions.operator.lane;
 
-import io.flinkactions.operator.time.Deadlines;
-import java.util.ArrayList;
-import java.util.List;
+import io.flinkactions.operator.plan.PlannedAction;
 
 /**
- * Finds invocations whose worker should have ended them for being over time, and has not: its event
- * loop is blocked, say.
+ * How long actions and runs may take, and what is left of that.
  *
- * <p>A worker gets a duration with each Invoke and keeps to it by itself. This is the second line,
- * so it need not be exact: it looks through what is out at workers every now and then, which costs
- * an invocation nothing, where a timer for each would outlive it in the queue. Mailbox thread only.
+ * <p>This side sets the limits and keeps what runs have used; the worker, which alone sees code
+ * begin and end, keeps to them and reports how long it ran. So what is left changes with answers
+ * only: no queue, no break and no restart uses it up, and silence is never a time-out
+ * (session.proto).
  */
 final class TimeLimits {
 
-  /** What is late by this much is not coming: the answer itself may take its time. */
-  static final long GRACE_MILLIS = 5_000;
+  private final long runLimitMillis;
 
-  private static final long INTERVAL_MILLIS = 500;
-
-  /** Told of each invocation that is over time. */
-  @FunctionalInterface
-  interface Listener {
-    void onOverdue(Lane lane) throws Exception;
+  /** 0: runs have no limit of their own. */
+  TimeLimits(long runLimitMillis) {
+    this.runLimitMillis = runLimitMillis;
   }
 
-  private final Deadlines deadlines;
-  private final Handles handles;
-  private final Listener listener;
-  private boolean isArmed;
-
-  TimeLimits(Deadlines deadlines, Handles handles, Listener listener) {
-    this.deadlines = deadlines;
-    this.handles = handles;
-    this.listener = listener;
-  }
-
-  /** An invocation with a limit has been sent. */
-  void watch() {
-    if (!isArmed) {
-      isArmed = true;
-      deadlines.in(INTERVAL_MILLIS, this::look);
+  /** How long the run's next attempt at this action may run, at least 1; 0: as long as it likes. */
+  long remainingMillis(Run run, PlannedAction action) {
+    long limit = action.timeoutMillis() > 0 ? action.timeoutMillis() : Long.MAX_VALUE;
+    if (runLimitMillis > 0) {
+      limit = Math.min(limit, runLimitMillis - run.usedMillis());
     }
+    return limit == Long.MAX_VALUE ? 0 : Math.max(1, limit);
   }
 
-  private void look() throws Exception {
-    isArmed = false;
-    long now = System.nanoTime();
-    List<Lane> overdue = new ArrayList<>();
-    handles.forEachOpen(
-        lane -> {
-          Invocation invocation = lane.run().current();
-          if (invocation.hasLimit()) {
-            watch();
-            if (now - invocation.overdueNanos() > 0) {
-              overdue.add(lane);
-            }
-          }
-        });
-    for (Lane lane : overdue) {
-      listener.onOverdue(lane);
-    }
+  /** Whether nothing is left of the run's limit. */
+  boolean isOver(Run run) {
+    return runLimitMillis > 0 && run.usedMillis() >= runLimitMillis;
+  }
+
+  /** For people, why a run that is over its limit goes no further. */
+  String explanation() {
+    return "the run has used up its time limit of "
+        + runLimitMillis
+        + " ms; time spent waiting is not in it. Raise the job's run-timeout, or make the run"
+        + " shorter";
   }
 }

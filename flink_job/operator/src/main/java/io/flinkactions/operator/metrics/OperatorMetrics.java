@@ -1,6 +1,5 @@
 package io.flinkactions.operator.metrics;
 
-import io.flinkactions.operator.plan.PlannedAction;
 import io.flinkactions.operator.session.SessionCounters;
 import io.flinkactions.wire.v1.Failure;
 import java.util.HashMap;
@@ -11,12 +10,12 @@ import java.util.function.Supplier;
 import org.apache.flink.metrics.Counter;
 import org.apache.flink.metrics.Gauge;
 import org.apache.flink.metrics.Histogram;
-import org.apache.flink.metrics.MeterView;
 import org.apache.flink.metrics.MetricGroup;
 
 /**
- * The operator in Flink's metric system: group "actions" for all, and a group per action below it.
- * Mailbox thread only, but for gauges, which Flink's reporters read as they please.
+ * The operator in Flink's metric system: group "actions" for all, and groups per action and worker
+ * below it. The table of docs/operations.md names them. Mailbox thread only, but for gauges, which
+ * Flink's reporters read as they please.
  */
 public final class OperatorMetrics {
 
@@ -24,22 +23,14 @@ public final class OperatorMetrics {
   // unregisters nothing.
   private static final int ACTIONS_LIMIT = 1_000;
 
-  // Likewise of workers' names, which servers give.
-  private static final int WORKERS_LIMIT = 256;
-
   private final MetricGroup group;
   private final Supplier<Histogram> histograms;
-  private final Map<String, ActionMetrics> byAction = new HashMap<>();
+  private final Map<String, OutcomeMetrics> byAction = new HashMap<>();
+  private final OutcomeMetrics ofAll;
   private final Counter inputs;
   private final Counter unmatched;
   private final Counter events;
   private final Counter outputs;
-  private final Counter actions;
-  private final Counter failures;
-  private final Counter timeouts;
-  private final Counter retries;
-  private final Counter deadLetters;
-  private final Counter ignored;
   private final Counter callsRecorded;
   private final Counter callsRebuilt;
   private final Counter callsUnclaimed;
@@ -48,18 +39,10 @@ public final class OperatorMetrics {
   private final Counter needMemory;
   private final Counter bounces;
   private final Counter resent;
-  private final Histogram latency;
   private final UserMetrics user;
-  private final Map<String, WorkerMetrics> byWorker = new HashMap<>();
+  private final WorkerMetrics workers;
   private volatile long snapshotBytes;
   private volatile long snapshotMicros;
-  private PlannedAction lastAction;
-  private ActionMetrics lastMetrics;
-
-  private record ActionMetrics(
-      Counter count, Counter failures, Counter timeouts, Histogram latency) {}
-
-  private record WorkerMetrics(Counter answers, Counter deaths) {}
 
   public OperatorMetrics(MetricGroup operatorGroup, Supplier<Histogram> histograms) {
     this.group = operatorGroup.addGroup("actions");
@@ -68,13 +51,6 @@ public final class OperatorMetrics {
     unmatched = group.counter("unmatchedInputs");
     events = group.counter("events");
     outputs = group.counter("outputs");
-    actions = group.counter("results");
-    group.meter("resultsPerSecond", new MeterView(actions));
-    failures = group.counter("failures");
-    timeouts = group.counter("timeouts");
-    retries = group.counter("retries");
-    deadLetters = group.counter("deadLetters");
-    ignored = group.counter("ignoredFailures");
     callsRecorded = group.counter("callsRecorded");
     callsRebuilt = group.counter("callsRebuilt");
     callsUnclaimed = group.counter("callsUnclaimed");
@@ -83,7 +59,8 @@ public final class OperatorMetrics {
     needMemory = group.counter("needMemory");
     bounces = group.counter("bounces");
     resent = group.counter("resentInvocations");
-    latency = group.histogram("latencyMicros", histograms.get());
+    ofAll = new OutcomeMetrics(group, histograms);
+    workers = new WorkerMetrics(group);
     user = new UserMetrics(group, histograms);
   }
 
@@ -116,26 +93,7 @@ public final class OperatorMetrics {
 
   /** What the sessions have done. */
   public void showSessions(SessionCounters counters) {
-    MetricGroup sessions = group.addGroup("session");
-    gauge(sessions, "state", counters::state);
-    gauge(sessions, "open", counters::openSessions);
-    gauge(sessions, "reconnects", counters::reconnects);
-    gauge(sessions, "interruptions", counters::interruptions);
-    gauge(sessions, "framesSent", counters::framesSent);
-    gauge(sessions, "framesReceived", counters::framesReceived);
-    gauge(sessions, "bytesSent", counters::bytesSent);
-    gauge(sessions, "bytesReceived", counters::bytesReceived);
-    gauge(sessions, "invokesSent", counters::invokesSent);
-    gauge(sessions, "lastFrameBytes", counters::lastFrameBytes);
-    gauge(sessions, "lastFrameInvokes", counters::lastFrameInvokes);
-    gauge(sessions, "unacknowledgedFrames", counters::unacknowledgedFrames);
-    gauge(sessions, "queuedInvokes", counters::queuedInvokes);
-    gauge(sessions, "freeCredit", counters::freeCredit);
-    gauge(sessions, "roundTripMicros", counters::roundTripMicros);
-    gauge(sessions, "loopLagMicros", counters::loopLagMicros);
-    gauge(sessions, "keptBytes", counters::keptBytes);
-    gauge(sessions, "keptDropped", counters::keptDropped);
-    gauge(sessions, "keptMissed", counters::keptMissed);
+    SessionMetrics.register(group, counters, histograms);
   }
 
   /**
@@ -157,36 +115,17 @@ public final class OperatorMetrics {
 
   /** There is a session with this worker. */
   public void onWorker(String name, SessionCounters counters) {
-    if (byWorker.containsKey(name) || byWorker.size() >= WORKERS_LIMIT) {
-      return;
-    }
-    MetricGroup own = group.addGroup("worker", name);
-    SessionCounters.WorkerCounters worker = counters.ofWorker(name);
-    gauge(own, "open", worker::openSessions);
-    gauge(own, "invocations", worker::openInvocations);
-    gauge(own, "freeCredit", worker::freeCredit);
-    gauge(own, "unacknowledgedFrames", worker::unacknowledgedFrames);
-    gauge(own, "loopLagMicros", worker::loopLagMicros);
-    gauge(own, "keptBytes", worker::keptBytes);
-    Counter answers = own.counter("answers");
-    own.meter("answersPerSecond", new MeterView(answers));
-    byWorker.put(name, new WorkerMetrics(answers, own.counter("deaths")));
+    workers.onWorker(name, counters);
   }
 
   /** So many Results and failures came from this worker. */
   public void onAnswers(String worker, int count) {
-    WorkerMetrics metrics = byWorker.get(worker);
-    if (count > 0 && metrics != null) {
-      metrics.answers.inc(count);
-    }
+    workers.onAnswers(worker, count);
   }
 
   /** A process of this worker is dead. */
   public void onDeath(String worker) {
-    WorkerMetrics metrics = byWorker.get(worker);
-    if (metrics != null) {
-      metrics.deaths.inc();
-    }
+    workers.onDeath(worker);
   }
 
   private <T> void gauge(String name, Gauge<T> gauge) {
@@ -215,45 +154,36 @@ public final class OperatorMetrics {
     outputs.inc(count);
   }
 
-  /** A Result was applied. */
-  public void onResult(PlannedAction action, long latencyNanos) {
+  /** A Result of this action was applied. */
+  public void onResult(String action, long latencyNanos) {
     long micros = latencyNanos / 1_000;
-    actions.inc();
-    latency.update(micros);
-    ActionMetrics metrics = of(action);
-    metrics.count.inc();
-    metrics.latency.update(micros);
+    ofAll.onResult(micros);
+    of(action).onResult(micros);
   }
 
-  /** An attempt failed; the action is null if the plan has it no more. */
-  public void onFailure(PlannedAction action, Failure.Kind kind) {
+  /** An attempt failed. */
+  public void onFailure(String action, Failure.Kind kind) {
     boolean isTimeout = kind == Failure.Kind.TIMEOUT;
-    failures.inc();
-    if (isTimeout) {
-      timeouts.inc();
-    }
-    if (action != null) {
-      ActionMetrics metrics = of(action);
-      metrics.failures.inc();
-      if (isTimeout) {
-        metrics.timeouts.inc();
-      }
-    }
+    ofAll.onFailure(isTimeout);
+    of(action).onFailure(isTimeout);
   }
 
   /** A failed invocation waits for another attempt. */
-  public void onRetry() {
-    retries.inc();
+  public void onRetry(String action) {
+    ofAll.onRetry();
+    of(action).onRetry();
   }
 
   /** An invocation was given up and kept as a dead letter. */
-  public void onDeadLetter() {
-    deadLetters.inc();
+  public void onDeadLetter(String action) {
+    ofAll.onDeadLetter();
+    of(action).onDeadLetter();
   }
 
   /** An invocation was given up and dropped. */
-  public void onIgnored() {
-    ignored.inc();
+  public void onIgnored(String action) {
+    ofAll.onIgnored();
+    of(action).onIgnored();
   }
 
   /** The record of a durable call is in its lane. */
@@ -303,26 +233,14 @@ public final class OperatorMetrics {
     resent.inc(count);
   }
 
-  private ActionMetrics of(PlannedAction action) {
-    if (action != lastAction) {
-      lastAction = action;
-      String name =
-          byAction.size() < ACTIONS_LIMIT || byAction.containsKey(action.name())
-              ? action.name()
-              : "other";
-      lastMetrics = byAction.computeIfAbsent(name, this::register);
+  private OutcomeMetrics of(String action) {
+    OutcomeMetrics metrics = byAction.get(action);
+    if (metrics == null) {
+      String name = byAction.size() < ACTIONS_LIMIT ? action : "other";
+      metrics =
+          byAction.computeIfAbsent(
+              name, own -> new OutcomeMetrics(group.addGroup("action", own), histograms));
     }
-    return lastMetrics;
-  }
-
-  private ActionMetrics register(String name) {
-    MetricGroup own = group.addGroup("action", name);
-    Counter count = own.counter("results");
-    own.meter("resultsPerSecond", new MeterView(count));
-    return new ActionMetrics(
-        count,
-        own.counter("failures"),
-        own.counter("timeouts"),
-        own.histogram("latencyMicros", histograms.get()));
+    return metrics;
   }
 }

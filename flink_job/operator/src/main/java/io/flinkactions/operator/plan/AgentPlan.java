@@ -59,6 +59,11 @@ public final class AgentPlan {
       }
     }
     parsed.first = parsed.byName.values().stream().limit(FEW).toArray(PlannedAction[]::new);
+    for (Action action : plan.getActionsList()) {
+      for (String former : action.getFormerNamesList()) {
+        parsed.byName.putIfAbsent(former, parsed.byName.get(action.getName()));
+      }
+    }
     triggered.forEach((type, actions) -> parsed.byEventType.put(type, actions.toArray(NOTHING)));
     return parsed;
   }
@@ -88,7 +93,7 @@ public final class AgentPlan {
     return byEventType.getOrDefault(eventType, NOTHING);
   }
 
-  /** The action of this name, or null if the plan has none. */
+  /** The action that has this name or once had it, or null if the plan has none. */
   public PlannedAction action(String name) {
     // Asked twice per invocation, nearly always with the plan's own text.
     for (PlannedAction action : first) {

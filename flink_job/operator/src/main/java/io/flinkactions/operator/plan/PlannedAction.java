@@ -12,7 +12,6 @@ public final class PlannedAction {
   private final FailurePolicy onFailure;
   private final long timeoutMillis;
   private final boolean isSynchronous;
-  private final boolean isLimited;
 
   PlannedAction(int index, Action action) {
     this.index = index;
@@ -20,7 +19,6 @@ public final class PlannedAction {
     this.onFailure = action.getOnFailure();
     this.timeoutMillis = action.getTimeoutMs();
     this.isSynchronous = action.getDurability() == Durability.SYNCHRONOUS;
-    this.isLimited = action.getConcurrency() > 0;
   }
 
   /** Its position in {@code Plan.actions}, by which an Invoke names it. */
@@ -41,12 +39,7 @@ public final class PlannedAction {
     return isSynchronous;
   }
 
-  /** Some of it may wait at their worker for others of it to end. */
-  public boolean isLimited() {
-    return isLimited;
-  }
-
-  /** Longest time of one attempt; 0: no limit. */
+  /** Longest time that one attempt may run; 0: no limit. */
   public long timeoutMillis() {
     return timeoutMillis;
   }

@@ -1,5 +1,6 @@
 package io.flinkactions.operator.plan;
 
+import io.flinkactions.operator.failure.MissingAction;
 import io.flinkactions.wire.v1.Plan;
 import java.util.IdentityHashMap;
 import java.util.Map;
@@ -12,6 +13,7 @@ public final class Plans {
 
   private final int defaultHopLimit;
   private final boolean hasStore;
+  private final MissingAction missingAction;
   private final Map<Plan, AgentPlan> parsed = new IdentityHashMap<>();
   private Plan lastAsked;
   private AgentPlan lastAnswer;
@@ -19,10 +21,17 @@ public final class Plans {
   /**
    * @param defaultHopLimit for plans that name none
    * @param hasStore the job has an action state store
+   * @param missingAction what becomes of invocations whose action a plan has no more
    */
-  public Plans(int defaultHopLimit, boolean hasStore) {
+  public Plans(int defaultHopLimit, boolean hasStore, MissingAction missingAction) {
     this.defaultHopLimit = defaultHopLimit;
     this.hasStore = hasStore;
+    this.missingAction = missingAction;
+  }
+
+  /** What becomes of an invocation whose action a plan has no more. */
+  public MissingAction missingAction() {
+    return missingAction;
   }
 
   /**

@@ -15,8 +15,7 @@ final class Counters implements SessionCounters {
   final LongAdder bytesSent = new LongAdder();
   final LongAdder bytesReceived = new LongAdder();
   final LongAdder invokesSent = new LongAdder();
-  volatile int lastFrameBytes;
-  volatile int lastFrameInvokes;
+  volatile InvokeFrames invokeFrames = (bytes, invokes) -> {};
   volatile long roundTripMicros;
   volatile String state = "connecting";
   final Set<WorkerSession> open = ConcurrentHashMap.newKeySet();
@@ -62,13 +61,8 @@ final class Counters implements SessionCounters {
   }
 
   @Override
-  public int lastFrameBytes() {
-    return lastFrameBytes;
-  }
-
-  @Override
-  public int lastFrameInvokes() {
-    return lastFrameInvokes;
+  public void tellInvokeFrames(InvokeFrames listener) {
+    invokeFrames = listener;
   }
 
   @Override
@@ -114,6 +108,11 @@ final class Counters implements SessionCounters {
   @Override
   public String state() {
     return state;
+  }
+
+  @Override
+  public boolean isConnected() {
+    return state.equals("connected");
   }
 
   @Override

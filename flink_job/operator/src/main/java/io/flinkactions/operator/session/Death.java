@@ -16,4 +16,9 @@ record Death(String cause, boolean suspectsKnown, Set<ByteString> suspects) {
   static Death of(String cause) {
     return new Death(cause, false, Set.of());
   }
+
+  /** Nothing that it ran has ended it: it left as it was told, say. */
+  boolean isInGoodOrder() {
+    return suspectsKnown && suspects.isEmpty();
+  }
 }

@@ -17,8 +17,10 @@ import java.util.concurrent.TimeUnit;
 
 /**
  * Follows the directory of one endpoint, for as long as it takes: a stream that ends says nothing
- * about the workers and is opened again. Runs on the fleet's thread; gRPC's callbacks only hand
- * over to it.
+ * about the workers and is opened again. Once nothing was heard for the connect timeout it goes
+ * through all endpoints, and stays with the first that answers: a server that is started anew is
+ * back by then, and keeps its subtasks. Runs on the fleet's thread; gRPC's callbacks only hand over
+ * to it.
  */
 final class DirectoryWatch {
   private final Fleet fleet;
@@ -165,12 +167,14 @@ final class DirectoryWatch {
     channel.shutdownNow();
     call = null;
     fleet.directoryFailed(endpoint, status);
-    // A stream that worked comes back to the same endpoint first.
-    if (!hasState && settings.fallsBack()) {
+    long now = System.nanoTime();
+    if (hasState) {
+      heardAt = now;
+      hasState = false;
+    } else if (silentNanos(now) >= settings.connectTimeout().toNanos()) {
       rotation = (rotation + 1) % settings.endpoints().size();
     }
-    hasState = false;
-    next = fleet.later(backoff.afterFailure(System.nanoTime()), this::open);
+    next = fleet.later(backoff.afterFailure(now), this::open);
   }
 
   private final class Listener extends ClientCall.Listener<DirectoryState> {

@@ -221,7 +221,7 @@ final class Fleet {
                   + ". Upgrade the older of the two"));
       return;
     }
-    roster.read(state);
+    roster.read(watch.endpoint(), state);
     Set<ByteString> listed = new HashSet<>();
     for (WorkerEntry entry : state.getWorkersList()) {
       listed.add(entry.getIncarnation());
@@ -256,6 +256,7 @@ final class Fleet {
     }
     link.entry = entry;
     link.supervisor = roster.supervisor();
+    link.endpoint = roster.endpoint();
     link.isListed = true;
     if (!entry.getAddress().isEmpty()) {
       link.address = Channels.resolve(entry.getAddress(), attributes);
@@ -411,7 +412,7 @@ final class Fleet {
     } else if (link == null) {
       end(session, Death.of("given up"), false);
     } else if (link.death != null) {
-      end(session, link.death, true);
+      end(session, link.death, !link.death.isInGoodOrder());
       forget(link);
     } else if (link.isLeaving) {
       link.isLeaving = false;
@@ -474,7 +475,10 @@ final class Fleet {
     if (isOver) {
       return;
     }
-    if (!link.isListed && link.interrupted != null && StreamEnds.nothingListens(status)) {
+    if (!link.isListed
+        && link.interrupted != null
+        && link.endpoint.equals(roster.endpoint())
+        && StreamEnds.nothingListens(status)) {
       die(link, Death.of("its supervisor is gone, and nothing listens at its address"));
     } else {
       tryAgainLater(link, 0);
@@ -572,7 +576,7 @@ final class Fleet {
     link.interrupted = null;
     forget(link);
     if (interrupted != null) {
-      end(interrupted, death, true);
+      end(interrupted, death, !death.isInGoodOrder());
     }
   }
 
@@ -764,7 +768,7 @@ final class Fleet {
     if (waited.compareTo(settings.reconnectTimeout()) >= 0) {
       fatal(
           new SessionException.ServerUnreachable(
-              String.join(", ", ownEndpoints()), waited, detail(), lastCause));
+              String.join(", ", settings.endpoints()), waited, detail(), lastCause));
       return;
     }
     if (watch.hasState()
@@ -775,11 +779,6 @@ final class Fleet {
     if (outage.isNoticeDue(now)) {
       inbox.add(new SessionEvent.NoServer(waited, detail()));
     }
-  }
-
-  private List<String> ownEndpoints() {
-    List<String> all = settings.endpoints();
-    return settings.fallsBack() ? all : List.of(all.get(identity.subtask() % all.size()));
   }
 
   private String detail() {
@@ -822,11 +821,6 @@ final class Fleet {
   /** How connections are protected. */
   ChannelSecurity security() {
     return settings.security();
-  }
-
-  /** Where the directory is read that has named the workers. */
-  String endpoint() {
-    return watch.endpoint();
   }
 
   private void fatal(SessionException error) {

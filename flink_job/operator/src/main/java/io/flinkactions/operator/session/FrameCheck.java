@@ -15,7 +15,8 @@ final class FrameCheck {
     int count = results.getHandleCount();
     if (!isEmptyOr(results.getEventCountCount(), count)
         || !isEmptyOr(results.getSensoryCountCount(), count)
-        || !isEmptyOr(results.getShortTermCountCount(), count)) {
+        || !isEmptyOr(results.getShortTermCountCount(), count)
+        || !isEmptyOr(results.getRanMsCount(), count)) {
       return "Results has " + count + " handles and a per-result column of another length";
     }
     long events = 0;

@@ -18,6 +18,8 @@ final class Link {
   final ByteString incarnation;
   // Its parent, whose word about its death counts, and nobody else's.
   ByteString supervisor;
+  // Where that one answers.
+  String endpoint;
   WorkerEntry entry;
   String address;
   boolean isListed = true;

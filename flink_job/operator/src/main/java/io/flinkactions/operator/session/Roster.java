@@ -14,14 +14,21 @@ import java.util.Set;
 /** What the directory said last, read for the fleet. On the fleet's thread. */
 final class Roster {
   private final StartIdentity identity;
+  private String endpoint = "";
   private DirectoryState state = DirectoryState.getDefaultInstance();
 
   Roster(StartIdentity identity) {
     this.identity = identity;
   }
 
-  void read(DirectoryState latest) {
+  void read(String from, DirectoryState latest) {
+    endpoint = from;
     state = latest;
+  }
+
+  /** Where this was said. */
+  String endpoint() {
+    return endpoint;
   }
 
   /** Whose word this is; another one knows nothing of the workers of the former. */

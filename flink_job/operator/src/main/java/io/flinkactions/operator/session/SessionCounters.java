@@ -25,11 +25,8 @@ public interface SessionCounters {
 
   long invokesSent();
 
-  /** Size of the last frame with Invokes. */
-  int lastFrameBytes();
-
-  /** Invokes in the last frame that had any. */
-  int lastFrameInvokes();
+  /** From now on this one is told of each frame with Invokes that is sent. */
+  void tellInvokeFrames(InvokeFrames listener);
 
   /** Frames that are sent and not acknowledged, over all sessions. */
   int unacknowledgedFrames();
@@ -64,8 +61,16 @@ public interface SessionCounters {
   /** "connected", "connecting" or "failed". */
   String state();
 
+  /** Whether the state is "connected". */
+  boolean isConnected();
+
   /** Where things stand with one of the workers, by its name. */
   WorkerCounters ofWorker(String name);
+
+  /** Hears of frames with Invokes. Any thread, several at once. */
+  interface InvokeFrames {
+    void onSent(int bytes, int invokes);
+  }
 
   /** Of one worker; 0 while there is no session with it. */
   interface WorkerCounters {

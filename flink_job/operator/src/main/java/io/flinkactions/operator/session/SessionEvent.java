@@ -57,8 +57,8 @@ public sealed interface SessionEvent {
    * attempt. Comes once for a session that was not resumed.
    *
    * @param cause for people: "signal 9 (SIGKILL)", "said Bye: drained"
-   * @param workerIsDead its supervisor says so, or it is plain from the directory: nothing of it
-   *     runs any more
+   * @param workerIsDead it has died: its supervisor says so, or it is plain from the directory. Not
+   *     if it has merely ended, in good order
    * @param suspectsKnown whether {@code suspects} is to be believed. Else, if the worker is dead,
    *     all that it ran are suspects
    * @param suspects ids of the invocations that it was stepping when it died

@@ -10,9 +10,8 @@ import java.util.regex.Pattern;
  * How a subtask reaches its action server. Read once from the job's configuration, then passed on.
  *
  * @param endpoints addresses of the servers: {@code host:port}, {@code unix:/path}, or any gRPC
- *     target such as {@code dns:///name:port}. A subtask uses {@code endpoints[subtask % n]}
- * @param fallsBack whether a subtask may use the other endpoints while its own cannot be reached.
- *     Off by default: with one server per TaskManager, another's server is the wrong one
+ *     target such as {@code dns:///name:port}. A subtask begins with {@code endpoints[subtask %
+ *     n]}, and goes on to the next when it has not been reached for {@code connectTimeout}
  * @param reconnectTimeout how long there may be no worker at all before the job fails
  * @param connectTimeout longest time for one connection to be made and the peer to say its first
  *     word: the directory its state, a worker its Welcome
@@ -27,7 +26,6 @@ import java.util.regex.Pattern;
  */
 public record SessionSettings(
     List<String> endpoints,
-    boolean fallsBack,
     Duration reconnectTimeout,
     Duration connectTimeout,
     Duration pingInterval,
@@ -64,7 +62,6 @@ public record SessionSettings(
   public static SessionSettings of(String... endpoints) {
     return new SessionSettings(
         List.of(endpoints),
-        false,
         Duration.ofMinutes(2),
         Duration.ofSeconds(5),
         Duration.ofSeconds(3),
@@ -103,16 +100,11 @@ public record SessionSettings(
     return changed(copy -> copy.security = value);
   }
 
-  public SessionSettings withFallback(boolean value) {
-    return changed(copy -> copy.fallsBack = value);
-  }
-
   private SessionSettings changed(Consumer<Copy> change) {
     Copy copy = new Copy(this);
     change.accept(copy);
     return new SessionSettings(
         endpoints,
-        copy.fallsBack,
         copy.reconnectTimeout,
         copy.connectTimeout,
         copy.pingInterval,
@@ -125,7 +117,6 @@ public record SessionSettings(
 
   /** What can be changed, until it has been. */
   private static final class Copy {
-    boolean fallsBack;
     Duration reconnectTimeout;
     Duration connectTimeout;
     Duration pingInterval;
@@ -135,7 +126,6 @@ public record SessionSettings(
     ChannelSecurity security;
 
     Copy(SessionSettings settings) {
-      fallsBack = settings.fallsBack;
       reconnectTimeout = settings.reconnectTimeout;
       connectTimeout = settings.connectTimeout;
       pingInterval = settings.pingInterval;

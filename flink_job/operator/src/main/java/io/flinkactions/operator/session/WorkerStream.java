@@ -47,6 +47,8 @@ final class WorkerStream {
 
   private final Fleet fleet;
   private final String address;
+  // Of the directory that has named the worker.
+  private final String endpoint;
   private final ByteString incarnation;
   // The session that the worker is asked to go on with, or null.
   private final WorkerSession resumes;
@@ -89,6 +91,7 @@ final class WorkerStream {
   WorkerStream(Fleet fleet, Link link) {
     this.fleet = fleet;
     this.address = link.address;
+    this.endpoint = link.endpoint;
     this.incarnation = link.incarnation;
     this.resumes = link.interrupted;
     this.isQuarantine = link.isQuarantine();
@@ -101,10 +104,7 @@ final class WorkerStream {
   void start(Hello hello) {
     channel =
         Channels.open(
-            address,
-            fleet.endpoint(),
-            fleet.security(),
-            Math.toIntExact(hello.getMaxFrameBytes()) + 1024);
+            address, endpoint, fleet.security(), Math.toIntExact(hello.getMaxFrameBytes()) + 1024);
     call =
         channel.newCall(
             Inbound.SESSION, CallOptions.DEFAULT.withOnReadyThreshold(READY_THRESHOLD_BYTES));
@@ -157,8 +157,7 @@ final class WorkerStream {
     counters.bytesSent.add(bytes);
     if (frame.getInvokesCount() > 0) {
       counters.invokesSent.add(frame.getInvokesCount());
-      counters.lastFrameInvokes = frame.getInvokesCount();
-      counters.lastFrameBytes = bytes;
+      counters.invokeFrames.onSent(bytes, frame.getInvokesCount());
     }
   }
 

@@ -1,13 +1,12 @@
 package io.flinkactions.operator.state;
 
+import io.flinkactions.operator.memory.ExpiringMemory;
 import io.flinkactions.operator.memory.KeyMemory;
 import io.flinkactions.operator.memory.StateKeyMemory;
 import io.flinkactions.operator.memory.WriteBehindMemory;
-import java.time.Duration;
 import java.util.concurrent.atomic.LongAdder;
 import org.apache.flink.api.common.state.KeyedStateStore;
 import org.apache.flink.api.common.state.MapStateDescriptor;
-import org.apache.flink.api.common.state.StateTtlConfig;
 import org.apache.flink.api.common.state.ValueState;
 import org.apache.flink.api.common.state.ValueStateDescriptor;
 import org.apache.flink.api.common.typeutils.base.LongSerializer;
@@ -34,18 +33,14 @@ public record KeyedStates(StateLaneStore lanes, KeyMemory memory, LongAdder writ
 
   private static final long MOST_BYTES_WAITING = 8 << 20;
 
-  /**
-   * Registers the states.
-   *
-   * @param memoryTtl zero: short-term memory lives for ever
-   */
+  /** Registers the states. */
   public static KeyedStates of(
-      KeyedStateBackend<String> backend, KeyedStateStore store, Duration memoryTtl) {
+      KeyedStateBackend<String> backend, KeyedStateStore store, MemoryTtl memoryTtl) {
     MapStateDescriptor<String, byte[]> memory =
         new MapStateDescriptor<>(
             MEMORY, StringSerializer.INSTANCE, BytePrimitiveArraySerializer.INSTANCE);
-    if (!memoryTtl.isZero()) {
-      memory.enableTimeToLive(StateTtlConfig.newBuilder(memoryTtl).build());
+    if (memoryTtl.isOn()) {
+      memory.enableTimeToLive(memoryTtl.config());
     }
     LongAdder written = new LongAdder();
     StateLaneStore lanes =
@@ -58,11 +53,10 @@ public record KeyedStates(StateLaneStore lanes, KeyMemory memory, LongAdder writ
                     INPUT, LongSerializer.INSTANCE, BytePrimitiveArraySerializer.INSTANCE)),
             written);
     KeyMemory state = new StateKeyMemory(backend, store.getMapState(memory), written);
-    // An entry's time to live counts from when it is written to state: then it must not wait.
     KeyMemory changed =
-        memoryTtl.isZero()
-            ? new WriteBehindMemory(state, MOST_ENTRIES_WAITING, MOST_BYTES_WAITING)
-            : state;
+        memoryTtl.isOn()
+            ? new ExpiringMemory(state)
+            : new WriteBehindMemory(state, MOST_ENTRIES_WAITING, MOST_BYTES_WAITING);
     return new KeyedStates(lanes, changed, written);
   }
 

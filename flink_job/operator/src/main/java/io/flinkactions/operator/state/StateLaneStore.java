@@ -6,7 +6,6 @@ import com.google.protobuf.MessageLite;
 import io.flinkactions.operator.lane.Input;
 import io.flinkactions.operator.lane.Invocation;
 import io.flinkactions.operator.lane.Invocation.SentEvent;
-import io.flinkactions.operator.lane.Invokes;
 import io.flinkactions.operator.lane.Lane;
 import io.flinkactions.operator.lane.LaneStore;
 import io.flinkactions.operator.lane.Run;
@@ -174,7 +173,7 @@ public final class StateLaneStore implements LaneStore {
             .setNamespace(run.namespace())
             .setGeneration(run.generation())
             .setNextOrdinal(run.nextOrdinal())
-            .setUsedMs(Invokes.usedMillis(run));
+            .setUsedMs(run.usedMillis());
     for (Invocation invocation = run.current();
         invocation != null;
         invocation = run.after(invocation)) {
@@ -209,7 +208,8 @@ public final class StateLaneStore implements LaneStore {
             .setDeaths(invocation.deaths())
             .setHops(invocation.hops())
             .setRetryDueMs(invocation.dueMillis())
-            .setLoneDeaths(invocation.loneDeaths());
+            .setLoneDeaths(invocation.loneDeaths())
+            .setSuspect(invocation.isSuspect());
     invocation.callRecords().forEach(call -> state.addCalls(call.toByteString()));
     if (!invocation.storedEpochs().isEmpty()) {
       invocation
@@ -248,8 +248,13 @@ public final class StateLaneStore implements LaneStore {
               sent.getUpstreamAction(),
               sent.getUpstreamEventId());
     }
-    return new Invocation(state.getAction(), state.getOrdinal(), state.getHops(), event)
-        .restoreCounts(state.getAttempt(), state.getFailures(), state.getDeaths())
+    Invocation invocation =
+        new Invocation(state.getAction(), state.getOrdinal(), state.getHops(), event)
+            .restoreCounts(state.getAttempt(), state.getFailures(), state.getDeaths());
+    if (state.hasSuspect()) {
+      invocation.restoreSuspicion(state.getSuspect());
+    }
+    return invocation
         .restoreWait(state.getRetryDueMs())
         .restoreLoneDeaths(state.getLoneDeaths())
         .restoreCalls(state.getCallsList(), state.getStoredEpochsList());

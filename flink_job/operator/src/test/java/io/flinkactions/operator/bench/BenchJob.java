@@ -132,7 +132,9 @@ final class BenchJob implements AutoCloseable {
             "options",
             options);
     return strings(
-        Bridge.apply(inputs, new ObjectMapper().writeValueAsString(call), null).outputs());
+        Bridge.apply(inputs, new ObjectMapper().writeValueAsString(call), null)
+            .streams()
+            .outputs());
   }
 
   @SuppressWarnings("unchecked") // Outputs of type "json" are strings.

@@ -21,6 +21,7 @@ class ResultsCursorTest {
     assertThat(cursor.handle()).isEqualTo(7);
     assertThat(cursor.eventCount()).isZero();
     assertThat(cursor.changesMemory()).isFalse();
+    assertThat(cursor.ranMillis()).isZero();
     assertThat(cursor.next()).isTrue();
     assertThat(cursor.handle()).isEqualTo(9);
     assertThat(cursor.next()).isFalse();

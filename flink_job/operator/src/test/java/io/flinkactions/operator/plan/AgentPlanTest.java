@@ -49,6 +49,15 @@ class AgentPlanTest {
   }
 
   @Test
+  void an_action_is_found_by_the_names_that_it_once_had_and_by_its_own_first() throws Exception {
+    Action renamed = action("buy", "x").toBuilder().addFormerNames("purchase").build();
+    Action confused = action("sell", "x").toBuilder().addFormerNames("buy").build();
+    AgentPlan plan = AgentPlan.of(plan(confused, renamed), 10, false);
+    assertThat(names(plan.action("purchase"), plan.action("buy"))).containsExactly("buy", "buy");
+    assertThat(names(plan.triggeredBy("x"))).containsExactly("sell", "buy");
+  }
+
+  @Test
   void an_action_runs_once_per_event_however_many_of_its_triggers_match() throws Exception {
     AgentPlan plan = AgentPlan.of(plan(action("a", "x", "x")), 10, false);
     assertThat(names(plan.triggeredBy("x"))).containsExactly("a");

@@ -65,7 +65,8 @@ class FrameCheckTest {
         results -> results.addMemoryValue(VERSION),
         results -> results.clearMemoryBase(),
         results -> results.addMemoryVersion(VERSION),
-        results -> results.clearShortTermCount());
+        results -> results.clearShortTermCount(),
+        results -> results.addRanMs(5));
   }
 
   @ParameterizedTest

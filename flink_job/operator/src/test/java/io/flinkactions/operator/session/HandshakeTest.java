@@ -240,7 +240,7 @@ class HandshakeTest {
   @Test
   void a_job_pointed_at_no_server_says_so_while_it_waits_then_fails_with_the_address()
       throws Exception {
-    String nobody = "127.0.0.1:" + FreePorts.next();
+    String nobody = nobody();
     SessionSettings settings =
         SessionSettings.of(nobody).withReconnectTimeout(Duration.ofMillis(1800));
     try (Subtask subtask = new Subtask(settings, Subtask.identity().build())) {
@@ -255,17 +255,12 @@ class HandshakeTest {
 
   @Test
   void a_job_whose_server_comes_later_finds_it_at_once() throws Exception {
-    int port = FreePorts.next();
-    String unix = "127.0.0.1:" + port;
-    try (Subtask subtask = new Subtask(Subtask.settings(unix), Subtask.identity().build())) {
+    String address = nobody();
+    try (Subtask subtask = new Subtask(Subtask.settings(address), Subtask.identity().build())) {
       assertThat(subtask.nextWithin(Welcomed.class, 1500)).isNull();
       ScriptedWorker worker = server.worker("w0");
       long started = System.nanoTime();
-      Server late =
-          NettyServerBuilder.forAddress(new InetSocketAddress("127.0.0.1", port))
-              .addService(server)
-              .build()
-              .start();
+      Server late = serveAt(address);
       try {
         subtask.welcomed();
         // It was away for 1.5 s: a twentieth of that, and what a loaded machine adds.
@@ -304,23 +299,74 @@ class HandshakeTest {
   }
 
   @Test
-  void subtasks_share_the_endpoints_and_fall_back_only_if_told_to() throws Exception {
-    ScriptedWorker worker = server.worker("w0");
-    String nobody = "127.0.0.1:" + FreePorts.next();
-    SessionSettings both =
-        SessionSettings.of(nobody, server.endpoint()).withReconnectTimeout(Duration.ofMillis(700));
-    try (Subtask second = new Subtask(both, Subtask.identity().subtask(1, 2, 128).build())) {
-      second.welcomed();
-      worker.peer();
+  void subtasks_begin_with_endpoints_of_their_own() throws Exception {
+    try (ScriptedServer other = new ScriptedServer()) {
+      ScriptedWorker first = server.worker("w0");
+      ScriptedWorker second = other.worker("w1");
+      SessionSettings both = SessionSettings.of(server.endpoint(), other.endpoint());
+      for (int subtask = 0; subtask < 4; subtask++) {
+        StartIdentity identity = Subtask.identity().subtask(subtask, 4, 128).build();
+        try (Subtask started = new Subtask(both, identity)) {
+          assertThat(started.welcomed().worker()).isEqualTo(subtask % 2 == 0 ? "w0" : "w1");
+        }
+      }
     }
-    try (Subtask first = new Subtask(both, Subtask.identity().build())) {
-      assertThat(first.fatal(SessionException.ServerUnreachable.class))
-          .hasMessageContaining(nobody)
-          .hasMessageNotContaining(server.endpoint());
+  }
+
+  @Test
+  void a_subtask_whose_endpoints_cannot_be_reached_goes_on_to_the_one_that_can() throws Exception {
+    server.worker("w0");
+    SessionSettings settings =
+        SessionSettings.of(nobody(), nobody(), server.endpoint())
+            .withConnectTimeout(Duration.ofMillis(300));
+    try (Subtask subtask = new Subtask(settings, Subtask.identity().build())) {
+      assertThat(subtask.welcomed().worker()).isEqualTo("w0");
     }
-    try (Subtask first = new Subtask(both.withFallback(true), Subtask.identity().build())) {
-      first.welcomed();
+  }
+
+  @Test
+  void a_subtask_stays_with_its_endpoint_while_a_server_is_started_anew_there() throws Exception {
+    server.worker("w0");
+    try (ScriptedServer other = new ScriptedServer()) {
+      other.worker("w1");
+      String own = nobody();
+      SessionSettings settings = SessionSettings.of(own, other.endpoint());
+      try (Subtask subtask = new Subtask(settings, Subtask.identity().build())) {
+        assertThat(subtask.nextWithin(Welcomed.class, 1500)).isNull();
+        Server late = serveAt(own);
+        try {
+          assertThat(subtask.welcomed().worker()).isEqualTo("w0");
+        } finally {
+          late.shutdownNow().awaitTermination(5, TimeUnit.SECONDS);
+        }
+      }
     }
+  }
+
+  @Test
+  void a_job_none_of_whose_servers_is_there_fails_with_all_addresses() throws Exception {
+    String[] nobodies = {nobody(), nobody()};
+    SessionSettings settings =
+        SessionSettings.of(nobodies)
+            .withConnectTimeout(Duration.ofMillis(100))
+            .withReconnectTimeout(Duration.ofMillis(700));
+    try (Subtask subtask = new Subtask(settings, Subtask.identity().build())) {
+      assertThat(subtask.fatal(SessionException.ServerUnreachable.class))
+          .hasMessageContainingAll(nobodies);
+    }
+  }
+
+  private static String nobody() {
+    return "127.0.0.1:" + FreePorts.next();
+  }
+
+  /** The scripted server at another address, too. */
+  private Server serveAt(String address) throws Exception {
+    int port = Integer.parseInt(address.substring(address.indexOf(':') + 1));
+    return NettyServerBuilder.forAddress(new InetSocketAddress("127.0.0.1", port))
+        .addService(server)
+        .build()
+        .start();
   }
 
   @Test

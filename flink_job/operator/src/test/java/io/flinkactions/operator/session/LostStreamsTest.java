@@ -130,6 +130,30 @@ class LostStreamsTest {
   }
 
   @Test
+  void a_worker_that_left_in_good_order_is_given_up_at_once_and_has_not_died() throws Exception {
+    ScriptedWorker worker = server.worker("w0");
+    worker.welcomesWith(Welcome.newBuilder().setLingerMs(60_000));
+    try (Subtask subtask = subtask()) {
+      WorkerSession session = subtask.welcomed();
+      Peer peer = worker.peer();
+      worker.keepsSilent();
+      peer.breakOff();
+      subtask.next(Interrupted.class);
+      server.announce(
+          worker
+              .entry()
+              .setState(WorkerEntry.State.DEAD)
+              .setExitReason("left as it was told")
+              .setSuspectsKnown(true)
+              .build());
+      Ended ended = subtask.next(Ended.class);
+      assertThat(ended.session()).isSameAs(session);
+      assertThat(ended.workerIsDead()).isFalse();
+      assertThat(ended.cause()).isEqualTo("left as it was told");
+    }
+  }
+
+  @Test
   void a_worker_that_its_supervisor_lists_no_more_is_dead_with_suspects_unknown() throws Exception {
     ScriptedWorker worker = server.worker("w0");
     try (Subtask subtask = subtask()) {
@@ -233,6 +257,31 @@ class LostStreamsTest {
       Ended ended = subtask.next(Ended.class);
       assertThat(ended.workerIsDead()).isTrue();
       assertThat(ended.cause()).contains("nothing listens");
+    }
+  }
+
+  @Test
+  void that_the_server_of_another_endpoint_answers_does_not_mean_that_a_worker_is_dead()
+      throws Exception {
+    server.worker("w0").welcomesWith(Welcome.newBuilder().setLingerMs(600));
+    try (ScriptedServer other = new ScriptedServer()) {
+      other.replaceSupervisorBy(
+          other.unannounced("w1", "w1-incarnation-1", SECOND),
+          Generation.newBuilder().setId(SECOND).build());
+      SessionSettings settings =
+          SessionSettings.of(server.endpoint(), other.endpoint())
+              .withConnectTimeout(Duration.ofMillis(100))
+              .withGrace(Duration.ofMillis(400));
+      try (Subtask subtask = new Subtask(settings, Subtask.identity().build())) {
+        subtask.welcomed();
+        // As a wall between the machines would have it: every connection is refused.
+        server.close();
+        subtask.next(Interrupted.class);
+        assertThat(subtask.welcomed().worker()).isEqualTo("w1");
+        Ended ended = subtask.next(Ended.class);
+        assertThat(ended.workerIsDead()).isFalse();
+        assertThat(ended.cause()).contains("silent for its linger time");
+      }
     }
   }
 

@@ -1,8 +1,7 @@
 package io.flinkactions.operator.session;
 
-import static org.assertj.core.api.Assertions.assertThat;
-
 import com.google.protobuf.ByteString;
+import io.flinkactions.operator.failure.MissingAction;
 import io.flinkactions.operator.lane.Input;
 import io.flinkactions.operator.lane.Invocation;
 import io.flinkactions.operator.lane.Lane;
@@ -37,13 +36,13 @@ import org.junit.jupiter.api.Timeout;
 /** The runs of one subtask at a scripted server: the test's thread is the mailbox thread. */
 @Timeout(60)
 abstract class ScriptedRuns {
-  /** A millisecond for an attempt, and an hour before the second and last one. */
+  /** An hour before the second and last attempt, each of which may run for a minute. */
   static final Plan PLAN =
       Plan.newBuilder()
           .addActions(
               Action.newBuilder()
                   .setName("answer")
-                  .setTimeoutMs(1)
+                  .setTimeoutMs(60_000)
                   .setOnFailure(
                       FailurePolicy.newBuilder().setMaxAttempts(2).setInitialBackoffMs(3_600_000))
                   .addTriggers(Trigger.newBuilder().setEventType("_input_event")))
@@ -63,6 +62,8 @@ abstract class ScriptedRuns {
   final WrittenLanes store = new WrittenLanes();
   final Lanes lanes = new Lanes(store, 100, false);
 
+  // Of runs that are made from now on.
+  MissingAction missingAction = MissingAction.FAIL;
   ScriptedServer server;
   ScriptedWorker worker;
   Subtask subtask;
@@ -108,20 +109,26 @@ abstract class ScriptedRuns {
 
   /** At most so many in flight. */
   final Runs runsOf(Subtask of, int limit) {
+    return runsOf(of, limit, 0);
+  }
+
+  /** The same, and each may take so long. */
+  final Runs runsOf(Subtask of, int limit, long runLimitMillis) {
     return new Runs(
         of.sessions,
-        new Plans(10, false),
+        new Plans(10, false, missingAction),
         lanes,
         new WaitingInputs(1 << 20, 1 << 20),
         new LaneMemory(),
         false,
-        0,
+        runLimitMillis,
         watermarks,
         new Deadlines(clock),
         runIdentity,
         null,
         new OperatorMetrics(
             new UnregisteredMetricsGroup(), () -> new DescriptiveStatisticsHistogram(10)),
+        null,
         null,
         limit);
   }
@@ -153,15 +160,6 @@ abstract class ScriptedRuns {
     return lane;
   }
 
-  /** Lets time pass until so many invocations have failed for want of an answer. */
-  void awaitOverdue(int count) throws Exception {
-    for (long end = System.nanoTime() + 20_000_000_000L; runs.waitingForRetryCount() < count; ) {
-      assertThat(System.nanoTime()).isLessThan(end);
-      Thread.sleep(100);
-      clock.advance(500);
-    }
-  }
-
   /** The next session, and the directory has been read: there is a way. */
   WorkerSession routed() throws Exception {
     WorkerSession session = subtask.welcomed();
@@ -173,14 +171,16 @@ abstract class ScriptedRuns {
 
   /** Keys of the next Invokes, as many as are expected. */
   List<String> keysOf(Peer peer, int count) throws Exception {
+    return invokesOf(peer, count).stream().map(invoke -> invoke.getKey().toStringUtf8()).toList();
+  }
+
+  /** The next Invokes, as many as are expected. */
+  List<Invoke> invokesOf(Peer peer, int count) throws Exception {
     subtask.sessions.flush();
-    List<String> keys = new ArrayList<>();
-    while (keys.size() < count) {
-      peer.frame().getInvokesList().stream()
-          .map(Invoke::getKey)
-          .map(ByteString::toStringUtf8)
-          .forEach(keys::add);
+    List<Invoke> invokes = new ArrayList<>();
+    while (invokes.size() < count) {
+      invokes.addAll(peer.frame().getInvokesList());
     }
-    return keys;
+    return invokes;
   }
 }

@@ -1,0 +1,30 @@
+"""What the command line teaches."""
+
+from __future__ import annotations
+
+import pytest
+from flink_actions.server.cli import main
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[object, str, str]:
+    """Exit code, standard output and standard error."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    return ended.value.code, *capsys.readouterr()
+
+
+def test_without_a_command_the_way_from_an_agent_to_a_job_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = said(capsys)
+    assert (code, out) == (2, "")
+    for step in ("write an agent", "flink-actions check agent.py:agent", "serve it", 'ActionServer("localhost:7077")'):
+        assert step in err
+
+
+@pytest.mark.parametrize("command", ["serve", "describe", "check"])
+def test_the_help_of_a_command_says_what_it_does_and_shows_it_used(
+    capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    code, out, _ = said(capsys, command, "--help")
+    assert code == 0
+    assert f"\n  flink-actions {command}" in out
+    assert f"\n    {command} " in said(capsys, "--help")[1]
