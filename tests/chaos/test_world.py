@@ -119,4 +119,4 @@ def test_a_worker_is_given_up_only_when_it_was_out_of_reach_for_longer_than_it_l
     assert world.given_up == []
     with world.out_of_reach([7, 8]):
         pass
-    assert world.given_up == [(7, 210.0, 223.0), (8, 210.0, 223.0)]
+    assert world.given_up == [(7, 210.0, 216.0), (8, 210.0, 216.0)]

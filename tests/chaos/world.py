@@ -58,6 +58,8 @@ _KEYS = 100
 _FEED_SECONDS = 0.25
 _LINES_PER_FEED = 9
 _WATCH_SECONDS = 0.1
+# Within this time after it was stopped a worker has noticed, and ended what is its own no more.
+_NOTICED_SECONDS = 3.0
 _SETTLE_SECONDS = 120.0
 # Folders, and after how many feeds a file is written. One partition has few large files and the other many small ones:
 # read again at full speed, they come interleaved otherwise than when they were written.
@@ -207,8 +209,7 @@ class World:
         since = time.time()
         yield
         if (until := time.time()) - since > self.linger_seconds:
-            # One that was stopped itself counts its linger time from its return on.
-            last = until + self.linger_seconds
+            last = until + _NOTICED_SECONDS
             self.given_up += [(pid, since + self.linger_seconds, last) for pid in pids]
 
     def reload_server(self) -> None:
