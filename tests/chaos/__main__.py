@@ -10,13 +10,15 @@
 A standalone Flink cluster (a JobManager, a TaskManager with the job, a spare one), an action server with its workers,
 and a TCP proxy between them, all on loopback. The job reads two partitions of files without end, keyed, through an
 agent with memory, two steps, an event before an await and durable calls, into committed files. Faults: kill -9 of
-workers, supervisor, whole server, TaskManagers; SIGSTOP of workers and TaskManagers, also until Flink gives them up;
-connections reset, stalled, half open, refused; reloads. Then the faults stop and all inputs must be answered.
+workers, supervisor, whole server, TaskManagers; os.abort() in an action; SIGSTOP of workers and TaskManagers, also
+until they are given up; connections reset, stalled, half open, refused, these too beyond the linger time; reloads; at
+level synchronous SIGSTOP of the broker. Then the faults stop and all inputs must be answered.
 
 It ends with a table of the faults, counts of what was repeated, and a verdict: every input answered once in the
 committed files, memory one fold per key, nobody answered with another's result, no recorded call made again but where
-all who had the record died, and at level synchronous not even then. Exit code 1 if a promise was broken; then seed,
-offenders and the folder with all logs stand at the end. Takes the time of the faults and some 40 s.
+all who had the record died, and at level synchronous not even then; a call that is made again has the idempotency key
+of its first time; no process ends that no fault has ended, and no log speaks of a defect. Exit code 1 if a promise was
+broken; then seed, offenders and the folder with all logs stand at the end. Takes the time of the faults and some 40 s.
 """
 
 from __future__ import annotations

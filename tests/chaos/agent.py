@@ -1,8 +1,8 @@
 """The agent that is hurt: two actions, memory, an event sent before an await, calls one after the other and beside.
 
-Whatever it does it also writes into a ledger, a file outside of both processes: a call's idempotency key when the call
-begins and when it is done. What a call gives depends on the input, and nothing that names the call says so, only the
-invocation does; so an answer that was meant for another input shows.
+Whatever it does it also writes into a ledger, a file outside of both processes: when a call begins, with its
+idempotency key, and when the action has its answer. What a call gives depends on the input, and nothing that names the
+call says so, only the invocation does; so an answer that was meant for another input shows.
 """
 
 from __future__ import annotations
@@ -43,10 +43,9 @@ def _ledger() -> int:
     return os.open("ledger", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
 
-def write(what: str, task: str, step: int) -> None:
+def write(what: str, task: str, step: int, **more: str) -> None:
     """One line in one write: whole or not at all, whenever the process dies."""
-    call = current_call().idempotency_key
-    line = {"what": what, "at": time.time(), "pid": os.getpid(), "call": call, "task": task, "step": step}
+    line = {"what": what, "at": time.time(), "pid": os.getpid(), "task": task, "step": step, **more}
     os.write(_ledger(), json.dumps({**line, **asdict(_work.get())}).encode() + b"\n")
 
 
@@ -60,15 +59,20 @@ def abort_if_ordered() -> None:
 
 async def draw(task: str, step: int) -> str:
     """The input's name, which no argument says."""
-    write("begin", task, step)
+    write("begin", task, step, call=current_call().idempotency_key)
     abort_if_ordered()
     await asyncio.sleep(random.random() * LONGEST_WAIT_SECONDS)
-    write("done", task, step)
     return _work.get().input
 
 
+async def drawn(ctx: RunnerContext, task: str, step: int) -> str:
+    name = await ctx.durable_execute_async(draw, task, step)
+    write("returned", task, step)
+    return name
+
+
 async def draw_twice(ctx: RunnerContext, task: str) -> list[str]:
-    return [await ctx.durable_execute_async(draw, task, step) for step in range(2)]
+    return [await drawn(ctx, task, step) for step in range(2)]
 
 
 def fold(before: str, name: str) -> str:
@@ -89,10 +93,10 @@ class Hurt(Agent):
     async def assess(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
         name = event.input["name"]
         _work.set(Work(name, "assess", ctx.run_number, ctx.invocation_id, ctx.attempt))
-        first = await ctx.durable_execute_async(draw, "main", 0)
+        first = await drawn(ctx, "main", 0)
         # Before an await: whoever answers from records must neither lose nor double it.
         ctx.send_event(OutputEvent(output={"kind": "early", "key": ctx.key, "name": name, "drawn": [first]}))
-        second = await ctx.durable_execute_async(draw, "main", 1)
+        second = await drawn(ctx, "main", 1)
         count = ctx.short_term_memory.get("count", default=0)
         ctx.short_term_memory.set("count", count + 1)
         ctx.send_event(Event(type="assessed", attributes={"name": name, "count": count, "drawn": [first, second]}))

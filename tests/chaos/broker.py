@@ -69,6 +69,10 @@ class KafkaBroker:
     ) -> None:
         self._end()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def _await_answer(self) -> None:
         """Until it accepts connections, which it does when it has become its own leader."""
         deadline = time.monotonic() + _START_SECONDS

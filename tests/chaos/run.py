@@ -39,6 +39,7 @@ def run_chaos(folder: Path, seed: int, seconds: float, *, workers: int = 2, dura
         except BaseException:
             print(f"seed {seed}\n{world.cluster.last_words()}", flush=True)
             raise
+    verdict.counts["faults"] = len(happened)
     _print_table(happened)
     for name, count in verdict.counts.items():
         print(f"{name:60} {count:7,}")
@@ -50,7 +51,7 @@ def run_chaos(folder: Path, seed: int, seconds: float, *, workers: int = 2, dura
 def _hurt(world: World, seed: int, seconds: float) -> list[Happened]:
     begin = time.monotonic()
     happened: list[Happened] = []
-    for fault in storm(seed):
+    for fault in storm(seed, has_store=world.broker is not None):
         time.sleep(fault.pause_seconds)
         began = time.monotonic() - begin
         if began > seconds:

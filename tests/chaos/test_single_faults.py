@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.verdict import judge
-from tests.chaos.world import HERE, CommittedLines, World
+from tests.chaos.world import GRACE_SECONDS, HERE, CommittedLines, World, stopped
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -64,6 +64,28 @@ def test_a_reload_in_the_middle_of_all_work_makes_no_call_again(tmp_path: Path) 
     assert verdict.broken == []
     assert verdict.counts["worker deaths"] == 0
     assert verdict.counts["workers that left as they were told"] >= len(before)
+
+
+def test_what_a_worker_had_that_was_stopped_beyond_its_linger_time_goes_on_elsewhere(tmp_path: Path) -> None:
+    linger_seconds = 2.0
+    with World(tmp_path, linger_seconds=linger_seconds) as world:
+        world.await_answers(100)
+        pid = world.worker_pids()[0]
+        with world.out_of_reach([pid]), stopped(pid):
+            # Through those that stay the job would wait longer for an answer.
+            world.proxy.cut()
+            time.sleep(linger_seconds + GRACE_SECONDS)
+            # So many that keys of the stopped one are among them.
+            world.await_answers(len(world.inputs) - world.answered())
+        world.await_answers(100)
+        world.settle()
+        verdict = judge(world.evidence())
+    print(verdict.counts)
+    assert verdict.broken == []
+    assert verdict.counts["worker deaths"] == 0
+    assert verdict.counts["job restarts"] == 0
+    # Else it had nothing when it was stopped.
+    assert verdict.counts["last calls made again after a death"] > 0
 
 
 def test_a_neighbour_on_the_same_task_manager_never_notices_that_workers_die(tmp_path: Path) -> None:

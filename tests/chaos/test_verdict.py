@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from tests.chaos.agent import fold
-from tests.chaos.verdict import Evidence, Input, judge
+from tests.chaos.evidence import Evidence, Input
+from tests.chaos.verdict import judge
 
 W0, W1 = 100, 101
 
@@ -171,7 +174,67 @@ def test_records_go_with_an_orphan_but_not_with_a_worker_that_was_told_to_leave(
     assert "recorded calls were made again: 1" in broken(replace(changed, losses=[], orphan_exits=[(W0, 1_004.0)]))
 
 
-def test_one_idempotency_key_for_two_inputs_shows() -> None:
+def test_one_idempotency_key_for_two_calls_shows() -> None:
     right = evidence()
     ledger = [*right.ledger[:-1], {**right.ledger[-1], "call": right.ledger[0]["call"]}]
-    assert "idempotency keys stand for two inputs: 1" in broken(replace(right, ledger=ledger))
+    assert "idempotency keys stand for two calls: 1" in broken(replace(right, ledger=ledger))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("call", "calls have more than one idempotency key: 1"),
+        ("invocation", "invocations have more than one id: 1"),
+    ],
+)
+def test_a_call_that_is_made_again_under_another_name_shows_though_its_worker_has_died(name: str, said: str) -> None:
+    changed = replace(again("answer", 0, at=1_005.0), worker_deaths=[(W0, 1_004.0)])
+    assert broken(changed) == ""
+    *earlier, last = changed.ledger
+    assert said in broken(replace(changed, ledger=[*earlier, {**last, name: "another"}]))
+
+
+def test_a_call_made_again_under_another_name_is_made_again_all_the_same() -> None:
+    *earlier, last = again("answer", 0, at=1_005.0).ledger
+    renamed = replace(evidence(), ledger=[*earlier, {**last, "call": "another", "invocation": "another"}])
+    assert "although nothing died" in broken(renamed)
+
+
+def test_with_a_store_a_call_is_recorded_when_the_action_has_its_answer() -> None:
+    changed = replace(again("answer", 0, at=1_005.0), worker_deaths=[(W0, 1_004.0)], has_store=True)
+    assert broken(changed) == ""
+    returned = {**begin("f-0", "answer", 0, at=1_003.0, run=0), "what": "returned"}
+    known = replace(changed, ledger=[*changed.ledger, returned])
+    assert "recorded calls were made again: 1" in broken(known)
+    # At level checkpoint the action gets it at once, and the record follows.
+    assert broken(replace(known, has_store=False)) == ""
+
+
+def test_the_last_call_of_a_worker_that_was_given_up_may_be_made_again_once_the_job_went_elsewhere() -> None:
+    changed = again("answer", 0, at=1_005.0)
+    assert broken(replace(changed, given_up=[(W0, 1_004.0, 1_014.0)])) == ""
+    assert "although nothing died" in broken(replace(changed, given_up=[(W0, 1_006.0, 1_014.0)]))
+    assert "although nothing died" in broken(replace(changed, given_up=[(W1, 1_004.0, 1_014.0)]))
+    # What was recorded is in the job's hands.
+    recorded = again("assess", 0, at=1_005.0)
+    assert "recorded calls were made again: 1" in broken(replace(recorded, given_up=[(W0, 1_004.0, 1_014.0)]))
+
+
+def test_a_worker_that_was_given_up_may_begin_calls_of_attempts_that_are_over_until_it_has_noticed() -> None:
+    changed = replace(again("answer", 0, at=1_005.0), worker_deaths=[(W0, 1_004.0)])
+    late = begin("f-0", "answer", 0, at=1_007.0, run=0, pid=W0 + 7, attempt=1)
+    orphaned = replace(changed, ledger=[*changed.ledger, late])
+    assert "although nothing died" in broken(orphaned)
+    verdict = judge(replace(orphaned, given_up=[(W0 + 7, 1_004.0, 1_008.0)]))
+    assert verdict.broken == []
+    assert verdict.counts["calls that a worker began after it had been given up"] == 1
+    assert "although nothing died" in broken(replace(orphaned, given_up=[(W0 + 7, 1_004.0, 1_006.0)]))
+    # The newest attempt is nobody's orphan.
+    newest = replace(changed, ledger=[*changed.ledger, {**late, "attempt": 3}])
+    assert "although nothing died" in broken(replace(newest, given_up=[(W0 + 7, 1_004.0, 1_008.0)]))
+
+
+def test_what_no_fault_accounts_for_shows() -> None:
+    assert "no fault accounts for: 1: worker w-1 (pid 7) died" in broken(
+        replace(evidence(), complaints=["worker w-1 (pid 7) died: exit code 1"])
+    )

@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import random
-import re
 import signal
 import threading
 import time
@@ -20,8 +19,9 @@ from pathlib import Path
 from types import TracebackType
 
 from tests.chaos.broker import KafkaBroker
+from tests.chaos.evidence import Evidence, Input
+from tests.chaos.logs import complaints
 from tests.chaos.proxy import HOST, SERVER_HOST, Proxy, listening_ports
-from tests.chaos.verdict import Evidence, Input
 from tests.e2e.running_job import RunningJob
 from tests.e2e.standalone_cluster import StandaloneCluster, TaskManager
 from tests.support.free_ports import free_port
@@ -34,6 +34,8 @@ JOB_PYTHON = HERE.parents[1] / ".venv-job" / "bin" / "python"
 HEARTBEAT_SECONDS = 5.0
 # What a stalled connection or a stopped process is given before a worker gives up on its job.
 LINGER_SECONDS = 10.0
+# And what the job gives it on top of that before it goes elsewhere.
+GRACE_SECONDS = 2.0
 
 _CLUSTER = {
     "heartbeat.interval": "400 ms",
@@ -52,11 +54,12 @@ _CLUSTER = {
     "jobmanager.memory.process.size": "800m",
     "taskmanager.memory.process.size": "1200m",
 }
-_ENDED_BY_SIGNAL = re.compile(r"\(pid (\d+)\) died: signal")
 _KEYS = 100
 _FEED_SECONDS = 0.25
 _LINES_PER_FEED = 9
 _WATCH_SECONDS = 0.1
+# Within this time after it was stopped a worker has noticed, and ended what is its own no more.
+_NOTICED_SECONDS = 3.0
 _SETTLE_SECONDS = 120.0
 # Folders, and after how many feeds a file is written. One partition has few large files and the other many small ones:
 # read again at full speed, they come interleaved otherwise than when they were written.
@@ -81,6 +84,7 @@ class World:
         task_managers: One has the job, the others are spare.
         durability: Level of the agent's calls, "checkpoint" or "synchronous"; the latter's records are in a broker.
         seed: Of what the feeder writes.
+        linger_seconds: How long a worker goes on without its job.
         settings: Of Flink, over those that chaos wants.
     """
 
@@ -89,11 +93,16 @@ class World:
     task_managers: int = 2
     durability: str = "checkpoint"
     seed: int = 0
+    linger_seconds: float = LINGER_SECONDS
     settings: Mapping[str, str] = field(default_factory=dict)
     inputs: list[Input] = field(default_factory=list)
     deaths: list[Death] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     """When tasks ended because a TaskManager was killed, or was stopped for so long that it counts as lost."""
+    given_up: list[tuple[int, float, float]] = field(default_factory=list)
+    """As in the evidence."""
+    broker: KafkaBroker | None = field(default=None, init=False)
+    """At level synchronous."""
     _failures: int = field(default=0, init=False)
     _killed: set[int] = field(default_factory=set, init=False)
     """Workers that a fault was the end of."""
@@ -101,6 +110,7 @@ class World:
     """Workers that a fault left without a supervisor: they finish what they do, and leave."""
     _seen_workers: set[int] = field(default_factory=set, init=False)
     _lives: list[_Life] = field(default_factory=list, init=False)
+    _killed_task_managers: set[str] = field(default_factory=set, init=False)
 
     def __enter__(self) -> World:
         self._stack = contextlib.ExitStack()
@@ -128,7 +138,8 @@ class World:
         )
         store: list[str] = []
         if self.durability == "synchronous":
-            store.append(stack.enter_context(KafkaBroker(self.folder / "broker")).address)
+            self.broker = stack.enter_context(KafkaBroker(self.folder / "broker"))
+            store.append(self.broker.address)
         self._port = free_port(SERVER_HOST, HOST)
         stack.callback(self._end_server)
         self._start_server()
@@ -148,7 +159,7 @@ class World:
 
     def _start_server(self) -> None:
         log = self.folder / "server" / f"life-{len(self._lives)}.log"
-        flags = ["--workers", str(self.workers), "--spares", "1", "--linger-seconds", f"{LINGER_SECONDS:g}"]
+        flags = ["--workers", str(self.workers), "--spares", "1", "--linger-seconds", f"{self.linger_seconds:g}"]
         server = RunningServer(
             f"{HERE / 'agent.py'}:{self.durability}", listen=f"127.0.0.1:{self._port}", flags=flags, cwd=self.folder
         )
@@ -192,6 +203,15 @@ class World:
         """The next call that is made anywhere ends its process by `os.abort()`."""
         (self.folder / "abort").touch()
 
+    @contextlib.contextmanager
+    def out_of_reach(self, pids: list[int]) -> Iterator[None]:
+        """While the job cannot reach these workers, which live."""
+        since = time.time()
+        yield
+        if (until := time.time()) - since > self.linger_seconds:
+            last = until + _NOTICED_SECONDS
+            self.given_up += [(pid, since + self.linger_seconds, last) for pid in pids]
+
     def reload_server(self) -> None:
         self._server.process.send_signal(signal.SIGHUP)
 
@@ -231,6 +251,7 @@ class World:
     def kill_task_manager(self, victim: TaskManager) -> None:
         """SIGKILL; a spare one takes over, if there is one."""
         self.losses.append(time.time())
+        self._killed_task_managers.add(victim.name)
         victim.kill()
 
     def await_recovery(self, seconds: float) -> None:
@@ -301,7 +322,9 @@ class World:
     def evidence(self) -> Evidence:
         """What the verdict needs to know; the world must have settled."""
         ledger = self.folder / "ledger"
-        killed = self._killed | self._known_by_their_end()
+        # They left word themselves.
+        aborted = {int(path.name.removeprefix("aborted-")) for path in self.folder.glob("aborted-*")}
+        killed = self._killed | aborted
         orphaned = self._orphaned - killed
         gone = [(death.pid, death.at) for death in self.deaths]
         return Evidence(
@@ -312,17 +335,23 @@ class World:
             worker_deaths=[one for one in gone if one[0] in killed],
             orphan_exits=[one for one in gone if one[0] in orphaned],
             worker_exits=[one for one in gone if one[0] not in killed | orphaned],
+            given_up=list(self.given_up),
+            complaints=self._complaints(killed),
             job_failures=[(failure.at, failure.stack) for failure in self.job.failures()],
             losses=list(self.losses),
             has_store=self.durability == "synchronous",
             checkpoints=[(one.triggered_at, one.completed_at) for one in self.job.checkpoints()],
         )
 
-    def _known_by_their_end(self) -> set[int]:
-        """Workers that aborted, as they left word themselves, or that a signal ended, as a supervisor said."""
-        aborted = {int(path.name.removeprefix("aborted-")) for path in self.folder.glob("aborted-*")}
-        logged = {int(found[1]) for life in self._lives for found in _ENDED_BY_SIGNAL.finditer(life.running.log)}
-        return aborted | logged
+    def _complaints(self, killed: set[int]) -> list[str]:
+        logs = [life.running.log for life in self._lives]
+        logs += [path.read_text(errors="replace") for path in (self.folder / "cluster" / "log").glob("tm*.out")]
+        ended = [
+            f"TaskManager {one.name} has ended with exit code {one.process.returncode}"
+            for one in self.cluster.task_managers
+            if not one.is_alive and one.name not in self._killed_task_managers
+        ]
+        return [*(line for log in logs for line in complaints(log, killed)), *ended]
 
 
 class _Life:

@@ -1,7 +1,7 @@
 """Whether the tests notice: makes one-line bugs in a copy of this repository and runs the test that has to fail.
 
-For the rules that no simulated world can break (see tests/simulation/README.md): those of the Flink operator, and of
-the processes around a worker. Each bug is one line; tests/mutants/mutants.py lists them with the test of each.
+For what no simulated world runs (see tests/simulation/README.md): the Flink operator, and the processes around a
+worker. Each bug is one line; tests/mutants/mutants.py lists them with the test of each.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""One-line bugs of the rules that the simulation cannot break, and the tests that have to find them.
+"""One-line bugs of what the simulation does not run, and the tests that have to find them.
 
-The simulation's own bugs are in `tests/simulation/bugs.py`. These are of the operator, which is Java, or of the
-processes around a worker; numbers are those of the rules in `tests/simulation/README.md`.
+The simulation's own bugs are in `tests/simulation/bugs.py`. These are of the operator, which is Java and there a model,
+or of the processes around a worker; numbers are those of the rules in `tests/simulation/README.md`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Mutant:
     """A bug.
 
     Attributes:
-        rule: Which one it breaks; 0: none of them, but what people who run a server go by.
+        rule: Which one it breaks; 0: none of them, but what an author or people who run a server go by.
         name: What it does wrong.
         file: Path of the file, from the repository's root.
         old: Part of one of its lines, which occurs there once.
@@ -56,6 +56,46 @@ MUTANTS = (
         "if self._has_failed or await self._is_leaving_within(pause):",
         "if self._has_failed or self.is_leaving:",
         "tests/integration/test_worker_deaths.py::test_a_crash_loop_makes_the_server_unhealthy_and_backs_off",
+    ),
+    Mutant(
+        0,
+        "runs more of an action at a time than its concurrency",
+        "python_server/flink_actions/engine/places.py",
+        "if not self._free:",
+        "if self._free is None:",
+        "tests/unit/engine/test_places.py::test_no_more_than_so_many_run_at_a_time_and_they_begin_in_order",
+    ),
+    Mutant(
+        1,
+        "gives a call that is made again another idempotency key",
+        "python_server/flink_actions/engine/durable.py",
+        "key = idempotency_key(self._invocation.invocation_id, *equal, ordinal).hex()",
+        "key = idempotency_key(self._invocation.invocation_id, *equal, ordinal + self._invocation.attempt).hex()",
+        "DurableCallsTest#a_killed_worker_repeats_the_last_call_of_each_action_at_most_and_restarts_no_job",
+    ),
+    Mutant(
+        2,
+        "applies a Result to other memory than it was computed on",
+        f"{_JAVA}/lane/Runs.java",
+        "if (result.changesMemory() && !result.memoryBase().equals(lane.memoryVersion())) {",
+        "if (result.changesMemory() && result.memoryBase() == null) {",
+        "MemoryBasesTest",
+    ),
+    Mutant(
+        6,
+        "goes on applying Results behind the snapshot of a stop",
+        f"{_JAVA}/ActionOperator.java",
+        "if (isFrozen || isClosed) {",
+        "if (isClosed) {",
+        "CheckpointsAtTheLimitTest#results_that_come_while_the_job_stops_are_not_applied",
+    ),
+    Mutant(
+        8,
+        "raises its epoch though it was welcomed with the lower one",
+        f"{_JAVA}/session/StartIdentity.java",
+        "if (wasWelcomed) {",
+        "if (wasWelcomed && known < 0) {",
+        "StartIdentityTest",
     ),
     Mutant(
         7,
@@ -134,6 +174,14 @@ MUTANTS = (
         "tests/unit/server/test_black_box.py::test_suspects_are_named_only_where_the_culprit_must_be_among_them",
     ),
     Mutant(
+        10,
+        "takes a death in quarantine for a lone one, whoever else was there",
+        f"{_JAVA}/lane/Invokes.java",
+        "if (quarantine.isTryingOne() && accused.size() == 1) {",
+        "if (!accused.isEmpty()) {",
+        "PoisonTest#where_nothing_tells_who_it_was_it_is_found_by_halves_and_no_other_is_dead_lettered*",
+    ),
+    Mutant(
         13,
         "asks no archive after a restore",
         f"{_JAVA}/lane/Invokes.java",
@@ -183,12 +231,37 @@ MUTANTS = (
         "RebuildTest",
     ),
     Mutant(
+        15,
+        "mints a namespace anew though one was restored",
+        f"{_JAVA}/state/StartStore.java",
+        "if (namespace.isEmpty()) {",
+        "if (namespace == null) {",
+        "StateRoundTripTest#a_restored_namespace_beats_a_minted_one_and_job_identifier_beats_both",
+    ),
+    Mutant(
+        15,
+        "welcomes another job under a namespace that is in use",
+        f"{_SERVER}/handshake.py",
+        "if live.is_former(OperatorIdentity(hello.namespace, hello.job_id, hello.operator_uid)):",
+        "if live is None:",
+        "tests/unit/server/test_handshake.py::test_a_second_job_under_a_live_namespace_is_told_to_set_job_identifier",
+    ),
+    Mutant(
         16,
         "never opens the valve",
         f"{_JAVA}/CheckpointValve.java",
         "waiting.setValveOpen(announced > over);",
         "waiting.setValveOpen(false);",
         "CheckpointValveTest",
+    ),
+    Mutant(
+        17,
+        "tells the end of a session before frames that came before it",
+        f"{_JAVA}/session/Inbox.java",
+        "SessionEvent event = events.poll();",
+        "SessionEvent event = events.stream().filter(one -> !(one instanceof SessionEvent.FrameReceived)).findFirst()"
+        ".filter(events::remove).orElseGet(events::poll);",
+        "InboxTest#the_end_of_a_session_is_told_behind_all_of_its_frames_that_came_before",
     ),
     Mutant(
         19,
@@ -205,6 +278,22 @@ MUTANTS = (
         "lane.run().addUsed(failure.getRanMs());",
         "",
         "RunLimitTest",
+    ),
+    Mutant(
+        20,
+        "ends a wait that is not wanted any more",
+        f"{_JAVA}/lane/Retries.java",
+        "if (wait.isStillWanted()) {",
+        "if (wait.invocation().isWaiting()) {",
+        "RetriesTest#one_whose_invocation_is_over_or_has_failed_again_does_nothing",
+    ),
+    Mutant(
+        21,
+        "sends on though the worker has acknowledged none of the frames",
+        f"{_JAVA}/session/Outbox.java",
+        "if (bye != null || invokes.isEmpty() || sequence - acknowledged >= frameWindow) {",
+        "if (bye != null || invokes.isEmpty()) {",
+        "FramesTest#what_is_queued_goes_at_once_in_numbered_frames_within_the_window",
     ),
     Mutant(
         22,

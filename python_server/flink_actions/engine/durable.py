@@ -10,7 +10,8 @@ Rules, all on the event loop's thread (calls from other threads begin and end th
   code rightly takes another path than the one that was recorded.
 - A call does not start while an earlier record of its task is unacknowledged; with a reconciler not before its own
   start is acknowledged. So a death repeats the last call of each task at most.
-- Records that this worker kept and the operator does not have are sent when they answer. If the operator has others
+- Records that this worker kept and the operator does not have are sent when they answer; at level synchronous the
+  action has the answer when they are safe, as it has that of a call. If the operator has others
   than this worker, the invocation was worked on elsewhere since: what was kept here then answers a call at its place,
   and is no mismatch if that call does not come.
 """
@@ -229,6 +230,9 @@ class DurableCalls:
             place = record.place
             if place in self._unsent:
                 self._send(node, record)
+                if self._action.durability is Durability.SYNCHRONOUS:
+                    # What the action goes on with is safe there, also where it is this worker that had it.
+                    await self._until_acknowledged(node)
         call = _Open(node, place, record, request, key)
         if record is None or not record.is_complete:
             await self._until_acknowledged(node)

@@ -701,6 +701,38 @@ async def test_calls_that_the_operator_lost_are_answered_by_this_worker_and_told
     assert ledger.calls == [0, 1, 2]
 
 
+async def test_at_level_synchronous_what_this_worker_kept_answers_when_the_record_is_safe() -> None:
+    """Else the job could go elsewhere without it, and a call be made again whose value the action has had."""
+    ledger, dies = Ledger(), asyncio.Event()
+
+    async def give() -> int:
+        ledger.note("give")
+        return 1
+
+    returned: list[int] = []
+
+    async def act(event: Any, ctx: Any) -> None:
+        returned.append(await ctx.durable_execute_async(give))
+        if not dies.is_set():
+            dies.set()
+            await asyncio.sleep(60)
+
+    async with Worker(agent_of(act, durability="synchronous")) as worker:
+        worker.scope = worker.dispatcher.open_scope(worker.plan, namespace="n", operator_uid="o", keeps_work=True)
+        worker.scope.attach(worker.outbox)
+        await Job(worker).run("act", until=dies.is_set)
+        assert returned == [1]
+        restored = worker.invocation("act", invocation_id=ID, attempt=2)
+        worker.submit(restored)
+        await asyncio.sleep(0.02)
+        (note,) = worker.outbox.drain_notes()
+        assert returned == [1]
+        worker.scope.calls_recorded(restored.handle, [note.record.place])
+        await worker.outcomes(1)
+        assert returned == [1, 1]
+    assert ledger.calls == ["give"]
+
+
 async def test_what_was_kept_before_it_went_on_elsewhere_answers_and_does_not_oblige() -> None:
     """Another worker has made the first call anew meanwhile, with another value: the code goes another way then."""
     ledger, dies = Ledger(), asyncio.Event()

@@ -1,5 +1,6 @@
 package io.flinkactions.operator;
 
+import static io.flinkactions.operator.Ledger.assertOneKeyPerCall;
 import static io.flinkactions.operator.Ledger.count;
 import static io.flinkactions.operator.Ledger.ledger;
 import static org.assertj.core.api.Assertions.assertThat;
@@ -25,13 +26,13 @@ class DurableCallsTest {
   @TempDir Path folder;
 
   /**
-   * Three calls one after the other, each of which writes a line when it begins and when it is
-   * done.
+   * Three calls one after the other, each of which writes a line when it begins, one with its
+   * idempotency key, and one when it is done.
    */
   private static String paying(String options) {
     return """
     import asyncio, os
-    from flink_actions import Agent, OutputEvent, RetryableError, action
+    from flink_actions import Agent, OutputEvent, RetryableError, action, current_call
 
     ledger = os.open("ledger", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
@@ -40,6 +41,7 @@ class DurableCallsTest {
 
     async def pay(k, i, step):
         write("begin", k, i, step)
+        write("key", k, i, step, current_call().idempotency_key)
         await asyncio.sleep(0.3)
         write("done", k, i, step)
         return {"of": [k, i, step]}
@@ -91,6 +93,7 @@ class DurableCallsTest {
       OrderTest.assertComplete(outputs, 1_000, 2);
       List<String> ledger = ledger(server);
       assertThat(count(ledger, "wrong")).isEmpty();
+      assertOneKeyPerCall(ledger);
       assertThat(count(ledger, "done")).hasSize(6_000);
       Map<String, List<String>> repeated = repeated(ledger);
       long again =
@@ -127,6 +130,7 @@ class DurableCallsTest {
       assertThat(seen).hasSize(2_000);
       List<String> ledger = ledger(server);
       assertThat(count(ledger, "wrong")).isEmpty();
+      assertOneKeyPerCall(ledger);
       Map<String, Integer> done = count(ledger, "done");
       assertThat(done).hasSize(6_000);
       long doneTwice = done.values().stream().filter(times -> times > 1).count();
@@ -161,6 +165,7 @@ class DurableCallsTest {
       OrderTest.assertComplete(outputs, 500, 1);
       List<String> ledger = ledger(server);
       assertThat(count(ledger, "wrong")).isEmpty();
+      assertOneKeyPerCall(ledger);
       assertThat(count(ledger, "done")).hasSize(1_500);
       Map<String, List<String>> repeated = repeated(ledger);
       System.out.println(

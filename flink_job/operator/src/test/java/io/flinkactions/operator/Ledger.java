@@ -1,5 +1,7 @@
 package io.flinkactions.operator;
 
+import static org.assertj.core.api.Assertions.assertThat;
+
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -7,6 +9,7 @@ import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /** What actions have written into the file "ledger" of their server's folder: it outlives them. */
 final class Ledger {
@@ -32,5 +35,18 @@ final class Ledger {
       }
     }
     return counts;
+  }
+
+  /**
+   * Each call that has begun has one idempotency key, however often it was made, and no two share
+   * one: of lines that are "key", the call, and its key.
+   */
+  static void assertOneKeyPerCall(List<String> ledger) {
+    Set<String> told = count(ledger, "key").keySet();
+    assertThat(told.stream().map(line -> line.substring(0, line.lastIndexOf(' '))))
+        .doesNotHaveDuplicates()
+        .containsExactlyInAnyOrderElementsOf(count(ledger, "begin").keySet());
+    assertThat(told.stream().map(line -> line.substring(line.lastIndexOf(' '))))
+        .doesNotHaveDuplicates();
   }
 }

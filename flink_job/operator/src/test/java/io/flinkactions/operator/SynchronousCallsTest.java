@@ -1,5 +1,6 @@
 package io.flinkactions.operator;
 
+import static io.flinkactions.operator.Ledger.assertOneKeyPerCall;
 import static io.flinkactions.operator.Ledger.count;
 import static io.flinkactions.operator.Ledger.ledger;
 import static org.assertj.core.api.Assertions.assertThat;
@@ -60,7 +61,7 @@ class SynchronousCallsTest {
   private static String paying(String durability, double seconds) {
     return """
     import asyncio, os
-    from flink_actions import Agent, Event, OutputEvent, action
+    from flink_actions import Agent, Event, OutputEvent, action, current_call
 
     ledger = os.open("ledger", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
@@ -69,6 +70,7 @@ class SynchronousCallsTest {
 
     async def pay(k, i, step):
         write("begin", k, i, step)
+        write("key", k, i, step, current_call().idempotency_key)
         await asyncio.sleep(%s)
         return {"of": [k, i, step]}
 
@@ -165,6 +167,7 @@ class SynchronousCallsTest {
       assertThat(job.restarts()).isPositive();
       ledgerAfter.addAll(ledger(server));
       assertSameCall(ledgerAfter);
+      assertOneKeyPerCall(ledgerAfter);
       assertThat(count(ledgerAfter, "begin")).hasSize(300);
       return recorded;
     }

@@ -3,10 +3,14 @@ package io.flinkactions.operator.session;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.flinkactions.operator.session.SessionEvent.NoServer;
+import io.flinkactions.wire.v1.WorkerFrame;
 import java.time.Duration;
+import java.util.List;
+import java.util.Set;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
@@ -38,6 +42,20 @@ class InboxTest {
     assertThat(inbox.poll()).isNull();
     inbox.addCapacityAvailable();
     assertThat(inbox.poll()).isInstanceOf(SessionEvent.CapacityAvailable.class);
+  }
+
+  @Test
+  void the_end_of_a_session_is_told_behind_all_of_its_frames_that_came_before() {
+    List<SessionEvent> came =
+        List.of(
+            new SessionEvent.FrameReceived(null, WorkerFrame.getDefaultInstance()),
+            new SessionEvent.FrameReceived(null, WorkerFrame.newBuilder().setSequence(2).build()),
+            new SessionEvent.Interrupted(null, "reset"),
+            new SessionEvent.Ended(null, "signal 9", true, false, Set.of()));
+    Inbox inbox = new Inbox(() -> {});
+    came.forEach(inbox::add);
+    assertThat(Stream.generate(inbox::poll).limit(came.size()).toList())
+        .containsExactlyElementsOf(came);
   }
 
   @Test
