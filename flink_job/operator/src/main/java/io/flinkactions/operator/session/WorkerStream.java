@@ -156,8 +156,8 @@ final class WorkerStream {
     int bytes = frame.getSerializedSize();
     counters.bytesSent.add(bytes);
     if (frame.getInvokesCount() > 0) {
-      counters.invokesSent.add(frame.getInvokesCount());
       counters.invokeFrames.onSent(bytes, frame.getInvokesCount());
+      counters.invokesSent.add(frame.getInvokesCount());
     }
   }
 
