@@ -182,6 +182,14 @@ MUTANTS = (
         "PoisonTest#where_nothing_tells_who_it_was_it_is_found_by_halves_and_no_other_is_dead_lettered*",
     ),
     Mutant(
+        12,
+        "forgets the records that come with a first attempt",
+        "python_server/flink_actions/wire/invocations.py",
+        "own = [decode_call(call) for call in message.calls]",
+        "own = [decode_call(call) for call in message.calls if self.attempt > 1]",
+        "tests/unit/wire/test_invocations.py::test_a_first_attempt_brings_records_too",
+    ),
+    Mutant(
         13,
         "asks no archive after a restore",
         f"{_JAVA}/lane/Invokes.java",

@@ -196,14 +196,6 @@ def keeps_records_from_the_middle(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(durable.DurableCalls, "_unite_records", unite)
 
 
-def forgets_records_of_a_first_attempt(patch: pytest.MonkeyPatch) -> None:
-    """Rule 12: an Invoke that is sent again as attempt 1 brings its records in vain."""
-    original = invocations.WireInvocation.calls.fget  # type: ignore[attr-defined]
-    patch.setattr(
-        invocations.WireInvocation, "calls", property(lambda self: original(self) if self.attempt > 1 else ())
-    )
-
-
 def does_not_wait_for_acknowledgements(patch: pytest.MonkeyPatch) -> None:
     """Rule 12: the next call starts at once."""
 
@@ -353,7 +345,6 @@ BUGS: dict[Patch, int] = {
     numbers_no_tasks: 0,
     does_not_unite_records: 0,
     keeps_records_from_the_middle: 18,
-    forgets_records_of_a_first_attempt: 70,
     does_not_wait_for_acknowledgements: 5,
     tells_nothing_that_it_holds: 7,
     tells_of_results_only: 7,

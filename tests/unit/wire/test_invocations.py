@@ -106,3 +106,15 @@ def test_a_content_type_that_is_not_read_here_is_refused_by_name(content_type: s
     (invocation,) = decode(session_pb2.Invoke(event_type="x", content_type=content_type))
     with pytest.raises(NotDecodableError, match=f"its content type is {content_type}"):
         invocation.is_raw  # noqa: B018
+
+
+def test_a_first_attempt_brings_records_too() -> None:
+    """It may have begun, been given up after the linger time and forgotten, and now be sent again as it was."""
+    record = session_pb2.CallRecord(
+        place=session_pb2.CallPlace(task="0", index=1), function_id="shop:pay", arguments_digest=bytes(16), value=b"1"
+    )
+    (invocation,) = decode_invocations(
+        session_pb2.OperatorFrame(invokes=[session_pb2.Invoke(handle=1, attempt=1, calls=[record])])
+    )
+    (call,) = invocation.calls
+    assert (call.place, call.function_id, call.value) == (("0", 1), "shop:pay", b"1")
