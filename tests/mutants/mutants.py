@@ -178,8 +178,8 @@ MUTANTS = (
         "takes a death in quarantine for a lone one, whoever else was there",
         f"{_JAVA}/lane/Invokes.java",
         "if (quarantine.isTryingOne() && accused.size() == 1) {",
-        "if (!accused.isEmpty()) {",
-        "PoisonTest#where_nothing_tells_who_it_was_it_is_found_by_halves_and_no_other_is_dead_lettered*",
+        "if (accused.size() == 1) {",
+        "SuspectsTest#a_death_beside_another_suspect_is_no_lone_one_though_it_names_who_it_was",
     ),
     Mutant(
         12,

@@ -16,6 +16,7 @@ import io.flinkactions.wire.v1.WorkerEntry;
 import io.flinkactions.wire.v1.WorkerFrame;
 import java.time.Duration;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 
@@ -165,6 +166,37 @@ class SuspectsTest extends ScriptedRuns {
     assertThat(keysOf(peer, 1)).as("who was there when it died, alone").containsExactly("\"c\"");
     runs.invokes().onGivenUp(again, false, null);
     assertThat(runs.invokes().suspectCount()).isEqualTo(3);
+  }
+
+  @Test
+  void a_death_beside_another_suspect_is_no_lone_one_though_it_names_who_it_was() throws Exception {
+    WorkerSession regular = subtask.welcomed();
+    ScriptedWorker q0 = server.unannounced("q0", "q0-incarnation-1", ScriptedServer.GENERATION);
+    q0.welcomesWith(Welcome.newBuilder().setPlan(PLAN));
+    announce(q0, WorkerEntry.State.SERVING);
+    for (String key : List.of("\"a\"", "\"b\"")) {
+      restoreSuspect(key, regular.generation());
+    }
+    runs.begin();
+    WorkerSession both = subtask.welcomed();
+    runs.invokes().onRoutesChanged();
+    assertThat(keysOf(q0.peer(), 2)).containsExactlyInAnyOrder("\"a\"", "\"b\"");
+    Invocation named = lanes.take("\"a\"").run().current();
+    announce(q0, WorkerEntry.State.DEAD);
+    subtask.next(SessionEvent.Ended.class);
+    runs.invokes().onGivenUp(both, true, Set.of(named.idBytes()));
+    assertThat(named.loneDeaths()).isZero();
+
+    ScriptedWorker next = server.unannounced("q0", "q0-incarnation-2", regular.generation());
+    next.welcomesWith(Welcome.newBuilder().setPlan(PLAN));
+    announce(next, WorkerEntry.State.SERVING);
+    WorkerSession alone = subtask.welcomed();
+    runs.invokes().onRoutesChanged();
+    assertThat(keysOf(next.peer(), 1)).containsExactly("\"a\"");
+    announce(next, WorkerEntry.State.DEAD);
+    subtask.next(SessionEvent.Ended.class);
+    runs.invokes().onGivenUp(alone, true, Set.of(named.idBytes()));
+    assertThat(named.loneDeaths()).isEqualTo(1);
   }
 
   @Test
