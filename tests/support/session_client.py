@@ -7,6 +7,7 @@ the replies by handle. Written against the proto files alone.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import itertools
 import json
@@ -275,10 +276,10 @@ class SessionClient:
                 frame = session_pb2.WorkerFrame.FromString(data)
                 self._take(frame)
                 if frame.HasField("ping") and self.answers_pings:
-                    await self.send(pong=session_pb2.Pong(id=frame.ping.id))
+                    await self._reply(pong=session_pb2.Pong(id=frame.ping.id))
                 if self.acknowledges_calls and (frame.calls_started or frame.calls_completed):
                     noted = [*frame.calls_started, *frame.calls_completed]
-                    await self.send(
+                    await self._reply(
                         calls_recorded=[
                             session_pb2.CallsRecorded(handle=one.handle, places=[one.place]) for one in noted
                         ]
@@ -291,6 +292,11 @@ class SessionClient:
             self.has_ended = True
             async with self._arrived:
                 self._arrived.notify_all()
+
+    async def _reply(self, **parts: Any) -> None:
+        """Of a worker that has ended the stream meanwhile the last frames are still to be read."""
+        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            await self.send(**parts)
 
     def _take(self, frame: session_pb2.WorkerFrame) -> None:
         self.frames.append(frame)
