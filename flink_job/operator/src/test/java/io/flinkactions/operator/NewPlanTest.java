@@ -92,7 +92,7 @@ class NewPlanTest {
 
   private static TestJob restored(ActionServerProcess server, String name, MissingAction policy)
       throws Exception {
-    return job(server, name)
+    return job(server, "new-plan-" + name)
         .from(savepoint)
         .settings(settings -> settings.missingAction(policy))
         .afterwards(NewPlanTest::withDeadLetters)
