@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 import datetime
 from dataclasses import dataclass
 from decimal import Decimal
@@ -36,7 +36,8 @@ class Witness(Agent):
             "timestamp": ctx.timestamp,
             "seen": seen,
             "greeting": ctx.config.get("greeting"),
-            "seconds_left": None if ctx.deadline is None else ctx.deadline - asyncio.get_running_loop().time(),
+            # Not by the loop's own time, which uvloop keeps still within a turn.
+            "seconds_left": None if ctx.deadline is None else ctx.deadline - time.monotonic(),
         }
         ctx.send_event(OutputEvent(output=told))
 
