@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 import datetime
+import time
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
