@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -39,7 +40,7 @@ class ScriptedJob:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
+def world(tmp_path: Path) -> Iterator[World]:
     world = World(tmp_path)
     outputs = tmp_path / "outputs"
     outputs.mkdir()
@@ -49,7 +50,10 @@ def world(tmp_path: Path) -> World:
     world._feeder = threading.Thread(target=world._fed.wait)
     world._feeder.start()
     world.cluster = SimpleNamespace(task_managers=[])  # type: ignore[assignment]
-    return world
+    yield world
+    # Else its thread outlives a test that does not settle, and the interpreter waits for it at its end.
+    world._fed.set()
+    world._feeder.join()
 
 
 def test_a_double_that_is_committed_with_the_next_checkpoint_is_seen(world: World) -> None:
