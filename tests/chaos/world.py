@@ -13,10 +13,12 @@ import random
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from tests.chaos.broker import KafkaBroker
 from tests.chaos.evidence import Evidence, Input
@@ -319,9 +321,17 @@ class World:
             assert time.monotonic() < deadline, f"no two checkpoints in {seconds:g} s after all inputs were answered"
             time.sleep(0.2)
 
+    def open_calls(self, pid: int) -> int:
+        """Calls that this worker has begun, and whose answers no action of it has got."""
+        whats = Counter(line["what"] for line in self._ledger() if line["pid"] == pid)
+        return whats["begin"] - whats["returned"]
+
+    def _ledger(self) -> list[Mapping[str, Any]]:
+        path = self.folder / "ledger"
+        return [json.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
+
     def evidence(self) -> Evidence:
         """What the verdict needs to know; the world must have settled."""
-        ledger = self.folder / "ledger"
         # They left word themselves.
         aborted = {int(path.name.removeprefix("aborted-")) for path in self.folder.glob("aborted-*")}
         killed = self._killed | aborted
@@ -331,7 +341,7 @@ class World:
             inputs=list(self.inputs),
             outputs=self._outputs.read(),
             dead_letters=CommittedLines(self.folder / "dead_letters").read(),
-            ledger=[json.loads(line) for line in ledger.read_bytes().splitlines()] if ledger.exists() else [],
+            ledger=self._ledger(),
             worker_deaths=[one for one in gone if one[0] in killed],
             orphan_exits=[one for one in gone if one[0] in orphaned],
             worker_exits=[one for one in gone if one[0] not in killed | orphaned],

@@ -89,4 +89,14 @@ class Attempt:
             kind, exception = FailureKind.CANCELLED, "asyncio.CancelledError"
             message = f"attempt {self.invocation.attempt} of action {name!r} was cancelled: {reason.name}"
         stack = failed.stack if error.__traceback__ is not None else ""
-        return replace(failed, kind=kind, exception=exception, message=message, stack=stack, retry_after_ms=0)
+        # The next attempt may be on its way, without what this one has told meanwhile.
+        told_id = b"" if kind is FailureKind.CANCELLED else failed.invocation_id
+        return replace(
+            failed,
+            kind=kind,
+            exception=exception,
+            message=message,
+            stack=stack,
+            retry_after_ms=0,
+            invocation_id=told_id,
+        )

@@ -399,6 +399,11 @@ class DurableCalls:
 
     # ---- the end ----
 
+    @property
+    def has_untold(self) -> bool:
+        """Whether this worker has kept records that no call has asked for, so that the operator does not have them."""
+        return bool(self._unsent)
+
     def end(self) -> None:
         """The attempt is over: nothing is recorded any more, and who waits is told."""
         self._is_ended = True

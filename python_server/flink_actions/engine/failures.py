@@ -35,6 +35,7 @@ def failure_of(invocation: Invocation, error: BaseException, calls: DurableCalls
         # Whatever the author's code made of it: nothing that came after is to be believed.
         error = calls.mismatch
     drop_calls = () if calls is None else calls.to_drop(error)
+    told_id = b"" if calls is not None and calls.has_untold else invocation.invocation_id
     try:
         return Failed(
             handle=invocation.handle,
@@ -45,13 +46,13 @@ def failure_of(invocation: Invocation, error: BaseException, calls: DurableCalls
             retry_after_ms=_retry_after_ms(error),
             cost_bytes=invocation.cost_bytes,
             drop_calls=drop_calls,
-            invocation_id=invocation.invocation_id,
+            invocation_id=told_id,
             attempt=invocation.attempt,
         )
     except Exception as broken:  # an exception that cannot even be described must not leave its key waiting
         message = f"an exception was raised that cannot be described: that raised {type(broken).__name__}"
         failed = failure_without_stack(invocation, FailureKind.BUG, "", _shortened(message))
-        return replace(failed, drop_calls=drop_calls)
+        return replace(failed, drop_calls=drop_calls, invocation_id=told_id)
 
 
 def failure_without_stack(invocation: Invocation, kind: FailureKind, exception: str, message: str) -> Failed:

@@ -315,8 +315,8 @@ class Failed:
         drop_calls: Records that the next attempt must not be given: of the call that ended this one.
         metrics: Changes of metrics: what was paid was paid.
         ran_ms: How long its code ran, if it had a time limit.
-        invocation_id: Of the invocation; empty if the job may not have all records of the attempt's durable calls when
-            it has this.
+        invocation_id: Of the invocation; empty if the next attempt may need what this worker has kept of its durable
+            calls: the job may not have all of it when it has this, or has sent that attempt before.
         attempt: Number of the attempt.
     """
 

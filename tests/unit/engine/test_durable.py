@@ -779,6 +779,47 @@ async def test_what_was_kept_before_it_went_on_elsewhere_answers_and_does_not_ob
     assert ledger.calls == ["draw", "aside", "left", "further left", "right"]
 
 
+@pytest.mark.parametrize("how", ["fails", "is cancelled"])
+async def test_what_an_attempt_did_not_ask_for_outlives_a_cut_over_its_end(how: str) -> None:
+    """Of a start that has gone this worker alone has the record, until a call asks for it."""
+    ledger, stage = Ledger(), ["first"]
+
+    async def give() -> int:
+        ledger.note("give")
+        return 1
+
+    async def act(event: Any, ctx: Any) -> None:
+        if stage[0] == "second":
+            await (asyncio.sleep(60) if how == "is cancelled" else asyncio.sleep(0))
+            raise RetryableError("before the call")
+        ctx.send_event(OutputEvent(output=await ctx.durable_execute_async(give)))
+        if stage[0] == "first":
+            stage[0] = "called"
+            await asyncio.sleep(60)
+
+    async with Worker(agent_of(act)) as worker:
+
+        def start() -> Job:
+            worker.scope = worker.dispatcher.open_scope(worker.plan, namespace="n", operator_uid="o", keeps_work=True)
+            worker.scope.attach(worker.outbox)
+            return Job(worker)
+
+        await start().run("act", until=lambda: stage[0] == "called")
+        worker.dispatcher.end_scope(worker.scope, CancelReason.ORPHANED)
+        stage[0], session = "second", object()
+        start()
+        second = worker.invocation("act", invocation_id=ID)
+        worker.submit(second)
+        await asyncio.sleep(0.02)
+        worker.dispatcher.cancel(worker.scope, [second.handle], CancelReason.SUPERSEDED)
+        worker.scope.keep_sent(session, 1, await worker.outcomes(1))
+        worker.scope.on_cut(session, 1)
+        stage[0], third = "third", Job(worker)
+        third.attempt = 1
+        assert output(await third.run("act")) == 1
+    assert ledger.calls == ["give"]
+
+
 async def test_the_loops_task_factory_is_given_back() -> None:
     loop = asyncio.get_running_loop()
     before = loop.get_task_factory()
