@@ -36,6 +36,12 @@ class TaskManager:
     def is_alive(self) -> bool:
         return self.process.poll() is None
 
+    def thread_names(self) -> list[str]:
+        """Of its JVM, now."""
+        command = ["jcmd", str(self.process.pid), "Thread.print"]
+        dump = subprocess.run(command, check=True, capture_output=True, text=True, timeout=STOP_SECONDS).stdout
+        return re.findall(r'^"([^"]+)"', dump, re.MULTILINE)
+
     def kill(self) -> None:
         self.process.kill()
         self.process.wait(STOP_SECONDS)
@@ -126,6 +132,10 @@ class StandaloneCluster:
                     return
             time.sleep(0.2)
         raise AssertionError(f"not {count} TaskManagers after {START_SECONDS:.0f} s\n{self.last_words()}")
+
+    def log(self) -> str:
+        """What all processes have logged until now."""
+        return "".join(path.read_text(errors="replace") for path in (self._folder / "log").glob("*.out"))
 
     def last_words(self) -> str:
         """The end of each process's log."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from tests.e2e.standalone_cluster import JobFailed, StandaloneCluster
 from tests.support.running_server import RunningServer
 
 pytestmark = pytest.mark.timeout(300)
+
+OUR_THREADS = ("flink-actions-", "grpc-", "globalEventExecutor")
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +49,12 @@ def test_the_quickstarts_job_runs_on_a_cluster_without_a_python_worker(
     scores = {output["snippet"]: output["score"] for output in outputs if output["kind"] == "score"}
     assert scores.keys() == {str(i) for i in range(400)}
     assert scores["0"] > 0 > scores["1"]
+    # The job's class loader is closed by now: a thread of it that goes on dies when it needs one more class.
+    deadline = time.monotonic() + 20.0
+    while left := [name for name in cluster.task_managers[0].thread_names() if name.startswith(OUR_THREADS)]:
+        assert time.monotonic() < deadline, f"the job has left threads in its TaskManager: {left}"
+        time.sleep(0.1)
+    assert "NoClassDefFoundError: io/flinkactions" not in cluster.log()
 
 
 def test_server_and_agents_settings_may_stand_in_flinks_configuration(

@@ -4,6 +4,8 @@ import io.grpc.Attributes;
 import io.grpc.Grpc;
 import io.grpc.ManagedChannel;
 import io.grpc.ManagedChannelBuilder;
+import io.grpc.netty.shaded.io.grpc.netty.NettyChannelBuilder;
+import io.grpc.netty.shaded.io.netty.channel.EventLoopGroup;
 import java.net.InetSocketAddress;
 import java.net.SocketAddress;
 import java.util.concurrent.TimeUnit;
@@ -19,12 +21,23 @@ final class Channels {
    * and nobody else.
    *
    * @param endpoint the server that the job was given, of which the target is a part
+   * @param loops of {@link EventLoops}, until the channel is closed
    * @throws IllegalArgumentException if the target is no address
    * @throws SessionException.Unauthenticated if a file of {@code security} cannot be read
    */
   static ManagedChannel open(
-      String target, String endpoint, ChannelSecurity security, int maxMessageBytes) {
+      String target,
+      String endpoint,
+      ChannelSecurity security,
+      int maxMessageBytes,
+      EventLoopGroup loops) {
     ManagedChannelBuilder<?> channel = Grpc.newChannelBuilder(target, security.credentials(target));
+    if (channel instanceof NettyChannelBuilder netty) {
+      netty.eventLoopGroup(loops);
+      if (!target.startsWith("unix:")) {
+        netty.channelType(EventLoops.TCP_CHANNEL, InetSocketAddress.class);
+      }
+    }
     String authority = security.authority(target, endpoint);
     if (authority != null) {
       channel.overrideAuthority(authority);

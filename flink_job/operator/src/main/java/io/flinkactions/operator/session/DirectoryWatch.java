@@ -54,7 +54,9 @@ final class DirectoryWatch {
     endpoint = settings.endpoints().get((identity.subtask() + rotation) % count);
     int thisAttempt = ++attempt;
     hasState = false;
-    channel = Channels.open(endpoint, endpoint, settings.security(), settings.maxFrameBytes());
+    channel =
+        Channels.open(
+            endpoint, endpoint, settings.security(), settings.maxFrameBytes(), fleet.loops());
     call = channel.newCall(DirectoryGrpc.getWatchMethod(), CallOptions.DEFAULT);
     call.start(new Listener(thisAttempt, call), new Metadata());
     call.sendMessage(

@@ -7,6 +7,7 @@ import io.flinkactions.wire.v1.Reject;
 import io.flinkactions.wire.v1.WorkerEntry;
 import io.grpc.Attributes;
 import io.grpc.Status;
+import io.grpc.netty.shaded.io.netty.channel.EventLoopGroup;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashSet;
@@ -72,6 +73,7 @@ final class Fleet {
 
   private boolean isOver;
   private CountDownLatch closed;
+  private final EventLoopGroup loops = EventLoops.acquire();
 
   private volatile DirectoryView view = DirectoryView.EMPTY;
 
@@ -123,6 +125,7 @@ final class Fleet {
     } catch (InterruptedException e) {
       isInterrupted = true;
     }
+    EventLoops.release(System.nanoTime() + TimeUnit.SECONDS.toNanos(1));
     if (isInterrupted) {
       Thread.currentThread().interrupt();
     }
@@ -816,6 +819,10 @@ final class Fleet {
                   status.getCause()));
       default -> {}
     }
+  }
+
+  EventLoopGroup loops() {
+    return loops;
   }
 
   /** How connections are protected. */

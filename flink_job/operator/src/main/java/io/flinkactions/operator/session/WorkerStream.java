@@ -104,7 +104,11 @@ final class WorkerStream {
   void start(Hello hello) {
     channel =
         Channels.open(
-            address, endpoint, fleet.security(), Math.toIntExact(hello.getMaxFrameBytes()) + 1024);
+            address,
+            endpoint,
+            fleet.security(),
+            Math.toIntExact(hello.getMaxFrameBytes()) + 1024,
+            fleet.loops());
     call =
         channel.newCall(
             Inbound.SESSION, CallOptions.DEFAULT.withOnReadyThreshold(READY_THRESHOLD_BYTES));

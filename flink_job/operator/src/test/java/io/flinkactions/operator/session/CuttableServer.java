@@ -23,7 +23,8 @@ public final class CuttableServer implements AutoCloseable {
   }
 
   static WorkerEntry onlyWorkerOf(String endpoint) {
-    ManagedChannel channel = Channels.open(endpoint, endpoint, ChannelSecurity.NONE, 1 << 20);
+    ManagedChannel channel =
+        Channels.open(endpoint, endpoint, ChannelSecurity.NONE, 1 << 20, EventLoops.acquire());
     try {
       DirectoryState state =
           DirectoryGrpc.newBlockingStub(channel)
@@ -36,6 +37,7 @@ public final class CuttableServer implements AutoCloseable {
       return state.getWorkers(0);
     } finally {
       Channels.close(channel, System.nanoTime());
+      EventLoops.release(System.nanoTime());
     }
   }
 
