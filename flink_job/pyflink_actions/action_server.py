@@ -132,7 +132,8 @@ class ActionServer:
         hop_limit: How many events deep one input may chain, where the agent names no limit (1,000).
         missing_action: What becomes of an open run's invocation whose action the server's code has no more, not even
             under a former name (`@action(formerly=)`): `"fail"` the job, `"dead_letter"` or `"ignore"` (fail).
-        allow_pickle: Lets pickled inputs travel, if the server allows it too: loading a pickle runs code.
+        allow_pickle: Lets pickles travel, if the server allows it too: inputs, and values of durable calls that have no
+            JSON form. Loading a pickle runs code.
         unsorted_batch_input: BATCH without timestamps: keep the order of arrival, with all keys' memory on the heap.
         action_state_store: Where durable calls of level `synchronous` are recorded, which needs one (none). With
             `job_identifier`, a job that is submitted anew without a savepoint goes on with them too.

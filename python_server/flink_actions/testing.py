@@ -44,6 +44,7 @@ from flink_actions.engine.invocation import (
 )
 from flink_actions.engine.mirrors import OBJECT, VersionMint
 from flink_actions.engine.outbox import Outbox
+from flink_actions.engine.pickled import PickleConsent
 from flink_actions.engine.plan import Action, Plan, compile_plan
 from flink_actions.sdk import values
 from flink_actions.sdk.agent import Agent
@@ -143,6 +144,7 @@ def run_agent(
     key_by: Callable[[Any], Any] | None = None,
     config: Mapping[str, Any] | None = None,
     limit_seconds: float = _DEFAULT_LIMIT_SECONDS,
+    allow_pickle: bool = False,
 ) -> AgentResult:
     """Run inputs through an agent and wait for all they cause.
 
@@ -152,6 +154,7 @@ def run_agent(
         key_by: Gives an input's key; without it all have the key None.
         config: `ctx.config`, and overrides of resources' arguments.
         limit_seconds: How long all of it may take.
+        allow_pickle: As if server and job both allowed pickles: values of durable calls may have no JSON form.
 
     Raises:
         ActionFailedError: An action failed.
@@ -159,7 +162,7 @@ def run_agent(
     """
 
     async def run() -> AgentResult:
-        async with AgentRunner(agent, config=config) as runner:
+        async with AgentRunner(agent, config=config, allow_pickle=allow_pickle) as runner:
             for value in inputs:
                 runner.send(value, key=None if key_by is None else key_by(value))
             await runner.settle(limit_seconds)
@@ -214,6 +217,7 @@ class AgentRunner:
         config: `ctx.config`, and overrides of resources' arguments.
         hop_limit: How many events deep one input may chain, where the agent names no limit.
         random_bytes: Source of memory versions; None: the system's.
+        allow_pickle: As if server and job both allowed pickles.
     """
 
     def __init__(
@@ -223,6 +227,7 @@ class AgentRunner:
         config: Mapping[str, Any] | None = None,
         hop_limit: int = _DEFAULT_HOP_LIMIT,
         random_bytes: Callable[[int], bytes] | None = None,
+        allow_pickle: bool = False,
     ) -> None:
         if isinstance(agent, type):
             agent = agent()
@@ -232,6 +237,7 @@ class AgentRunner:
         self._config = dict(config or {})
         self._hop_limit = self.plan.hop_limit or hop_limit
         self._random_bytes = random_bytes
+        self._allow_pickle = allow_pickle
         self._lanes: dict[bytes, _Lane] = {}
         self._lane_of: dict[int, _Lane] = {}
         self._last_handle = 0
@@ -251,6 +257,7 @@ class AgentRunner:
         self._scope = self._dispatcher.open_scope(
             self.plan, namespace=_NAMESPACE, operator_uid=self.plan.agent, config=self._config
         )
+        self._scope.pickles = PickleConsent(server=self._allow_pickle, job=self._allow_pickle)
         self._scope.attach(self._outbox)
         return self
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import signal
 import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flink_actions.wire.v1 import session_pb2
 
 from tests.integration.conftest import BEHAVIOURS
 from tests.support.running_server import RunningServer
-from tests.support.session_client import SessionClient, Start, identity, invoke, worker_target
+from tests.support.session_client import Rejected, SessionClient, Start, identity, invoke, worker_target
 
 STEPS = 5
 
@@ -257,3 +259,96 @@ async def test_each_worker_tells_a_restored_job_what_it_holds_and_an_earlier_one
             }
             assert {epoch for page in pages for epoch in page.epoch} == {first.epoch}
             assert {attempt for page in pages for attempt in page.attempt} == {1}
+
+
+# values that have no JSON form
+
+PICKLES: dict[str, Any] = {"accepted_content_types": [session_pb2.PICKLE]}
+
+
+class Bomb:
+    """Its pickle makes a file when it is loaded."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+def ticket(
+    session: SessionClient, ledger: Path, *, records: Sequence[session_pb2.CallRecord] = (), key: int = 0
+) -> session_pb2.Invoke:
+    """The same invocation every time, with these records of earlier attempts."""
+    return invoke(
+        session.start,
+        action(session, "issue_ticket"),
+        {"ledger": str(ledger), "seat": "7a"},
+        key=key,
+        attempt=2 if records else 1,
+        invocation_id=identity("invocation", "issue_ticket", key),
+        calls=records,
+    )
+
+
+async def failure_of(session: SessionClient, message: session_pb2.Invoke) -> session_pb2.Failure:
+    await session.send_invokes([message])
+    await session.until(lambda: message.handle in session.failures)
+    return session.failures[message.handle]
+
+
+async def test_a_pickled_value_is_replayed_where_both_sides_allow_it_and_refused_by_name_elsewhere(
+    tmp_path: Path,
+) -> None:
+    ledger, went_off = tmp_path / "ledger", tmp_path / "went off"
+    epoch = int(time.time() * 1000)
+
+    def another_start() -> Start:
+        nonlocal epoch
+        epoch += 1
+        return Start("behaviours", epoch=epoch)
+
+    with RunningServer(BEHAVIOURS, flags=["--allow-pickle"]) as server:
+        async with await server.session(another_start(), has_checkpoints=False, **PICKLES) as first:
+            message = ticket(first, ledger)
+            (result,) = await first.run([message])
+            assert result.output == ["Ticket", True]
+            (record,) = first.calls[message.handle].values()
+            assert record.content_type == session_pb2.PICKLE
+        bomb = session_pb2.CallRecord()
+        bomb.CopyFrom(record)
+        bomb.value = pickle.dumps(Bomb(went_off))
+
+        async with await server.session(another_start(), has_checkpoints=False, **PICKLES) as second:
+            (result,) = await second.run([ticket(second, ledger, records=[record])])
+            assert result.output == ["Ticket", True]
+
+        async with await server.session(another_start(), has_checkpoints=False) as unwilling:
+            failure = await failure_of(unwilling, ticket(unwilling, ledger, records=[bomb], key=1))
+            assert failure.exception.endswith("NotDecodableError")
+            for text in ("_issue", "recorded as a pickle", "the job does not", "allow_pickle=True"):
+                assert text in failure.message
+            assert not failure.drop_calls
+            # Likewise if it does not come in the frame of its Invoke.
+            message = ticket(unwilling, ledger, key=2)
+            message.more_calls = True
+            await unwilling.send_invokes([message])
+            await unwilling.send(call_records=_of(message.handle, [bomb], ends=True))
+            await unwilling.until(lambda: message.handle in unwilling.failures)
+            assert "recorded as a pickle" in unwilling.failures[message.handle].message
+        assert ledger.read_text() == "7a\n", "it was made once, and no refusal has made it again"
+
+        async with await server.session(another_start(), has_checkpoints=False) as unwilling:
+            failure = await failure_of(unwilling, ticket(unwilling, ledger))
+            assert failure.kind == session_pb2.Failure.NOT_ENCODABLE
+            assert "the job does not" in failure.message
+
+    with RunningServer(BEHAVIOURS) as server:
+        with pytest.raises(Rejected, match="--allow-pickle"):
+            await (await server.session(another_start(), **PICKLES)).open()
+        async with await server.session(another_start(), has_checkpoints=False) as neither:
+            for message in (ticket(neither, ledger, records=[bomb]), ticket(neither, ledger, key=1)):
+                failure = await failure_of(neither, message)
+                for text in ("_issue", "neither server nor job", "--allow-pickle", "allow_pickle=True"):
+                    assert text in failure.message
+    assert not went_off.exists()

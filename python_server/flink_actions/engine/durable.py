@@ -28,12 +28,14 @@ from typing import TYPE_CHECKING, Any
 
 from flink_actions.engine import call_forms
 from flink_actions.engine.identity import idempotency_key
-from flink_actions.engine.invocation import CallPlace, CallRecord, Invocation
+from flink_actions.engine.invocation import CallPlace, CallRecord, ContentType, Invocation
+from flink_actions.engine.pickled import pickled, unpickled
 from flink_actions.engine.task_paths import TaskNode, running_node
 from flink_actions.sdk import durable, values
 from flink_actions.sdk.errors import (
     ContextEndedError,
     DurableCallError,
+    NotDecodableError,
     NotEncodableError,
     ReplayMismatchError,
     RetryableError,
@@ -273,7 +275,15 @@ class DurableCalls:
             self._raised.append((call.place, error))
             raise error
         assert record.value is not None
-        return self._decode(call, record.value)
+        if record.content_type == ContentType.JSON:
+            return self._decode(call, record.value)
+        if record.content_type == ContentType.PICKLE:
+            return unpickled(record.value, _value_of(call), self._scope.pickles)
+        raise NotDecodableError(
+            _value_of(call),
+            f"it was recorded with content type {record.content_type}, which this server does not read: serve the "
+            "action with a later version",
+        )
 
     async def _call_in_task(self, call: _Open) -> Any:
         request = call.request
@@ -309,15 +319,23 @@ class DurableCalls:
         return value
 
     async def _succeeded(self, call: _Open, value: Any) -> Any:
+        content_type, copy = ContentType.JSON, None
         try:
-            encoded = values.encode(value, f"value of the durable call of {call.request.function_id}")
+            try:
+                encoded = values.encode(value, _value_of(call))
+            except NotEncodableError as refusal:
+                encoded, copy = pickled(value, _value_of(call), self._scope.pickles, refusal)
+                content_type = ContentType.PICKLE
             self._check_size(call, encoded)
         except NotEncodableError as error:
             await self._failed(call, error)
             raise
-        await self._complete(call, CallRecord(call.place, call.request.function_id, call.request.digest, encoded))
+        request = call.request
+        await self._complete(
+            call, CallRecord(call.place, request.function_id, request.digest, encoded, content_type=content_type)
+        )
         # As the record will give it back: what differs there has to show at once, not in the first replay.
-        return self._decode(call, encoded)
+        return self._decode(call, encoded) if content_type is ContentType.JSON else copy
 
     async def _failed(self, call: _Open, error: Exception) -> None:
         if isinstance(error, ReplayMismatchError):
@@ -340,14 +358,14 @@ class DurableCalls:
         limit = self._scope.max_frame_bytes - _RECORD_OVERHEAD_BYTES
         if self._is_recording and len(encoded) > limit:
             raise NotEncodableError(
-                f"value of the durable call of {call.request.function_id}",
+                _value_of(call),
                 f"it takes {len(encoded)} bytes and a frame at most {limit}: return less, return a reference to where "
                 "it lies, or raise max-frame-bytes on both sides",
             )
 
     def _decode(self, call: _Open, encoded: bytes) -> Any:
         declared = call_forms.declared_value(call.request.function)
-        return values.decode(encoded, declared, f"value of the durable call of {call.request.function_id}")
+        return values.decode(encoded, declared, _value_of(call))
 
     def _public(self, call: _Open) -> durable.DurableCall:
         return durable.DurableCall(call.key, call.request.function_id, self._invocation.attempt)
@@ -480,6 +498,10 @@ class DurableCalls:
 
 async def _awaited(awaitable: Awaitable[Any]) -> Any:
     return await awaitable
+
+
+def _value_of(call: _Open) -> str:
+    return f"value of the durable call of {call.request.function_id}"
 
 
 def _is_equal(record: CallRecord, request: Request) -> bool:

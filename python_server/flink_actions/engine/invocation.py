@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, IntEnum
 from typing import NamedTuple, Protocol
 
 from flink_actions.engine.metrics import MetricDelta
@@ -46,14 +46,25 @@ class CallFailure(NamedTuple):
     arguments: bytes
 
 
+class ContentType(IntEnum):
+    """How a call's value is encoded, in the numbers of the wire."""
+
+    JSON = 0
+    PICKLE = 2
+
+
 class CallRecord(NamedTuple):
-    """A durable call and what it came to; with neither value nor failure it has started, and nothing more is known."""
+    """A durable call and what it came to; with neither value nor failure it has started, and nothing more is known.
+
+    `content_type` may be a number that this version does not know: that is whoever reads the value's to refuse.
+    """
 
     place: CallPlace
     function_id: str
     arguments_digest: bytes
     value: bytes | None = None
     failure: CallFailure | None = None
+    content_type: int = ContentType.JSON
 
     @property
     def is_complete(self) -> bool:

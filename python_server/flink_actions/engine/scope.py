@@ -18,6 +18,7 @@ from flink_actions.engine.invocation import (
 from flink_actions.engine.kept import KeptWork
 from flink_actions.engine.mirrors import Mirrors
 from flink_actions.engine.outbox import Outbox
+from flink_actions.engine.pickled import NO_PICKLES
 from flink_actions.engine.places import Places
 from flink_actions.engine.plan import Action, Plan
 from flink_actions.engine.resources import ResourceRegistry
@@ -188,6 +189,7 @@ class Scope:
         "max_frame_bytes",
         "mirrors",
         "open",
+        "pickles",
         "plan",
         "run_in_pool",
     )
@@ -213,6 +215,8 @@ class Scope:
         self.run_in_pool = run_in_pool
         # Longest message that the session's other side takes.
         self.max_frame_bytes = _MAX_FRAME_BYTES
+        # Who allows pickles; until the session says otherwise nobody.
+        self.pickles = NO_PICKLES
         self.plan = plan
         self.actions = actions
         self.mirrors = mirrors

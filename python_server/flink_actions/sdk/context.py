@@ -105,9 +105,12 @@ class RunnerContext(ResourceLookup):
 
         Returns:
             The value as a record gives it back: the return annotation's type, or plain JSON values where there is none.
+            One that has no JSON form comes back as a pickled copy, where server and job both allow pickles.
 
         Raises:
             NotEncodableError: An argument or the value has no wire form; names the path to it.
+            NotDecodableError: The value's record is not of the declared type, or a pickle that server or job does not
+                allow (any more) or that cannot be loaded.
             ReplayMismatchError: The records of an earlier attempt say that another call stood here.
             Exception: Whatever the function raised, now or in the attempt that recorded it.
 

@@ -101,7 +101,7 @@ class NotEncodableError(FlinkActionsError):
 
 
 class NotDecodableError(FlinkActionsError):
-    """A received value is not of the declared type.
+    """A received value is not of the declared type, or in a form that is not read here.
 
     Args:
         path: Where in the value.

@@ -203,7 +203,8 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "--allow-pickle",
         action="store_true",
         default=argparse.SUPPRESS,
-        help="load pickled objects from jobs: whoever reaches the address can then run code here",
+        help="load pickled objects from jobs, as inputs and values of durable calls: whoever reaches the address can "
+        "then run code here; needs flink-actions[pickle]",
     )
 
 

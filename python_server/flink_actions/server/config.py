@@ -122,7 +122,8 @@ class ServerSettings:
     one."""
 
     allow_pickle: bool = False
-    """Lets jobs send pickled objects. Loading a pickle runs whatever code its sender wrote into it."""
+    """Loads pickled inputs, and values of durable calls that have no JSON form, of jobs that allow it too. Loading a
+    pickle runs whatever code its sender wrote into it."""
 
     log_level: str = "INFO"
     """Of the server's own loggers."""

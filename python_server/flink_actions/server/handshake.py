@@ -145,7 +145,8 @@ def _check_content_types(hello: session_pb2.Hello, allows_pickle: bool) -> Refus
     return Refused(
         session_pb2.Reject.CONTENT_TYPE,
         "the job wants to exchange pickled objects, which this server does not load, because loading a pickle runs "
-        "code: start the server with --allow-pickle, or give the job's stream a type such as ROW or STRING",
+        "code: start the server with --allow-pickle, or take allow_pickle (agent.allow-pickle) from the job, and give "
+        "its stream a type such as ROW or STRING and the values of durable calls a JSON form",
     )
 
 

@@ -5,11 +5,12 @@ In this order, because both load gRPC and each takes as long as the other: they 
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import sys
 
 from flink_actions.server.config import ServerSettings
-from flink_actions.server.errors import ConfigError
+from flink_actions.server.errors import ConfigError, StartError
 from flink_actions.server.spawn import SpawnedWorker, spawn_crew
 
 __all__ = ["rename_in_log", "serve", "set_up_logging"]
@@ -19,6 +20,12 @@ def serve(settings: ServerSettings, started_at: float) -> int:
     """Run the server until it is told to leave; return the exit code."""
     if not settings.targets:
         raise ConfigError("nothing to serve: name a target, such as agent.py:agent")
+    if settings.allow_pickle and importlib.util.find_spec("cloudpickle") is None:
+        # Now, and not when the first action's value asks for it.
+        raise StartError(
+            f"allow_pickle is on, and the package cloudpickle is not in the server's environment ({sys.prefix}): "
+            "install flink-actions[pickle] there, or start the server without --allow-pickle"
+        )
     set_up_logging(settings)
     workers = spawn_crew(settings)
     try:

@@ -21,6 +21,7 @@ import grpc.aio
 
 from flink_actions.engine.dispatcher import Dispatcher
 from flink_actions.engine.invocation import Bounced, BounceReason, CallRecord, CancelReason, Invocation, Outcome
+from flink_actions.engine.pickled import NO_PICKLES, PickleConsent
 from flink_actions.server.credit import Credit, FrameWindow, Grant
 from flink_actions.server.errors import ProtocolError
 from flink_actions.server.loop_lag import LoopLag
@@ -73,7 +74,7 @@ class SessionLimits:
         frame_window: Frames with Invokes that may be unacknowledged.
         max_received_bytes: Largest frame that the job may send.
         max_sent_bytes: Largest frame that the job takes.
-        allows_pickle: The job asked for pickles and the server allows them.
+        pickles: Which of job and server allow pickles.
         says_all_resumed: The job says when it has sent all again that an earlier session left open.
     """
 
@@ -81,7 +82,7 @@ class SessionLimits:
     frame_window: int
     max_received_bytes: int
     max_sent_bytes: int
-    allows_pickle: bool = False
+    pickles: PickleConsent = NO_PICKLES
     says_all_resumed: bool = False
 
 
@@ -129,6 +130,7 @@ class Session:
             is_blocked=lambda: lag.is_blocked,
         )
         start.scope.max_frame_bytes = limits.max_sent_bytes
+        start.scope.pickles = limits.pickles
         # Invocations whose call records are still on their way.
         self._incomplete: dict[int, _Incomplete] = {}
         self._incomplete_bytes = 0
@@ -221,7 +223,7 @@ class Session:
         self._credit.charge(batch)
         self._outgoing.on_invokes(self._credit.used_invocations)
         on_stepped = functools.partial(self._outgoing.acknowledge, frame.sequence)
-        if self._limits.allows_pickle:
+        if self._limits.pickles.is_given:
             batch, failed = open_pickles(batch, frame.invokes)
             if failed:
                 self._outgoing.outbox.put(failed)

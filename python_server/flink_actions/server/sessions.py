@@ -12,6 +12,7 @@ import grpc.aio
 
 from flink_actions.engine.dispatcher import Dispatcher
 from flink_actions.engine.invocation import CancelReason
+from flink_actions.engine.pickled import PickleConsent
 from flink_actions.engine.plan import Plan
 from flink_actions.server import leaving
 from flink_actions.server.config import ServerSettings
@@ -270,7 +271,9 @@ class Sessions:
             self._settings.frame_window,
             max_received_bytes=ours,
             max_sent_bytes=min(ours, theirs),
-            allows_pickle=self._settings.allow_pickle and session_pb2.PICKLE in hello.accepted_content_types,
+            pickles=PickleConsent(
+                server=self._settings.allow_pickle, job=session_pb2.PICKLE in hello.accepted_content_types
+            ),
             says_all_resumed=ALL_RESUMED in hello.capabilities,
         )
 

@@ -15,7 +15,9 @@ def decode_call(message: session_pb2.CallRecord) -> CallRecord:
     place = CallPlace(message.place.task, message.place.index)
     outcome = message.WhichOneof("outcome")
     if outcome == "value":
-        return CallRecord(place, message.function_id, message.arguments_digest, message.value)
+        return CallRecord(
+            place, message.function_id, message.arguments_digest, message.value, content_type=message.content_type
+        )
     if outcome == "failure":
         failure = message.failure
         told = CallFailure(failure.exception, failure.message, failure.is_terminal, failure.arguments)
@@ -69,6 +71,8 @@ def _fill(message: session_pb2.CallRecord, handle: int, record: CallRecord) -> N
     message.arguments_digest = record.arguments_digest
     if record.value is not None:
         message.value = record.value
+        # Not through the enum: one of a later version goes on as it came.
+        message.content_type = record.content_type  # type: ignore[assignment]
     elif record.failure is not None:
         failure = message.failure
         failure.exception, failure.message, failure.is_terminal, failure.arguments = record.failure

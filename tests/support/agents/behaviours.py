@@ -188,10 +188,33 @@ class Behaviours(Agent):
         ctx.send_event(OutputEvent(output=dict(ctx.config)))
 
     @action(ON_INPUT)
+    async def issue_ticket(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
+        """A durable call whose value has no JSON form."""
+        ticket = await ctx.durable_execute_async(_issue, event.input["ledger"], event.input["seat"])
+        ctx.send_event(OutputEvent(output=[type(ticket).__name__, ticket == Ticket(event.input["seat"])]))
+
+    @action(ON_INPUT)
     async def send_unsendable(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
         sent = OutputEvent(output=1)
         sent.type = event.input
         ctx.send_event(sent)
+
+
+class Ticket:
+    """Equal by what it holds, and no dataclass."""
+
+    def __init__(self, seat: str) -> None:
+        self.seat = seat
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Ticket) and other.seat == self.seat
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+async def _issue(ledger: str, seat: str) -> Ticket:
+    write_down(Path(ledger), seat)
+    return Ticket(seat)
 
 
 def _say_so_and_hang(begun: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from flink_actions.server.cli import main
 
@@ -28,3 +30,13 @@ def test_the_help_of_a_command_says_what_it_does_and_shows_it_used(
     assert code == 0
     assert f"\n  flink-actions {command}" in out
     assert f"\n    {command} " in said(capsys, "--help")[1]
+
+
+def test_a_server_that_allows_pickles_says_at_its_start_which_package_it_lacks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "cloudpickle", None)
+    code, _, err = said(capsys, "serve", "agent.py:agent", "--allow-pickle")
+    assert code == 1
+    for text in ("cloudpickle", sys.prefix, "flink-actions[pickle]", "without --allow-pickle"):
+        assert text in err

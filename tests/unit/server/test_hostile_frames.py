@@ -6,13 +6,16 @@ import asyncio
 import contextlib
 import json
 import logging
+import pickle
 import random
+from pathlib import Path
 from typing import Any
 
 import grpc.aio
 import pytest
 from flink_actions import Agent, OutputEvent
 from flink_actions.engine.dispatcher import Dispatcher, EngineSettings
+from flink_actions.engine.identity import arguments_digest
 from flink_actions.engine.plan import compile_plan
 from flink_actions.server.config import ServerSettings
 from flink_actions.server.loop_lag import LoopLag
@@ -54,7 +57,7 @@ class Stream:
 class Server:
     """A worker below its socket."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, allow_pickle: bool = False) -> None:
         async def echo(event: Any, ctx: Any) -> None:
             ctx.send_event(OutputEvent(output=event.input))
 
@@ -73,7 +76,7 @@ class Server:
         self.lag = LoopLag()
         self.lag.start()
         # A wide window: what is sent faster is to be looked at, not refused for that.
-        settings = ServerSettings(linger_seconds=LINGER_SECONDS, frame_window=64)
+        settings = ServerSettings(linger_seconds=LINGER_SECONDS, frame_window=64, allow_pickle=allow_pickle)
         identity = WorkerIdentity("w0", b"i" * 16, b"g" * 16)
         self.sessions = Sessions(
             identity, {"agent": Offer(plan, encode_plan(plan))}, self.dispatcher, settings, self.lag
@@ -203,3 +206,66 @@ def test_who_says_nothing_is_not_waited_for() -> None:
         await server.dispatcher.close()
 
     run_with_fake_clock(scenario())
+
+
+class Bomb:
+    """Its pickle makes a file when it is loaded."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize(
+    ("server_allows", "asked_for", "goes_off"),
+    [(False, [], False), (True, [], False), (True, [session_pb2.PICKLE], True)],
+    ids=["nobody allows it", "the server allows it", "both allow it"],
+)
+def test_no_pickle_of_a_call_record_is_loaded_without_the_consent_of_both(
+    server_allows: bool, asked_for: list[session_pb2.ContentType], goes_off: bool, tmp_path: Path
+) -> None:
+    went_off = tmp_path / "went off"
+    start = Start("agent")
+    record = session_pb2.CallRecord(
+        place=session_pb2.CallPlace(),
+        function_id="pay",
+        arguments_digest=arguments_digest(b'{"args":[0.1],"kwargs":{}}'),
+        content_type=session_pb2.PICKLE,
+        value=pickle.dumps(Bomb(went_off)),
+    )
+    frames = []
+    for content_type in (session_pb2.PICKLE, session_pb2.BYTES, session_pb2.PROTOBUF, 99):
+        record.content_type = content_type  # type: ignore[assignment]
+        at_once = invoke(start, 2, 1, key=len(frames), attempt=2, calls=[record])
+        later = invoke(start, 2, 1, key=len(frames) + 1, attempt=2, more_calls=True)
+        rest = session_pb2.CallRecord()
+        rest.CopyFrom(record)
+        rest.handle, rest.is_last = later.handle, True
+        frames += [
+            session_pb2.OperatorFrame(sequence=len(frames) // 2 + 1, invokes=[at_once, later]),
+            session_pb2.OperatorFrame(call_records=[rest]),
+        ]
+
+    async def scenario() -> int:
+        server = Server(allow_pickle=server_allows)
+        stream, served = server.connect()
+        hello = start.hello(accepted_content_types=asked_for, has_checkpoints=False)
+        stream.send(session_pb2.OperatorFrame(hello=hello).SerializeToString())
+        stream.send(*[frame.SerializeToString() for frame in frames])
+        await asyncio.sleep(1)
+        failures = [failure for frame in stream.frames for failure in frame.failures]
+        for failure in failures:
+            assert failure.exception.endswith("NotDecodableError")
+            assert "pay" in failure.message
+        stream.send(grpc.aio.EOF)  # type: ignore[arg-type]
+        await asyncio.sleep(2 * LINGER_SECONDS)
+        assert served.done()
+        server.lag.stop()
+        await server.dispatcher.close()
+        return len(failures)
+
+    failed = run_with_fake_clock(scenario())
+    assert went_off.exists() is goes_off
+    assert failed == (6 if goes_off else 8)

@@ -192,7 +192,10 @@ public final class ActionSettings implements Serializable {
     return missingAction;
   }
 
-  /** The job loads pickles that the server sends. Loading a pickle runs code. */
+  /**
+   * The server may load pickled inputs, and values of durable calls that this job has kept, if it
+   * allows that itself. Loading a pickle runs code.
+   */
   public boolean allowPickle() {
     return allowPickle;
   }

@@ -181,8 +181,8 @@ final class JobOptions {
           .booleanType()
           .defaultValue(false)
           .withDescription(
-              "Lets pickled objects travel, if the server allows it too. Loading a pickle runs"
-                  + " code.");
+              "Lets pickled objects travel, as inputs and values of durable calls, if the server"
+                  + " allows it too. Loading a pickle runs code.");
 
   static final ConfigOption<Boolean> UNSORTED_BATCH_INPUT =
       ConfigOptions.key("agent.unsorted-batch-input")

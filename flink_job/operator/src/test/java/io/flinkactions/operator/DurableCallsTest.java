@@ -181,6 +181,61 @@ class DurableCallsTest {
   }
 
   @Test
+  void a_pickled_value_is_in_the_savepoint_and_is_read_only_for_a_job_that_allows_it()
+      throws Exception {
+    String booking =
+        """
+        import asyncio, os
+        from flink_actions import Agent, OutputEvent, action
+
+        class Seat:
+            def __init__(self, row):
+                self.row = row
+
+        async def book():
+            with open("ledger", "a") as ledger:
+                ledger.write("booked a seat\\n")
+            return Seat(7)
+
+        async def wait():
+            if not os.path.exists("waits"):
+                open("waits", "w").close()
+                await asyncio.sleep(60)
+
+        class Booking(Agent):
+            @action("_input_event")
+            async def work(self, event, ctx):
+                seat = await ctx.durable_execute_async(book)
+                # Begins when the job has the record of the other.
+                await ctx.durable_execute_async(wait)
+                ctx.send_event(OutputEvent(output={"k": 0, "i": 0, "row": seat.row}))
+
+        agent = Booking()
+        """;
+    try (ActionServerProcess server = ActionServerProcess.serving(booking, "--allow-pickle")) {
+      TestJob first = pickling(server, true).start();
+      first.await(
+          Duration.ofSeconds(30), () -> server.fileCount("waits") == 1, "the call is recorded");
+      String savepoint = first.stopWithSavepoint(folder, false);
+      server.kill();
+      server.start(booking);
+      assertThat(pickling(server, false).from(savepoint).start().awaitFailure())
+          .hasStackTraceContaining("book: it was recorded as a pickle")
+          .hasStackTraceContaining("agent.allow-pickle");
+      List<String> outputs = pickling(server, true).from(savepoint).start().awaitFinished();
+      assertThat(outputs).hasSize(1);
+      assertThat(OrderTest.number(outputs.get(0), "\"row\":")).isEqualTo(7);
+      assertThat(ledger(server)).hasSize(1);
+    }
+  }
+
+  private static TestJob.Builder pickling(ActionServerProcess server, boolean isAllowed) {
+    return TestJob.at(server, "pickled-value")
+        .inputs(1, 1)
+        .settings(settings -> settings.allowPickle(isAllowed));
+  }
+
+  @Test
   void records_of_many_bytes_come_back_over_several_frames() throws Exception {
     String large =
         """

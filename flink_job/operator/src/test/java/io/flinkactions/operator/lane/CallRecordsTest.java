@@ -6,6 +6,7 @@ import com.google.protobuf.ByteString;
 import io.flinkactions.wire.v1.CallPlace;
 import io.flinkactions.wire.v1.CallRecord;
 import io.flinkactions.wire.v1.CallStarted;
+import io.flinkactions.wire.v1.ContentType;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
@@ -103,5 +104,30 @@ class CallRecordsTest {
     assertThat(restored.storedEpochs()).isEmpty();
     assertThat(restored.all()).containsExactlyElementsOf(records.all());
     assertThat(restored.bytes()).isEqualTo(records.bytes());
+  }
+
+  /** The worker goes by it when it reads the value. */
+  @Test
+  void a_value_keeps_its_content_type_in_its_lane_and_in_state() throws Exception {
+    byte[] pickle = {(byte) 0x80, 5, 'N', '.'};
+    records.onCompleted(
+        completed(0, "").toBuilder()
+            .setContentType(ContentType.PICKLE)
+            .setValue(ByteString.copyFrom(pickle))
+            .build(),
+        true);
+    // Of a worker that is younger than this operator.
+    records.onCompleted(completed(1, "b").toBuilder().setContentTypeValue(99).build(), true);
+    CallRecords restored =
+        CallRecords.restore(
+            records.all().stream().map(CallRecord::toByteString).toList(), List.of());
+    assertThat(List.of(records, restored))
+        .allSatisfy(
+            kept -> {
+              assertThat(kept.all())
+                  .extracting(CallRecord::getContentTypeValue)
+                  .containsExactly(ContentType.PICKLE_VALUE, 99);
+              assertThat(kept.at(place(0)).getValue().toByteArray()).isEqualTo(pickle);
+            });
   }
 }

@@ -9,6 +9,7 @@ import io.flinkactions.operator.store.v1.StoredCall;
 import io.flinkactions.operator.store.v1.StoredFence;
 import io.flinkactions.wire.v1.CallPlace;
 import io.flinkactions.wire.v1.CallRecord;
+import io.flinkactions.wire.v1.ContentType;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
@@ -171,6 +172,19 @@ class RebuildTest {
     assertThat(values(1)).isEmpty();
     assertThat(rebuild.calls().firstOffset(PARTITION, 77)).isEqualTo(again);
     assertThat(values(2)).containsExactly("b again");
+  }
+
+  @Test
+  void a_value_keeps_its_content_type_in_the_topic() {
+    CallRecord call =
+        CallRecord.newBuilder()
+            .setContentType(ContentType.PICKLE)
+            .setValue(ByteString.copyFromUtf8("N."))
+            .build();
+    byte[] stored =
+        StoredCall.newBuilder().setKeyGroup(5).setCall(call.toByteString()).build().toByteArray();
+    rebuild.onRecord(PARTITION, offset++, key("job", 1, 1, 0), stored);
+    assertThat(rebuild.calls().take(id(1))).extracting(entry -> entry.call).containsExactly(call);
   }
 
   @Test
