@@ -225,6 +225,7 @@ final class Fleet {
       return;
     }
     roster.read(watch.endpoint(), state);
+    noticeWelcomes();
     Set<ByteString> listed = new HashSet<>();
     for (WorkerEntry entry : state.getWorkersList()) {
       listed.add(entry.getIncarnation());
@@ -344,6 +345,15 @@ final class Fleet {
         () -> stream.abort("no Welcome within " + settings.connectTimeout().toMillis() + " ms"));
   }
 
+  /** A session may be in use already although this thread has not come to its Welcome yet. */
+  private void noticeWelcomes() {
+    for (Link link : List.copyOf(links.values())) {
+      if (link.phase == Link.Phase.CONNECTING && link.stream.session() != null) {
+        onWelcomed(link.stream, link.stream.session());
+      }
+    }
+  }
+
   private void onWelcomed(WorkerStream stream, WorkerSession session) {
     if (isOver) {
       // Whoever ended all this has seen to every stream; this one may still be saying Bye.
@@ -353,6 +363,9 @@ final class Fleet {
     if (link == null || link.stream != stream) {
       // Given up while the Welcome was on its way; the end is told like every end.
       stream.abort("not wanted any more");
+      return;
+    }
+    if (link.phase == Link.Phase.OPEN) {
       return;
     }
     link.cancelTimer();
