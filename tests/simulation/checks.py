@@ -42,10 +42,12 @@ class Checks:
         self._call_of_key: dict[str, _Call] = {}
         # Idempotency key → the starts for which it was paid.
         self._payers: dict[str, set[str]] = {}
-        # (start, input, step of its run, interruptions until then) → calls made again.
+        # (start, input, step of its run, interruptions before the coroutine began) → calls made again.
         self._repeated: Counter[tuple[str, str, str, int]] = Counter()
         # (start, input, step of its run) → times that an attempt at it was taken from its worker.
         self._moves: Counter[tuple[str, str, str]] = Counter()
+        # (worker, start, invocation) → how many of these there had been when its last coroutine began.
+        self._moves_before: dict[tuple[Worker, str, str], int] = {}
         # Invocations of which the operator has ended an attempt that its worker had not.
         self._superseded: set[str] = set()
         # Idempotency key → the invocation, and the worker that had made the call when the operator recorded it last.
@@ -85,6 +87,7 @@ class Checks:
             self._beginnings.setdefault(ctx.invocation_id, [])
             return
         self._begun.add((worker.number, ctx.invocation_id, ctx.attempt))
+        self._moves_before[worker, start, ctx.invocation_id] = self._moves[start, one.name, _step_of(action)]
         self._running[worker, ctx.invocation_id] += 1
         if self._running[worker, ctx.invocation_id] > 1:
             self._break(f"6: two coroutines are at {action} of {one.name} in one worker")
@@ -146,7 +149,7 @@ class Checks:
         if _digest_of(call) in self._recorded(start, call):
             self._break(f"5: {call} was made again although the operator has its record")
         self._check_holders(worker, start, key, call)
-        self._count_repetition(start, key, call)
+        self._count_repetition(worker, start, invocation, key, call)
         self.payments[key] += 1
         self.paid[key] = f"{call[0]}.{call[1]}#{self.payments[key]}"
 
@@ -167,12 +170,15 @@ class Checks:
                 f"5: {call} was made again by {worker.number}, and {holder.number}, which has its record, lives"
             )
 
-    def _count_repetition(self, start: str, key: str, call: _Call) -> None:
-        """For one start, only what took an attempt from its worker repeats calls: the last one of each task."""
+    def _count_repetition(self, worker: Worker, start: str, invocation: str, key: str, call: _Call) -> None:
+        """For one start, only what took an attempt from its worker repeats calls: the last one of each task.
+
+        Of an attempt that was taken away, and does not know yet, a call is not the next one's.
+        """
         if start in self._payers.setdefault(key, set()):
             one = self._world.inputs[call[0]]
             step = "act" if call[1] < 100 else str(call[1])
-            place = (start, call[0], step, self._moves[start, call[0], step])
+            place = (start, call[0], step, self._moves_before[worker, start, invocation])
             self._repeated[place] += 1
             if self._repeated[place] > (one.calls if one.gathers and step == "act" else 1):
                 self._break(f"5: more than the last call of each task of {one.name} was made again")
@@ -202,8 +208,7 @@ class Checks:
 
     def _count_move(self, start: str, invocation_id: str) -> None:
         name, action = self._what_of_id.get(invocation_id, ("", ""))
-        step = "act" if action == "act" else str(100 + int(action[len("follow") :] or 0)) if action else ""
-        self._moves[start, name, step] += 1
+        self._moves[start, name, _step_of(action)] += 1
 
     def on_superseded(self, subtask: Subtask, invocation: Invocation) -> None:
         """The operator has waited long enough: what its worker still does may overlap with the next attempt."""
@@ -382,6 +387,11 @@ class _Replay:
             expected["flag"] = self._flag
         if memory != expected:
             raise Broken(f"2: {self._lane.key}: memory {memory} is not what its runs wrote: {expected}")
+
+
+def _step_of(action: str) -> str:
+    """As calls are numbered: "act", or the number of what follows; empty of what never began."""
+    return "act" if action == "act" else str(100 + int(action[len("follow") :] or 0)) if action else ""
 
 
 def _is_orphaned(worker: Worker, ctx: Any) -> bool:

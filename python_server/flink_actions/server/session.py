@@ -48,7 +48,8 @@ _CALL_BYTES = 400
 _CANCEL_REASONS = {
     session_pb2.Cancel.REASON_UNSPECIFIED: CancelReason.SUPERSEDED,
     session_pb2.Cancel.SUPERSEDED: CancelReason.SUPERSEDED,
-    session_pb2.Cancel.TIMEOUT: CancelReason.TIMEOUT,
+    # Another's clock has ended it: only this worker's own limit may say that it ran longer than it might.
+    session_pb2.Cancel.TIMEOUT: CancelReason.SUPERSEDED,
     session_pb2.Cancel.JOB_CANCELLED: CancelReason.JOB_CANCELLED,
 }
 _LAST_WORDS = {
