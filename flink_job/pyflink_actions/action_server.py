@@ -184,6 +184,11 @@ class ActionServer:
             _check_endpoint(endpoint)
         if self.endpoints and launch is not None:
             raise OptionError(f"endpoints {self.endpoints} and launch={launch}: drop one of them")
+        if not isinstance(default_failure_policy, FailurePolicy | None):
+            raise OptionError(
+                f"default_failure_policy is {default_failure_policy!r}; give a pyflink_actions.FailurePolicy, such as "
+                "FailurePolicy('dead_letter', max_attempts=5)"
+            )
         self.config = dict(config or {})
         soft_limit, hard_limit = waiting_inputs or (None, None)
         ttl = short_term_memory_ttl

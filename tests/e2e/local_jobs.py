@@ -389,9 +389,9 @@ def a_default_policy_that_cannot_be(server: str) -> Any:
 
 @job
 def what_is_said_of_default_policies_that_cannot_be(server: str) -> Any:
-    def said(**wrong: Any) -> str:
+    def said(make: Callable[..., Any] = FailurePolicy, **wrong: Any) -> str:
         try:
-            return repr(FailurePolicy(**wrong))
+            return repr(make(**wrong))
         except OptionError as error:
             return str(error)
 
@@ -402,6 +402,7 @@ def what_is_said_of_default_policies_that_cannot_be(server: str) -> Any:
         said(max_attempts=True),
         said(backoff="1 s"),
         said(backoff=-1),
+        said(ActionServer, default_failure_policy="dead_letter"),
     ]
 
 

@@ -144,6 +144,7 @@ def test_a_default_policy_that_cannot_be_is_refused_by_field_value_and_way_out(l
         "FailurePolicy.max_attempts is True",
         "FailurePolicy.backoff is '1 s'",
         "FailurePolicy.backoff is -1",
+        "default_failure_policy is 'dead_letter'",
     ]
     assert "max_attempts says how often" in said[0]
 

@@ -68,7 +68,10 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True)
 class ActionPolicies:
-    """All that `@action` takes besides triggers and configuration; see there. Not checked yet."""
+    """All that `@action` takes besides triggers and configuration; see there. Not checked yet.
+
+    Where `on_failure`, `max_attempts` and `backoff` are all None, the action states no failure policy.
+    """
 
     timeout_seconds: float | None = None
     on_failure: OnFailure | str | None = None
