@@ -18,6 +18,7 @@ from pyflink_actions.errors import (
     RecordTypeError,
     ServerError,
 )
+from pyflink_actions.failure_policy import Backoff, FailurePolicy
 from pyflink_actions.job_errors import typed_job_errors
 from pyflink_actions.launch import Launch
 from pyflink_actions.tls import Tls
@@ -29,6 +30,8 @@ __all__ = [
     "ActionStateStoreError",
     "Agent",
     "AgentStreams",
+    "Backoff",
+    "FailurePolicy",
     "KafkaStore",
     "KeyFieldError",
     "Launch",

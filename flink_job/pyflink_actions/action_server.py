@@ -14,6 +14,7 @@ from pyflink_actions import _java_bridge
 from pyflink_actions.action_state_store import KafkaStore
 from pyflink_actions.durations import Duration, duration_text, milliseconds
 from pyflink_actions.errors import OptionError
+from pyflink_actions.failure_policy import FailurePolicy
 from pyflink_actions.launch import Launch
 from pyflink_actions.tls import Tls
 
@@ -29,7 +30,7 @@ class AgentStreams:
     """What its actions sent as `OutputEvent`; also the operator itself, for `set_parallelism` and the like."""
 
     dead_letters: DataStream
-    """Invocations that an action with `on_failure="dead_letter"` gave up, as JSON text: agent, action, key, run,
+    """Invocations of actions whose policy is `dead_letter` that were given up, as JSON text: agent, action, key, run,
     invocation_id, input, event, error (kind, class, message, stack), attempts and where the last one ran."""
 
     events: DataStream | None = None
@@ -132,6 +133,7 @@ class ActionServer:
         hop_limit: How many events deep one input may chain, where the agent names no limit (1,000).
         missing_action: What becomes of an open run's invocation whose action the server's code has no more, not even
             under a former name (`@action(formerly=)`): `"fail"` the job, `"dead_letter"` or `"ignore"` (fail).
+        default_failure_policy: What follows when an action fails that states no policy of its own (the job fails).
         allow_pickle: Lets pickles travel, if the server allows it too: inputs, and values of durable calls that have no
             JSON form. Loading a pickle runs code.
         unsorted_batch_input: BATCH without timestamps: keep the order of arrival, with all keys' memory on the heap.
@@ -166,6 +168,7 @@ class ActionServer:
         short_term_memory_ttl_visibility: str | None = None,
         hop_limit: int | None = None,
         missing_action: str | None = None,
+        default_failure_policy: FailurePolicy | None = None,
         allow_pickle: bool | None = None,
         unsorted_batch_input: bool | None = None,
         action_state_store: KafkaStore | None = None,
@@ -181,6 +184,11 @@ class ActionServer:
             _check_endpoint(endpoint)
         if self.endpoints and launch is not None:
             raise OptionError(f"endpoints {self.endpoints} and launch={launch}: drop one of them")
+        if not isinstance(default_failure_policy, FailurePolicy | None):
+            raise OptionError(
+                f"default_failure_policy is {default_failure_policy!r}; give a pyflink_actions.FailurePolicy, such as "
+                "FailurePolicy('dead_letter', max_attempts=5)"
+            )
         self.config = dict(config or {})
         soft_limit, hard_limit = waiting_inputs or (None, None)
         ttl = short_term_memory_ttl
@@ -198,6 +206,7 @@ class ActionServer:
             "short-term-memory.state-ttl.visibility": short_term_memory_ttl_visibility,
             "hop-limit": hop_limit,
             "missing-action": missing_action,
+            **({} if default_failure_policy is None else default_failure_policy.options()),
             "allow-pickle": None if allow_pickle is None else str(allow_pickle).lower(),
             "unsorted-batch-input": None if unsorted_batch_input is None else str(unsorted_batch_input).lower(),
             "ignore-store": None if ignore_store is None else str(ignore_store).lower(),

@@ -45,7 +45,7 @@ from flink_actions.engine.invocation import (
 from flink_actions.engine.mirrors import OBJECT, VersionMint
 from flink_actions.engine.outbox import Outbox
 from flink_actions.engine.pickled import PickleConsent
-from flink_actions.engine.plan import Action, Plan, compile_plan
+from flink_actions.engine.plan import Action, FailurePolicy, Plan, compile_plan
 from flink_actions.sdk import values
 from flink_actions.sdk.agent import Agent
 from flink_actions.sdk.errors import FlinkActionsError
@@ -389,7 +389,8 @@ class AgentRunner:
         """Try again, or do what the action's policy says when no attempt is left."""
         for place in failed.drop_calls:
             lane.calls.pop(place, None)
-        policy = pending.action.failure_policy
+        # There is no job here whose default could hold.
+        policy = pending.action.failure_policy or FailurePolicy()
         if failed.kind not in _NEVER_RETRIED and invocation.failures + 1 < policy.max_attempts:
             self._last_handle += 1
             again = dataclasses.replace(

@@ -24,7 +24,7 @@ from pyflink.common import Configuration, Instant, Row, Types, WatermarkStrategy
 from pyflink.common.watermark_strategy import TimestampAssigner
 from pyflink.datastream import DataStream, ProcessFunction, RuntimeExecutionMode, StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment
-from pyflink_actions import ActionServer, KafkaStore, Launch, Tls, typed_job_errors
+from pyflink_actions import ActionServer, Backoff, FailurePolicy, KafkaStore, Launch, OptionError, Tls, typed_job_errors
 
 Job = Callable[[str], Any]
 JOBS: dict[str, Job] = {}
@@ -371,6 +371,47 @@ def an_agent_that_the_server_does_not_have(server: str) -> Any:
 @job
 def an_action_that_raises(server: str) -> Any:
     ran_into(ActionServer(server), orders(environment()), agent="failing", key_by="customer")
+
+
+@job
+def a_failure_without_a_policy_is_dead_lettered_by_the_jobs_default(server: str) -> Any:
+    waits = Backoff(0.01, multiplier=1.5, max_seconds=1, jitter=0)
+    policy = FailurePolicy("dead_letter", max_attempts=3, backoff=waits)
+    lenient = ActionServer(server, default_failure_policy=policy)
+    streams = lenient.agent("failing").apply(orders(environment()), key_by="customer")
+    return [json.loads(letter)["attempts"] for letter in collected(streams.dead_letters)]
+
+
+@job
+def a_default_policy_that_cannot_be(server: str) -> Any:
+    FailurePolicy(backoff=Backoff(jitter=2))
+
+
+@job
+def what_is_said_of_default_policies_that_cannot_be(server: str) -> Any:
+    def said(make: Callable[..., Any] = FailurePolicy, **wrong: Any) -> str:
+        try:
+            return repr(make(**wrong))
+        except OptionError as error:
+            return str(error)
+
+    return [
+        said(on_failure="retry"),
+        said(on_failure="drop"),
+        said(max_attempts=0),
+        said(max_attempts=True),
+        said(backoff="1 s"),
+        said(backoff=-1),
+        said(ActionServer, default_failure_policy="dead_letter"),
+    ]
+
+
+@job
+def a_default_policy_of_the_configuration_that_cannot_be(server: str) -> Any:
+    env = StreamExecutionEnvironment.get_execution_environment(
+        Configuration().set_string("agent.default-failure-policy.on-failure", "retry")
+    )
+    ActionServer(server).agent("echo").apply(orders(env), key_by="customer")
 
 
 @job

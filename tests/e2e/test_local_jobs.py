@@ -130,6 +130,25 @@ def test_a_job_may_launch_its_server(local_jobs: Jobs) -> None:
     assert sorted(one["number"] for one in result(local_jobs, "a_job_may_launch_its_server")) == [1, 2, 3]
 
 
+def test_the_jobs_default_holds_for_actions_that_state_no_failure_policy(local_jobs: Jobs) -> None:
+    attempts = result(local_jobs, "a_failure_without_a_policy_is_dead_lettered_by_the_jobs_default")
+    assert attempts == [3, 3, 3]
+
+
+def test_a_default_policy_that_cannot_be_is_refused_by_field_value_and_way_out(local_jobs: Jobs) -> None:
+    said = result(local_jobs, "what_is_said_of_default_policies_that_cannot_be")
+    assert [text.partition(":")[0].partition(";")[0] for text in said] == [
+        "FailurePolicy.on_failure is 'retry'",
+        "FailurePolicy.on_failure is 'drop'",
+        "FailurePolicy.max_attempts is 0",
+        "FailurePolicy.max_attempts is True",
+        "FailurePolicy.backoff is '1 s'",
+        "FailurePolicy.backoff is -1",
+        "default_failure_policy is 'dead_letter'",
+    ]
+    assert "max_attempts says how often" in said[0]
+
+
 def test_the_buffer_timeout_is_low_unless_the_job_says_otherwise(local_jobs: Jobs) -> None:
     assert result(local_jobs, "the_buffer_timeout_is_low_unless_the_job_says_otherwise") == [0, 100]
 
@@ -163,6 +182,12 @@ def test_keys_that_may_be_mistaken_are_told_once(local_jobs: Jobs) -> None:
             "a_policy_that_there_is_not",
             "OptionError",
             ["agent.missing-action", "'retry'", "fail or dead_letter or ignore"],
+        ),
+        ("a_default_policy_that_cannot_be", "OptionError", ["Backoff.jitter is 2", "from 0 to 1"]),
+        (
+            "a_default_policy_of_the_configuration_that_cannot_be",
+            "OptionError",
+            ["agent.default-failure-policy.on-failure is 'retry'", "default-failure-policy.max-attempts above 1"],
         ),
         (
             "a_way_to_renew_memory_that_there_is_not",

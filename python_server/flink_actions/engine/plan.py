@@ -71,7 +71,7 @@ class Action:
         triggers: Event types, each once.
         timeout_ms: Longest time that one attempt may run; 0: no limit.
         concurrency: Most attempts that one worker runs at a time; 0: no limit of its own.
-        failure_policy: What follows when it fails.
+        failure_policy: What follows when it fails; None: it states none, and the job decides.
         durability: Where its durable calls are recorded.
         on_mismatch: What a replay does when the code makes other calls than the records say.
         config: The action's configuration.
@@ -87,7 +87,7 @@ class Action:
     triggers: tuple[str, ...]
     timeout_ms: int
     concurrency: int
-    failure_policy: FailurePolicy
+    failure_policy: FailurePolicy | None
     durability: Durability
     on_mismatch: OnMismatch
     config: Mapping[str, Any]
@@ -248,22 +248,24 @@ def _concurrency(declared: ActionDeclaration) -> int:
     return limit
 
 
-def _failure_policy(declared: ActionDeclaration) -> FailurePolicy:
+def _failure_policy(declared: ActionDeclaration) -> FailurePolicy | None:
     policies = declared.policies
+    if policies.on_failure is None and policies.max_attempts is None and policies.backoff is None:
+        return None
     if policies.on_failure == "retry":
         raise AgentLoadError(
             f"action {declared.name!r} has on_failure='retry': max_attempts says how often it is tried, and on_failure "
             "what follows the last attempt ('fail', 'dead_letter' or 'ignore')",
             declared.location,
         )
-    attempts = policies.max_attempts
+    attempts = 1 if policies.max_attempts is None else policies.max_attempts
     if isinstance(attempts, bool) or not isinstance(attempts, int) or not 1 <= attempts <= _MOST_ATTEMPTS:
         raise AgentLoadError(
             f"action {declared.name!r} has max_attempts={attempts!r}: it counts the first attempt too, and is from 1 "
             f"to {_MOST_ATTEMPTS}",
             declared.location,
         )
-    given = policies.backoff
+    given = Backoff() if policies.backoff is None else policies.backoff
     backoff = given if isinstance(given, Backoff) or not _is_number(given) else Backoff(given)
     if not isinstance(backoff, Backoff) or not _is_possible(backoff):
         raise AgentLoadError(
@@ -271,7 +273,8 @@ def _failure_policy(declared: ActionDeclaration) -> FailurePolicy:
             "multiplier from 1 to 1000 and a jitter from 0 to 1",
             declared.location,
         )
-    return FailurePolicy(_choice(declared, "on_failure", policies.on_failure, OnFailure), attempts, backoff)
+    on_failure = OnFailure.FAIL if policies.on_failure is None else policies.on_failure
+    return FailurePolicy(_choice(declared, "on_failure", on_failure, OnFailure), attempts, backoff)
 
 
 def _is_possible(backoff: Backoff) -> bool:

@@ -58,9 +58,9 @@ _marked_lines: dict[tuple[str, str], list[Location]] = {}
 def action(
     *triggers: Trigger,
     timeout_seconds: float | None = None,
-    on_failure: OnFailure | str = OnFailure.FAIL,
-    max_attempts: int = 1,
-    backoff: Backoff | float = Backoff(),  # noqa: B008 (frozen)
+    on_failure: OnFailure | str | None = None,
+    max_attempts: int | None = None,
+    backoff: Backoff | float | None = None,
     durability: Durability | str = Durability.CHECKPOINT,
     on_mismatch: OnMismatch | str = OnMismatch.FAIL,
     concurrency: int | None = None,
@@ -71,6 +71,10 @@ def action(
 
     The function takes `(event, ctx)` (a method: `(self, event, ctx)`), is `async def` or `def`, and runs once per event
     that any of the triggers matches. A `def` runs in a bounded pool of threads.
+
+    `on_failure`, `max_attempts` and `backoff` are its failure policy. With none of them the job's default holds
+    (`agent.default-failure-policy.*`), and without that a failure fails the job. With one of them the policy is the
+    action's own, and those left out are `"fail"`, 1 and `Backoff()`, whatever the job says.
 
     Args:
         triggers: Event types such as `"rated"` or `EventType.InputEvent`, or classes of typed events.
@@ -159,9 +163,9 @@ class Agent:
         func: Callable[..., Any],
         *,
         timeout_seconds: float | None = None,
-        on_failure: OnFailure | str = OnFailure.FAIL,
-        max_attempts: int = 1,
-        backoff: Backoff | float = Backoff(),  # noqa: B008 (frozen)
+        on_failure: OnFailure | str | None = None,
+        max_attempts: int | None = None,
+        backoff: Backoff | float | None = None,
         durability: Durability | str = Durability.CHECKPOINT,
         on_mismatch: OnMismatch | str = OnMismatch.FAIL,
         concurrency: int | None = None,

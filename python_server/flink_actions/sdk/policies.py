@@ -68,12 +68,15 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True)
 class ActionPolicies:
-    """All that `@action` takes besides triggers and configuration; see there. Not checked yet."""
+    """All that `@action` takes besides triggers and configuration; see there. Not checked yet.
+
+    Where `on_failure`, `max_attempts` and `backoff` are all None, the action states no failure policy.
+    """
 
     timeout_seconds: float | None = None
-    on_failure: OnFailure | str = OnFailure.FAIL
-    max_attempts: int = 1
-    backoff: Backoff | float = Backoff()
+    on_failure: OnFailure | str | None = None
+    max_attempts: int | None = None
+    backoff: Backoff | float | None = None
     durability: Durability | str = Durability.CHECKPOINT
     on_mismatch: OnMismatch | str = OnMismatch.FAIL
     concurrency: int | None = None

@@ -12,6 +12,7 @@ from flink_actions.wire.v1 import plan_pb2
 __all__ = ["plan_lines", "resource_lines"]
 
 _DECISIONS = {
+    plan_pb2.FailurePolicy.FAIL: "then fail",
     plan_pb2.FailurePolicy.DEAD_LETTER: "then dead_letter",
     plan_pb2.FailurePolicy.IGNORE: "then ignore",
 }
@@ -41,23 +42,30 @@ def resource_lines(plan: Plan) -> Iterator[str]:
 
 
 def _settings(action: plan_pb2.Action) -> Iterator[str]:
-    policy = action.on_failure
     if action.former_names:
         yield f"formerly {', '.join(action.former_names)}"
     if action.timeout_ms:
         yield f"timeout {action.timeout_ms / 1000:g} s"
     if action.concurrency:
         yield f"at most {action.concurrency} at a time"
-    if policy.max_attempts > 1:
-        yield f"{policy.max_attempts} attempts, {_waits(policy)}"
-    if policy.decision in _DECISIONS:
-        yield _DECISIONS[policy.decision]
+    yield from _failure_policy(action)
     if action.durability in _DURABILITIES:
         yield _DURABILITIES[action.durability]
     if action.on_mismatch == plan_pb2.MISMATCH_TRUNCATE:
         yield "on_mismatch truncate"
     if action.config:
         yield f"config {action.config.decode()}"
+
+
+def _failure_policy(action: plan_pb2.Action) -> Iterator[str]:
+    if not action.HasField("on_failure"):
+        yield "on failure the job's default"
+        return
+    policy = action.on_failure
+    if policy.max_attempts > 1:
+        yield f"{policy.max_attempts} attempts, {_waits(policy)}"
+    if policy.decision in _DECISIONS:
+        yield _DECISIONS[policy.decision]
 
 
 def _waits(policy: plan_pb2.FailurePolicy) -> str:

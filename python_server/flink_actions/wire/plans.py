@@ -40,7 +40,7 @@ def _encode_action(action: Action) -> plan_pb2.Action:
     return plan_pb2.Action(
         name=action.name,
         triggers=[plan_pb2.Trigger(event_type=event_type) for event_type in action.triggers],
-        on_failure=_encode_failure_policy(action.failure_policy),
+        on_failure=None if action.failure_policy is None else _encode_failure_policy(action.failure_policy),
         timeout_ms=action.timeout_ms,
         concurrency=action.concurrency,
         durability=_DURABILITIES[action.durability],

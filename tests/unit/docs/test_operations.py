@@ -58,10 +58,12 @@ def _job_default(declaration: str) -> str:
         "0L": "0",
         "LaunchSettings.DEFAULT_PYTHON": "python3",
         "MissingAction.FAIL": "fail",
+        "OnFailure.FAIL": "fail",
     }
     if text in known:
         return known[text]
     if text.startswith("MemoryTtl."):
         return text.rpartition(".")[2]
+    text = re.sub(r"Duration\.ofSeconds\((\d+)\)", r"\1 s", text)
     text = re.sub(r"Duration\.ofMinutes\((\d+)\)", r"\1 min", text)
     return re.sub(r"MemorySize\.ofMebiBytes\((\d+)\)", r"\1 MiB", text).replace("_", ",").strip('"')

@@ -185,10 +185,11 @@ def test_policies_are_checked_when_the_agent_is_loaded_and_waits_may_be_plain_se
     assert policy == FailurePolicy(OnFailure.DEAD_LETTER, 4, Backoff(0.5))
     plain = plan_of(_act).actions[0]
     assert (plain.failure_policy, plain.durability, plain.on_mismatch) == (
-        FailurePolicy(),
+        None,
         Durability.CHECKPOINT,
         OnMismatch.FAIL,
     )
+    assert plan_of(_act, on_failure="fail").actions[0].failure_policy == FailurePolicy()
     refused(lambda: plan_of(_act, max_attempts=0), AgentLoadError, "max_attempts=0: it counts the first attempt too")
     refused(lambda: plan_of(_act, on_failure="retry"), AgentLoadError, "max_attempts says how often")
     refused(lambda: plan_of(_act, on_failure="drop"), AgentLoadError, "one of 'fail', 'dead_letter', 'ignore'")

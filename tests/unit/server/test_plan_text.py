@@ -70,7 +70,7 @@ PLAN = compile_plan(Shop(), "shop")
 def test_an_action_is_shown_with_all_that_is_not_the_default() -> None:
     head, plain, ask = plan_lines(encode_plan(PLAN))
     assert head.startswith("agent shop   plan ")
-    assert plain == "  plain  on _input_event"
+    assert plain == "  plain  on _input_event  on failure the job's default"
     assert ask.removeprefix("  ask    ").strip().split("  ") == [
         "on sold | returned",
         "timeout 2.5 s",
@@ -81,6 +81,15 @@ def test_an_action_is_shown_with_all_that_is_not_the_default() -> None:
         "on_mismatch truncate",
         'config {"limit":3}',
     ]
+
+
+def test_an_action_that_fails_the_job_whatever_the_job_says_is_told_from_one_that_leaves_it_to_the_job() -> None:
+    async def act(event: Event, ctx: RunnerContext) -> None: ...
+
+    agent = Agent().add_action("stated", "a", act, max_attempts=2, backoff=1).add_action("unstated", "a", act)
+    _, stated, unstated = plan_lines(encode_plan(compile_plan(agent, "shop")))
+    assert stated.endswith("2 attempts, waits from 1 s, times 2, to 60 s (jitter 10 %)  then fail")
+    assert unstated.endswith("on a  on failure the job's default")
 
 
 def test_resources_are_shown_with_what_they_are_and_need() -> None:

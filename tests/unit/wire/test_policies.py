@@ -38,6 +38,27 @@ def test_policies_travel_as_milliseconds_and_thousandths() -> None:
 def test_another_policy_makes_another_plan() -> None:
     digests = {
         encode_plan(compile_plan(Agent().add_action("act", "a", _act, **options), "shop")).digest
-        for options in ({}, {"max_attempts": 2}, {"on_failure": "ignore"}, {"durability": "none"})
+        for options in (
+            {},
+            {"on_failure": "fail"},
+            {"max_attempts": 2},
+            {"on_failure": "ignore"},
+            {"durability": "none"},
+        )
     }
-    assert len(digests) == 4
+    assert len(digests) == 5
+
+
+def test_an_action_that_states_no_policy_sends_none_and_a_part_of_one_is_a_whole_one() -> None:
+    unset = encode_plan(compile_plan(Agent().add_action("act", "a", _act), "shop")).actions[0]
+    assert not unset.HasField("on_failure")
+    for options in ({"on_failure": "fail"}, {"max_attempts": 1}, {"backoff": 1.0}):
+        stated = encode_plan(compile_plan(Agent().add_action("act", "a", _act, **options), "shop")).actions[0]
+        assert stated.on_failure == plan_pb2.FailurePolicy(
+            decision=plan_pb2.FailurePolicy.FAIL,
+            max_attempts=1,
+            initial_backoff_ms=1000,
+            max_backoff_ms=60_000,
+            multiplier_permille=2000,
+            jitter_permille=100,
+        )

@@ -224,7 +224,12 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
     waiting = new WaitingInputs(settings.waitingBytesSoftLimit(), settings.waitingBytesHardLimit());
     valve = new CheckpointValve(waiting, deadlines, settings.valveDelay().toMillis());
     cuts = new CheckpointCuts();
-    plans = new Plans(settings.hopLimit(), settings.store() != null, settings.missingAction());
+    plans =
+        new Plans(
+            settings.hopLimit(),
+            settings.store() != null,
+            settings.missingAction(),
+            settings.defaultFailurePolicy());
     actionMetrics = new OperatorMetrics(getMetricGroup(), FlinkInternals::histogram);
     long epoch = startStore.epoch();
     if (settings.store() != null) {

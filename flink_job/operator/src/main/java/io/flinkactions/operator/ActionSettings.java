@@ -1,5 +1,6 @@
 package io.flinkactions.operator;
 
+import io.flinkactions.operator.failure.DefaultFailurePolicy;
 import io.flinkactions.operator.failure.MissingAction;
 import io.flinkactions.operator.launch.LaunchSettings;
 import io.flinkactions.operator.session.ChannelSecurity;
@@ -44,6 +45,7 @@ public final class ActionSettings implements Serializable {
   private final MemoryTtl shortTermMemoryTtl;
   private final int hopLimit;
   private final MissingAction missingAction;
+  private final DefaultFailurePolicy defaultFailurePolicy;
   private final boolean allowPickle;
   private final boolean unsortedBatchInput;
   private final String configJson;
@@ -70,6 +72,7 @@ public final class ActionSettings implements Serializable {
     this.shortTermMemoryTtl = builder.shortTermMemoryTtl;
     this.hopLimit = builder.hopLimit;
     this.missingAction = builder.missingAction;
+    this.defaultFailurePolicy = builder.defaultFailurePolicy;
     this.allowPickle = builder.allowPickle;
     this.unsortedBatchInput = builder.unsortedBatchInput;
     this.configJson = builder.configJson;
@@ -192,6 +195,11 @@ public final class ActionSettings implements Serializable {
     return missingAction;
   }
 
+  /** What the job does about failures of actions that state no policy of their own. */
+  public DefaultFailurePolicy defaultFailurePolicy() {
+    return defaultFailurePolicy;
+  }
+
   /**
    * The server may load pickled inputs, and values of durable calls that this job has kept, if it
    * allows that itself. Loading a pickle runs code.
@@ -257,6 +265,7 @@ public final class ActionSettings implements Serializable {
     private MemoryTtl shortTermMemoryTtl = MemoryTtl.NONE;
     private int hopLimit = 1_000;
     private MissingAction missingAction = MissingAction.FAIL;
+    private DefaultFailurePolicy defaultFailurePolicy = DefaultFailurePolicy.FAIL;
     private boolean allowPickle;
     private boolean unsortedBatchInput;
     private String configJson = "{}";
@@ -381,6 +390,12 @@ public final class ActionSettings implements Serializable {
     /** Sets what becomes of invocations whose action is gone; by default the job fails. */
     public Builder missingAction(MissingAction value) {
       missingAction = Objects.requireNonNull(value, "missing-action");
+      return this;
+    }
+
+    /** Sets the policy of actions that state none; by default the job fails. */
+    public Builder defaultFailurePolicy(DefaultFailurePolicy value) {
+      defaultFailurePolicy = Objects.requireNonNull(value, "default-failure-policy");
       return this;
     }
 

@@ -3,6 +3,8 @@ package io.flinkactions.operator;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.flinkactions.operator.failure.DefaultFailurePolicy;
+import io.flinkactions.operator.failure.DefaultFailurePolicy.OnFailure;
 import io.flinkactions.operator.failure.MissingAction;
 import io.flinkactions.operator.launch.LaunchSettings;
 import io.flinkactions.operator.session.ChannelSecurity;
@@ -176,6 +178,45 @@ final class JobOptions {
               "What becomes of an open run's invocation whose action the server's code has no more:"
                   + " fail (the job), dead_letter or ignore.");
 
+  static final ConfigOption<OnFailure> FAILURE_DECISION =
+      ConfigOptions.key("agent.default-failure-policy.on-failure")
+          .enumType(OnFailure.class)
+          .defaultValue(OnFailure.FAIL)
+          .withDescription(
+              "What follows the last attempt of an action that states no failure policy of its own:"
+                  + " fail (the job), dead_letter or ignore.");
+
+  static final ConfigOption<Integer> FAILURE_MAX_ATTEMPTS =
+      ConfigOptions.key("agent.default-failure-policy.max-attempts")
+          .intType()
+          .defaultValue(1)
+          .withDescription(
+              "How often such an action is tried, the first attempt included; 1: no retry.");
+
+  static final ConfigOption<Duration> FAILURE_BACKOFF_INITIAL =
+      ConfigOptions.key("agent.default-failure-policy.backoff.initial")
+          .durationType()
+          .defaultValue(Duration.ofSeconds(1))
+          .withDescription("How long it waits before its second attempt.");
+
+  static final ConfigOption<Double> FAILURE_BACKOFF_MULTIPLIER =
+      ConfigOptions.key("agent.default-failure-policy.backoff.multiplier")
+          .doubleType()
+          .defaultValue(2.0)
+          .withDescription("Factor between two of its waits.");
+
+  static final ConfigOption<Duration> FAILURE_BACKOFF_MAX =
+      ConfigOptions.key("agent.default-failure-policy.backoff.max")
+          .durationType()
+          .defaultValue(Duration.ofMinutes(1))
+          .withDescription("No wait is longer, unless its RetryableError asks for it.");
+
+  static final ConfigOption<Double> FAILURE_BACKOFF_JITTER =
+      ConfigOptions.key("agent.default-failure-policy.backoff.jitter")
+          .doubleType()
+          .defaultValue(0.1)
+          .withDescription("Share of a wait, from 0 to 1, that is random.");
+
   static final ConfigOption<Boolean> ALLOW_PICKLE =
       ConfigOptions.key("agent.allow-pickle")
           .booleanType()
@@ -326,6 +367,12 @@ final class JobOptions {
           SHORT_TERM_TTL_VISIBILITY,
           HOP_LIMIT,
           MISSING_ACTION,
+          FAILURE_DECISION,
+          FAILURE_MAX_ATTEMPTS,
+          FAILURE_BACKOFF_INITIAL,
+          FAILURE_BACKOFF_MULTIPLIER,
+          FAILURE_BACKOFF_MAX,
+          FAILURE_BACKOFF_JITTER,
           ALLOW_PICKLE,
           UNSORTED_BATCH_INPUT,
           STORE_BACKEND,
@@ -400,6 +447,9 @@ final class JobOptions {
           .map(Object::toString)
           .collect(Collectors.joining(" or "));
     }
+    if (defaultValue instanceof Double) {
+      return "a number, such as '1.5'";
+    }
     return defaultValue instanceof Number ? "a whole number" : "a text, or a list of texts";
   }
 
@@ -431,6 +481,7 @@ final class JobOptions {
                 get(SHORT_TERM_TTL_VISIBILITY)))
         .hopLimit(get(HOP_LIMIT))
         .missingAction(get(MISSING_ACTION))
+        .defaultFailurePolicy(defaultFailurePolicy())
         .allowPickle(get(ALLOW_PICKLE))
         .unsortedBatchInput(get(UNSORTED_BATCH_INPUT))
         .store(store())
@@ -444,6 +495,24 @@ final class JobOptions {
                 get(TLS_SERVER_NAME),
                 get(TOKEN_FILE)))
         .configJson(agentConfigJson(agentConfig));
+  }
+
+  private DefaultFailurePolicy defaultFailurePolicy() {
+    if ("retry".equalsIgnoreCase(section.toMap().get(FAILURE_DECISION.key()))) {
+      throw new IllegalArgumentException(
+          FAILURE_DECISION.key()
+              + " is 'retry'; set "
+              + FAILURE_MAX_ATTEMPTS.key()
+              + " above 1, and this to what follows the last attempt: "
+              + form(FAILURE_DECISION.defaultValue()));
+    }
+    return new DefaultFailurePolicy(
+        get(FAILURE_DECISION),
+        get(FAILURE_MAX_ATTEMPTS),
+        get(FAILURE_BACKOFF_INITIAL),
+        get(FAILURE_BACKOFF_MULTIPLIER),
+        get(FAILURE_BACKOFF_MAX),
+        get(FAILURE_BACKOFF_JITTER));
   }
 
   /** Null if the job has none. */

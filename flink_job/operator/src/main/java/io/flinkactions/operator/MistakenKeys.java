@@ -31,9 +31,15 @@ final class MistakenKeys {
                   + " `async def` needs none"),
           new Foreign("max-in-flight-input-records", "set agent.max-runs-in-flight"),
           new Foreign("parallel-execution\\.enabled", "keys are always concurrent"),
-          new Foreign("max-retries", "give the action max_attempts"),
-          new Foreign("retry-wait-interval", "give the action a backoff"),
-          new Foreign("error-handling-strategy", "give the action on_failure"),
+          new Foreign(
+              "max-retries",
+              "give the action max_attempts, or set agent.default-failure-policy.max-attempts"),
+          new Foreign(
+              "retry-wait-interval",
+              "give the action a backoff, or set agent.default-failure-policy.backoff.initial"),
+          new Foreign(
+              "error-handling-strategy",
+              "give the action on_failure, or set agent.default-failure-policy.on-failure"),
           new Foreign(
               "async\\.batch\\.parallelism",
               "give the action concurrency, or limit asyncio.gather by a semaphore"),

@@ -3,6 +3,8 @@ package io.flinkactions.operator;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.flinkactions.operator.failure.DeadLetter;
+import io.flinkactions.operator.failure.DefaultFailurePolicy;
+import io.flinkactions.operator.failure.DefaultFailurePolicy.OnFailure;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
@@ -171,6 +173,103 @@ class FailuresTest {
             .contains("\"action\":\"work\"")
             .contains("in work");
       }
+    }
+  }
+
+  private static DefaultFailurePolicy deadLetters(int attempts, Duration wait) {
+    return new DefaultFailurePolicy(
+        OnFailure.DEAD_LETTER, attempts, wait, 1.0, Duration.ofMinutes(1), 0.0);
+  }
+
+  @Test
+  void the_job_s_default_policy_holds_for_actions_that_state_none_and_for_no_other()
+      throws Exception {
+    String mixed =
+        """
+        import pathlib
+        from flink_actions import Agent, OutputEvent, action
+
+        tries = {}
+
+        class Mixed(Agent):
+            @action("_input_event")
+            async def unstated(self, event, ctx):
+                k, i = event.input["k"], event.input["i"]
+                n = tries[k, i] = tries.get((k, i), 0) + 1
+                if n == 1 or i == 1:
+                    raise ValueError(f"try {n}")
+                ctx.send_event(OutputEvent(output={"k": k, "i": i, "tries": n}))
+
+            @action("_input_event", on_failure="ignore")
+            async def stated(self, event, ctx):
+                k, i = event.input["k"], event.input["i"]
+                pathlib.Path(f"stated-{k}-{i}-{ctx.attempt}").touch()
+                raise ValueError("once and no more")
+
+        agent = Mixed()
+        """;
+    try (ActionServerProcess server = ActionServerProcess.serving(mixed)) {
+      TestJob job =
+          TestJob.at(server, "default-policy")
+              .inputs(30, 10)
+              .settings(
+                  settings -> settings.defaultFailurePolicy(deadLetters(3, Duration.ofMillis(10))))
+              .afterwards(FailuresTest::withDeadLetters)
+              .start();
+      List<String> all = job.awaitFinished();
+      assertThat(job.restarts()).isZero();
+      assertThat(answersOf(all)).hasSize(20).allMatch(text -> text.contains("\"tries\":2"));
+      assertThat(lettersOf(all))
+          .hasSize(10)
+          .allMatch(
+              text ->
+                  text.contains("\"action\":\"unstated\"")
+                      && text.contains("\"attempts\":3")
+                      && text.contains("try 3"));
+      assertThat(server.fileCount("stated-")).isEqualTo(30);
+    }
+  }
+
+  @Test
+  void a_job_is_restored_with_another_default_policy_and_what_waits_for_a_retry_goes_on()
+      throws Exception {
+    String unstated =
+        agent(
+            "limit=1",
+            """
+            pathlib.Path(f"try-{k}-{tries}").touch()
+            if tries == 1 or k % 2 == 1:
+                raise ValueError(f"try {tries}")
+            """);
+    try (ActionServerProcess server = ActionServerProcess.serving(unstated)) {
+      TestJob.Builder builder =
+          TestJob.at(server, "other-default-policy")
+              .inputs(20, 20)
+              .afterwards(FailuresTest::withDeadLetters);
+      TestJob first =
+          builder
+              .settings(
+                  settings -> settings.defaultFailurePolicy(deadLetters(9, Duration.ofSeconds(3))))
+              .start();
+      first.await(Duration.ofSeconds(20), () -> server.fileCount("try-") == 20, "20 tries");
+      Thread.sleep(200);
+      String savepoint = first.stopWithSavepoint(folder, false);
+      assertThat(first.outputs()).isEmpty();
+      List<String> all =
+          builder
+              .settings(
+                  settings -> settings.defaultFailurePolicy(deadLetters(2, Duration.ofMillis(10))))
+              .from(savepoint)
+              .start()
+              .awaitFinished();
+      assertThat(answersOf(all)).hasSize(10);
+      for (String answer : answersOf(all)) {
+        assertThat(OrderTest.number(answer, "\"tries\":")).isEqualTo(2);
+        assertThat(OrderTest.number(answer, "\"waited\":")).isBetween(2_990L, 10_000L);
+      }
+      // The failure before the savepoint is one of the two that the new policy allows.
+      assertThat(lettersOf(all)).hasSize(10).allMatch(text -> text.contains("\"attempts\":2"));
+      assertThat(server.fileCount("try-")).isEqualTo(40);
     }
   }
 

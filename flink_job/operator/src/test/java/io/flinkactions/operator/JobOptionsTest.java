@@ -5,6 +5,8 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.flinkactions.operator.failure.DefaultFailurePolicy;
+import io.flinkactions.operator.failure.DefaultFailurePolicy.OnFailure;
 import io.flinkactions.operator.failure.MissingAction;
 import io.flinkactions.operator.launch.LaunchSettings;
 import io.flinkactions.operator.session.ChannelSecurity;
@@ -74,6 +76,56 @@ class JobOptionsTest {
   }
 
   @Test
+  void a_default_failure_policy_is_made_of_the_section_s_keys_and_fails_the_job_without_them() {
+    assertThat(defaultPolicy(Map.of())).isEqualTo(DefaultFailurePolicy.FAIL);
+    assertThat(
+            defaultPolicy(
+                Map.of(
+                    "default-failure-policy.on-failure", "dead_letter",
+                    "default-failure-policy.max-attempts", "5",
+                    "default-failure-policy.backoff.initial", "500 ms",
+                    "default-failure-policy.backoff.multiplier", "3",
+                    "default-failure-policy.backoff.max", "30 s",
+                    "default-failure-policy.backoff.jitter", "0.25")))
+        .isEqualTo(
+            new DefaultFailurePolicy(
+                OnFailure.DEAD_LETTER,
+                5,
+                Duration.ofMillis(500),
+                3.0,
+                Duration.ofSeconds(30),
+                0.25));
+  }
+
+  @Test
+  void a_default_failure_policy_that_cannot_be_is_named_with_its_key_and_its_bounds() {
+    for (List<String> wrong :
+        List.of(
+            List.of("on-failure", "retry", "default-failure-policy.max-attempts above 1"),
+            List.of("on-failure", "drop", "fail or dead_letter or ignore"),
+            List.of("max-attempts", "0", "from 1 to 1000000"),
+            List.of("max-attempts", "1000001", "from 1 to 1000000"),
+            List.of("backoff.initial", "soon", "a duration, such as"),
+            List.of("backoff.initial", "31 d", "from 0 to 30 days"),
+            List.of("backoff.multiplier", "twice", "a number, such as"),
+            List.of("backoff.multiplier", "0.5", "from 1 to 1000"),
+            List.of("backoff.multiplier", "NaN", "from 1 to 1000"),
+            List.of("backoff.max", "0 s", "from 1 ms to 30 days"),
+            List.of("backoff.jitter", "1.1", "from 0 to 1"))) {
+      String key = "default-failure-policy." + wrong.get(0);
+      assertThatThrownBy(() -> defaultPolicy(Map.of(key, wrong.get(1))))
+          .isInstanceOf(IllegalArgumentException.class)
+          .hasMessageContainingAll(key + " is ", wrong.get(2));
+    }
+  }
+
+  private static DefaultFailurePolicy defaultPolicy(Map<String, String> code) {
+    return options(code)
+        .settings("a", List.of("here:1"), JSON.createObjectNode())
+        .defaultFailurePolicy();
+  }
+
+  @Test
   void a_time_to_live_is_made_of_the_peer_s_keys_with_its_defaults() {
     assertThat(ttl(Map.of())).isEqualTo(MemoryTtl.NONE);
     assertThat(ttl(Map.of("short-term-memory.state-ttl.ms", "5000")))
@@ -132,6 +184,7 @@ class JobOptionsTest {
                 "reconnectTimeout", "reconnect-timeout",
                 "tls.enabeld", "tls.enabled",
                 "endpoint", "endpoints",
+                "default-failure-policy.max_attempt", "default-failure-policy.max-attempts",
                 "short-term-memory.state_ttl.ms", "short-term-memory.state-ttl.ms",
                 "kafkaActionStateTopics", "kafkaActionStateTopic")
             .entrySet()) {

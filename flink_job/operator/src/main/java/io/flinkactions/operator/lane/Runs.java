@@ -420,7 +420,7 @@ public final class Runs {
     metrics.onFailure(failure.action(), failure.kind());
     lane.run().current().countFailure();
     lanes.markDirty(lane);
-    FailurePolicy policy = action == null ? plans.missingAction().policy() : action.onFailure();
+    FailurePolicy policy = plans.failurePolicy(action);
     if (timeLimits.isOver(lane.run())) {
       policy = policy.toBuilder().setMaxAttempts(1).build();
     }

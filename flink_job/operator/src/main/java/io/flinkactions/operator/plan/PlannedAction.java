@@ -16,7 +16,7 @@ public final class PlannedAction {
   PlannedAction(int index, Action action) {
     this.index = index;
     this.name = action.getName();
-    this.onFailure = action.getOnFailure();
+    this.onFailure = action.hasOnFailure() ? action.getOnFailure() : null;
     this.timeoutMillis = action.getTimeoutMs();
     this.isSynchronous = action.getDurability() == Durability.SYNCHRONOUS;
   }
@@ -30,7 +30,8 @@ public final class PlannedAction {
     return name;
   }
 
-  public FailurePolicy onFailure() {
+  /** Null: it states none, and the job decides. */
+  FailurePolicy onFailure() {
     return onFailure;
   }
 

@@ -1,6 +1,8 @@
 package io.flinkactions.operator.plan;
 
+import io.flinkactions.operator.failure.DefaultFailurePolicy;
 import io.flinkactions.operator.failure.MissingAction;
+import io.flinkactions.wire.v1.FailurePolicy;
 import io.flinkactions.wire.v1.Plan;
 import java.util.IdentityHashMap;
 import java.util.Map;
@@ -13,7 +15,8 @@ public final class Plans {
 
   private final int defaultHopLimit;
   private final boolean hasStore;
-  private final MissingAction missingAction;
+  private final FailurePolicy ofMissing;
+  private final FailurePolicy ofUnstated;
   private final Map<Plan, AgentPlan> parsed = new IdentityHashMap<>();
   private Plan lastAsked;
   private AgentPlan lastAnswer;
@@ -22,16 +25,30 @@ public final class Plans {
    * @param defaultHopLimit for plans that name none
    * @param hasStore the job has an action state store
    * @param missingAction what becomes of invocations whose action a plan has no more
+   * @param defaultFailurePolicy of actions that state none
    */
-  public Plans(int defaultHopLimit, boolean hasStore, MissingAction missingAction) {
+  public Plans(
+      int defaultHopLimit,
+      boolean hasStore,
+      MissingAction missingAction,
+      DefaultFailurePolicy defaultFailurePolicy) {
     this.defaultHopLimit = defaultHopLimit;
     this.hasStore = hasStore;
-    this.missingAction = missingAction;
+    this.ofMissing = missingAction.policy();
+    this.ofUnstated = defaultFailurePolicy.policy();
   }
 
-  /** What becomes of an invocation whose action a plan has no more. */
-  public MissingAction missingAction() {
-    return missingAction;
+  /**
+   * What becomes of an invocation of this action that has failed: as the action states, or else the
+   * job.
+   *
+   * @param action null: the plan has it no more
+   */
+  public FailurePolicy failurePolicy(PlannedAction action) {
+    if (action == null) {
+      return ofMissing;
+    }
+    return action.onFailure() == null ? ofUnstated : action.onFailure();
   }
 
   /**

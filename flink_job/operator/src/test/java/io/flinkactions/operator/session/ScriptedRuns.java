@@ -1,6 +1,7 @@
 package io.flinkactions.operator.session;
 
 import com.google.protobuf.ByteString;
+import io.flinkactions.operator.failure.DefaultFailurePolicy;
 import io.flinkactions.operator.failure.MissingAction;
 import io.flinkactions.operator.lane.Input;
 import io.flinkactions.operator.lane.Invocation;
@@ -116,7 +117,7 @@ abstract class ScriptedRuns {
   final Runs runsOf(Subtask of, int limit, long runLimitMillis) {
     return new Runs(
         of.sessions,
-        new Plans(10, false, missingAction),
+        new Plans(10, false, missingAction, DefaultFailurePolicy.FAIL),
         lanes,
         new WaitingInputs(1 << 20, 1 << 20),
         new LaneMemory(),
