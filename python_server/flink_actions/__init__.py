@@ -23,6 +23,7 @@ from flink_actions.sdk.memory import MemoryObject, MemoryRef
 from flink_actions.sdk.metrics import Counter, Gauge, Histogram, Meter, MetricGroup
 from flink_actions.sdk.policies import Backoff, Durability, OnFailure, OnMismatch
 from flink_actions.sdk.prompts import ChatMessage, MessageRole, Prompt
+from flink_actions.sdk.rates import Rate
 from flink_actions.sdk.resources import (
     Resource,
     ResourceDescriptor,
@@ -70,6 +71,7 @@ __all__ = [
     "OnMismatch",
     "OutputEvent",
     "Prompt",
+    "Rate",
     "ReadableConfiguration",
     "ReplayMismatchError",
     "Resource",

@@ -3,8 +3,8 @@
 What the Flink operator does to order and state is done here by a small stand-in with the same rules: inputs of a key
 one after the other, each a run; the invocations of a run in the order their events were sent; a result applied whole or
 not at all; sensory memory gone at the end of the run; a failed action tried again as its policies say (without the
-waits), its recorded durable calls replayed. So a test of an agent tells how the agent will behave in a job, save for
-what needs Flink (checkpoints, event time).
+waits), its recorded durable calls replayed; a permit of a resource given at once. So a test of an agent tells how the
+agent will behave in a job, save for what needs Flink (checkpoints, event time).
 
     def test_a_verdict_comes_after_three_bad_reviews() -> None:
         reviews = [Review("shop", stars) for stars in (1, 2, 1)]
@@ -245,7 +245,7 @@ class AgentRunner:
         self._ready: list[LocalInvocation] = []
 
     async def __aenter__(self) -> AgentRunner:
-        settings = EngineSettings(config=self._config)
+        settings = EngineSettings(config=self._config, waits_for_permits=False)
         self._dispatcher = (
             Dispatcher(settings)
             if self._random_bytes is None

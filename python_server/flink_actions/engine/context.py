@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ from flink_actions.sdk.metrics import MetricGroup
 from flink_actions.sdk.resources import Resource, ResourceType
 
 if TYPE_CHECKING:
+    from flink_actions.engine.permits import Bucket
+    from flink_actions.engine.references import ResourceKey
     from flink_actions.engine.scope import ActionState, Scope
     from flink_actions.sdk.configuration import ReadableConfiguration
     from flink_actions.sdk.events import Event
@@ -62,6 +65,7 @@ class InvocationContext(RunnerContext):
         "sensory",
         "short_term",
         "time",
+        "waiting_threads",
     )
 
     def __init__(self, invocation: Invocation, state: ActionState, scope: Scope, mirror: Mirror | None) -> None:
@@ -77,6 +81,8 @@ class InvocationContext(RunnerContext):
         self.calls: DurableCalls | None = None
         self.metrics: AttemptMetrics | None = None
         self._task_root: TaskNode | None = None
+        # Those that wait for permits, and of what.
+        self.waiting_threads: dict[Future[None], Bucket] | None = None
         remaining_ms = invocation.remaining_ms
         # None: it may take as long as it likes, and nobody asks how long it does.
         self.time = RunningTime(remaining_ms, scope.clock) if remaining_ms else None
@@ -85,7 +91,13 @@ class InvocationContext(RunnerContext):
 
     def end(self) -> None:
         """From now on use is an error."""
+        if self.waiting_threads:
+            for granted, bucket in list(self.waiting_threads.items()):
+                bucket.give_up(granted, self.ended_error("a permit"))
         self.is_ended = True
+        if self._task_root is not None:
+            # They would hold each other.
+            self._task_root.context = None
         if self.sensory is not None:
             self.sensory.is_ended = True
         if self.short_term is not None:
@@ -121,7 +133,7 @@ class InvocationContext(RunnerContext):
     def task_root(self) -> TaskNode:
         """The action's own task. On the event loop's thread."""
         if self._task_root is None:
-            self._task_root = TaskNode()
+            self._task_root = TaskNode(context=self)
         return self._task_root
 
     def durable_calls(self) -> DurableCalls:
@@ -129,6 +141,18 @@ class InvocationContext(RunnerContext):
         if self.calls is None:
             self.calls = DurableCalls(self, self._invocation, self._state.action, self._scope)
         return self.calls
+
+    def begin_wait(self) -> None:
+        """Some of its code waits for a permit. On the event loop's thread."""
+        if self.time is not None:
+            self.time.begin_wait()
+
+    def end_wait(self, resource: ResourceKey, seconds: float) -> None:
+        """It has waited so long. On the event loop's thread."""
+        if self.time is not None:
+            self.time.end_wait()
+        if not self.is_ended:
+            (self.metrics or self._begin_metrics()).count_wait(resource, seconds)
 
     def commit(self, mint: VersionMint) -> MemoryChanges | None:
         """What was written, as changes from one version to a new one; the mirror follows. None: nothing was."""
@@ -326,8 +350,12 @@ class InvocationContext(RunnerContext):
             )
 
     def _refuse(self, what: str) -> None:
+        raise self.ended_error(what)
+
+    def ended_error(self, what: str) -> ContextEndedError:
+        """What was used although the attempt was over."""
         invocation = self._invocation
-        raise ContextEndedError(
+        return ContextEndedError(
             f"{what} was used after action {self._state.action.name!r} had ended (key {invocation.key!r}, run "
             f"{invocation.run_number}, "
             f"attempt {invocation.attempt}): await every task that the action starts"

@@ -87,6 +87,7 @@ class EngineSettings:
         kept_bytes: Most bytes of Results and call records kept per (namespace, operator uid) for a job that restarts.
         kept_seconds: Longest time that they are kept.
         config: The server's settings; `<Class>.<argument>` overrides an argument of a resource's descriptor.
+        waits_for_permits: Resources are used no more often than their rates say.
     """
 
     threads: int = 32
@@ -94,6 +95,7 @@ class EngineSettings:
     kept_bytes: int = 64 << 20
     kept_seconds: float = 3600.0
     config: Mapping[str, Any] = field(default_factory=dict)
+    waits_for_permits: bool = True
 
 
 class _Batch:
@@ -500,8 +502,9 @@ class Dispatcher:
         if left <= 0:
             self._cancel_attempt(attempt, CancelReason.TIMEOUT)
             return
-        if not time.has_begun:
-            # A thread begins it, and does not say when: it is looked at now and then, and is over no sooner than this.
+        if time.stands_still:
+            # A thread begins it, and does not say when, as a wait does not say that it ends: it is looked at now and
+            # then, and is over no sooner than this.
             left = max(left, _LOOK_AGAIN_SECONDS)
         attempt.timer = self._loop.call_later(left, self._limit_time, attempt, time)
 
@@ -705,7 +708,13 @@ class Dispatcher:
     def _states_of(self, plan: Plan) -> list[ActionState]:
         known = self._actions.get(id(plan))
         if known is None:
-            registry = ResourceRegistry(plan, self._settings.config)
+            registry = ResourceRegistry(
+                plan,
+                self._settings.config,
+                clock=self._clock,
+                stepping=lambda: self._numbering.stepping,
+                waits_for_permits=self._settings.waits_for_permits,
+            )
             self._registries.append(registry)
             # The plan is kept beside its states: while it lives, no other one has its id.
             known = self._actions[id(plan)] = (plan, [ActionState(action, registry) for action in plan.actions])

@@ -30,7 +30,7 @@ from flink_actions.engine import call_forms
 from flink_actions.engine.identity import idempotency_key
 from flink_actions.engine.invocation import CallPlace, CallRecord, ContentType, Invocation
 from flink_actions.engine.pickled import pickled, unpickled
-from flink_actions.engine.task_paths import TaskNode, running_node
+from flink_actions.engine.task_paths import TaskNode, running_node, running_task
 from flink_actions.sdk import durable, values
 from flink_actions.sdk.errors import (
     ContextEndedError,
@@ -294,6 +294,9 @@ class DurableCalls:
         if call_forms.is_coroutine_function(function):
             return await function(*arguments, **keywords)
         context = copy_context()
+        if running_task.get() is None:
+            # The action's first step. The thread is to know whose work it does.
+            context.run(running_task.set, self._context)
 
         def make() -> Any:
             # In the thread: the action may have ended without its tasks while this was queued.

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from flink_actions.engine.references import ResourceKey
 from flink_actions.sdk.metrics import MetricGroup, MetricKind
 
 _log = logging.getLogger(__name__)
@@ -25,12 +26,14 @@ class MetricDelta(NamedTuple):
         is_of_action: It belongs to the action's group, not to the agent's.
         kind: What it is.
         value: Added, marked, set or observed.
+        is_of_server: Not one of the author's.
     """
 
     path: tuple[str, ...]
     is_of_action: bool
     kind: MetricKind
     value: float
+    is_of_server: bool = False
 
     @property
     def size(self) -> int:
@@ -51,7 +54,7 @@ class AttemptMetrics:
         self._refuse = refuse
         self._lock = threading.Lock()
         # Counters, meters and gauges have one each; observations are kept apart.
-        self._deltas: dict[tuple[tuple[str, ...], bool, MetricKind], float] = {}
+        self._deltas: dict[tuple[tuple[str, ...], bool, MetricKind, bool], float] = {}
         self._observed: list[MetricDelta] = []
         self._size = 0
         self._is_ended = False
@@ -63,7 +66,7 @@ class AttemptMetrics:
         with self._lock:
             if self._is_ended:
                 self._refuse("its metrics")
-            name = (delta.path, delta.is_of_action, delta.kind)
+            name = (delta.path, delta.is_of_action, delta.kind, delta.is_of_server)
             known = self._deltas.get(name)
             if known is not None:
                 self._deltas[name] = delta.value if delta.kind is MetricKind.GAUGE else known + delta.value
@@ -80,6 +83,14 @@ class AttemptMetrics:
             else:
                 self._deltas[name] = delta.value
 
+    def count_wait(self, resource: ResourceKey, seconds: float) -> None:
+        """Code of the attempt has waited so long for a permit of a resource."""
+        kind, name = resource
+        path = ("resource", kind.value, name)
+        micros = round(seconds * 1e6)
+        self.record(MetricDelta((*path, "permitWaits"), False, MetricKind.COUNTER, 1, is_of_server=True))
+        self.record(MetricDelta((*path, "permitWaitMicros"), False, MetricKind.COUNTER, micros, is_of_server=True))
+
     def end(self) -> None:
         """The attempt has ended: from now on a change is an error."""
         with self._lock:
@@ -88,7 +99,11 @@ class AttemptMetrics:
     def deltas(self) -> Sequence[MetricDelta]:
         """All changes."""
         with self._lock:
-            return [*(MetricDelta(*name, value) for name, value in self._deltas.items()), *self._observed]
+            changes = [
+                MetricDelta(path, is_of_action, kind, value, is_of_server)
+                for (path, is_of_action, kind, is_of_server), value in self._deltas.items()
+            ]
+            return [*changes, *self._observed]
 
 
 class _Side:

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sys
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from flink_actions.sdk.errors import DuplicateNameError, ResourceDeclarationError
+from flink_actions.sdk.rates import Rate
 from flink_actions.sdk.resources import ResourceDeclaration, ResourceDescriptor, ResourceType
 
 ResourceKey = tuple[ResourceType, str]
 
+_LARGEST = sys.float_info.max
+_MOST_A_SECOND = 1_000_000
+_LONGEST_BETWEEN_SECONDS = 24 * 3600
+_MOST_AT_ONCE = 1_000_000
+# Shorter waits than some milliseconds are not to be had of an event loop: what they bring may come together.
+_FINEST_SECONDS = 0.01
+
 
 def check_resources(declared: Iterable[ResourceDeclaration]) -> dict[ResourceKey, ResourceDeclaration]:
-    """The declared resources by type and name.
+    """The declared resources by type and name, their rates as complete `Rate`s.
 
     Raises:
         DuplicateNameError: Two of one type have one name.
-        ResourceDeclarationError: One could not be made, refers to one that is not declared, or needs itself.
+        ResourceDeclarationError: One could not be made, refers to one that is not declared, needs itself, or has an
+            impossible rate.
     """
     resources: dict[ResourceKey, ResourceDeclaration] = {}
-    for declaration in declared:
+    for declaration in map(_with_rate, declared):
         other = resources.setdefault((declaration.type, declaration.name), declaration)
         if other is not declaration:
             raise DuplicateNameError(
@@ -30,6 +42,35 @@ def check_resources(declared: Iterable[ResourceDeclaration]) -> dict[ResourceKey
     for key in resources:
         _refuse_cycles(key, resources, [], done)
     return resources
+
+
+def _with_rate(declared: ResourceDeclaration) -> ResourceDeclaration:
+    if declared.rate is None:
+        return declared
+    given: Any = declared.rate
+    rate = given if isinstance(given, Rate) else Rate(given)
+    what = f"{declared.type.value} {declared.name!r} has rate={given!r}"
+    for number in (rate.limit, rate.per):
+        if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 < number <= _LARGEST:
+            raise ResourceDeclarationError(
+                f"{what}: it is how often a second a worker may use it, or a Rate(limit, per=seconds), of finite "
+                "numbers above 0; None is as often as it likes",
+                declared.location,
+            )
+    if rate.limit / rate.per > _MOST_A_SECOND or rate.per / rate.limit > _LONGEST_BETWEEN_SECONDS:
+        raise ResourceDeclarationError(
+            f"{what}: from one use a day to {_MOST_A_SECOND} uses a second can be kept to", declared.location
+        )
+    burst: Any = rate.burst
+    if burst is None:
+        burst = max(1, int(rate.limit / rate.per * _FINEST_SECONDS))
+    if isinstance(burst, bool) or not isinstance(burst, int) or not 1 <= burst <= _MOST_AT_ONCE:
+        raise ResourceDeclarationError(
+            f"{what}: burst is how many uses may come at once, a whole number from 1 to {_MOST_AT_ONCE}; without it "
+            "they come evenly spaced",
+            declared.location,
+        )
+    return dataclasses.replace(declared, rate=Rate(rate.limit, rate.per, burst))
 
 
 def _refuse_cycles(

@@ -12,15 +12,21 @@ import functools
 import inspect
 import logging
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from flink_actions.engine.permits import Bucket
 from flink_actions.engine.plan import Plan
 from flink_actions.engine.references import ResourceKey, references_of
 from flink_actions.sdk.errors import FlinkActionsError, ResourceError
+from flink_actions.sdk.rates import Rate
 from flink_actions.sdk.resources import Resource, ResourceDeclaration, ResourceDescriptor, ResourceLookup, ResourceType
 
 _log = logging.getLogger(__name__)
+
+# More often than anybody asks.
+_AT_ONCE = Rate(1_000_000, 1.0, 1_000_000)
 
 
 class ResourceRegistry(ResourceLookup):
@@ -29,15 +35,31 @@ class ResourceRegistry(ResourceLookup):
     Args:
         plan: Whose resources.
         config: Settings; `<Class>.<argument>` overrides an argument of a descriptor.
+        clock: Seconds, on the scale of the event loop's time.
+        stepping: See `Bucket`.
+        waits_for_permits: Rates are kept to; false: whoever asks for a permit has it.
     """
 
-    def __init__(self, plan: Plan, config: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        config: Mapping[str, Any],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        stepping: Callable[[], Any] = lambda: None,
+        waits_for_permits: bool = True,
+    ) -> None:
         self._plan = plan
         self._config = config
         self._opened: dict[ResourceKey, Resource] = {}
         self._locks = {key: threading.Lock() for key in plan.resources}
         self._opening: dict[ResourceKey, asyncio.Future[Resource]] = {}
         self._is_closed = False
+        self._buckets = {
+            key: Bucket(key, declared.rate if waits_for_permits else _AT_ONCE, clock, stepping)
+            for key, declared in plan.resources.items()
+            if isinstance(declared.rate, Rate)
+        }
 
     def get_resource(self, name: str, type: ResourceType) -> Resource:
         """The opened resource; see `RunnerContext.get_resource`."""
@@ -88,7 +110,15 @@ class ResourceRegistry(ResourceLookup):
         end = loop.time() + limit_seconds
         for key, resource in reversed(list(self._opened.items())):
             await _close(key, resource, (end - loop.time()) / 2)
+            if key in self._buckets and not self._buckets[key].is_used:
+                _log.warning(
+                    "%s has a rate, and nobody has asked for a permit: the rate limits nothing unless the resource's "
+                    "methods, or actions, await its permit_async()",
+                    _what(key),
+                )
         self._opened.clear()
+        for bucket in self._buckets.values():
+            bucket.close()
 
     async def _open(self, key: ResourceKey, declared: ResourceDeclaration) -> Resource:
         for needed in references_of(declared):
@@ -137,6 +167,9 @@ class ResourceRegistry(ResourceLookup):
         else:
             made = provider
         made.resources = self
+        bucket = self._buckets.get((declared.type, declared.name))
+        if bucket is not None:
+            made._permits = bucket
         return made
 
     def _run_open(self, key: ResourceKey, made: Resource) -> None:

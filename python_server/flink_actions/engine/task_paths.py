@@ -16,12 +16,14 @@ from typing import Any
 class TaskNode:
     """A task of an action, from the action's own (the root) down."""
 
-    __slots__ = ("_children", "_number", "_parent", "calls", "unacknowledged")
+    __slots__ = ("_children", "_number", "_parent", "calls", "context", "unacknowledged")
 
-    def __init__(self, parent: TaskNode | None = None, number: int = 0) -> None:
+    def __init__(self, parent: TaskNode | None = None, number: int = 0, context: Any = None) -> None:
         self._parent = parent
         self._number = number
         self._children = 0
+        # The root's: of the attempt, until that has ended.
+        self.context = context
         # Durable calls that it has begun.
         self.calls = 0
         # What waits for the acknowledgement of its last record.
@@ -31,6 +33,14 @@ class TaskNode:
         """The node of a task that this one makes now."""
         node = TaskNode(self, self._children)
         self._children += 1
+        return node
+
+    @property
+    def root(self) -> TaskNode:
+        """The action's own task."""
+        node = self
+        while node._parent is not None:
+            node = node._parent
         return node
 
     @property
@@ -51,6 +61,13 @@ def running_node() -> TaskNode | None:
     """The node of the running task."""
     owner = running_task.get()
     return owner if owner is None or type(owner) is TaskNode else owner.task_root()
+
+
+def running_context() -> Any:
+    """The context of the attempt whose code runs; None if it is no attempt's, or that of a task whose attempt has
+    ended. Neither is it known in an attempt's first step: see `TaskNumbering.stepping`."""
+    owner = running_task.get()
+    return owner.root.context if type(owner) is TaskNode else owner
 
 
 class TaskNumbering:

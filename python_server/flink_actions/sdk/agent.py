@@ -14,6 +14,7 @@ from typing import Any, ClassVar, TypeVar
 from flink_actions.sdk.errors import DuplicateNameError, Location, ResourceDeclarationError
 from flink_actions.sdk.events import Event
 from flink_actions.sdk.policies import ActionPolicies, Backoff, Durability, OnFailure, OnMismatch
+from flink_actions.sdk.rates import Rate
 from flink_actions.sdk.resources import Resource, ResourceDeclaration, ResourceDescriptor, ResourceType, declaration_of
 
 Trigger = str | type[Event]
@@ -210,13 +211,21 @@ class Agent:
         self._actions_added()[name] = ActionDeclaration(name, func, tuple(triggers), location, policies, config)
         return self
 
-    def add_resource(self, name: str, resource_type: ResourceType, instance: Resource | ResourceDescriptor) -> Agent:
+    def add_resource(
+        self,
+        name: str,
+        resource_type: ResourceType,
+        instance: Resource | ResourceDescriptor,
+        *,
+        rate: Rate | float | None = None,
+    ) -> Agent:
         """Add a resource to this instance.
 
         Args:
             name: Unique among the agent's resources of its type.
             resource_type: Its type.
             instance: The resource itself, or the descriptor that it is made from when it is first asked for.
+            rate: How often a worker may use it, see `Rate`; a number is so many times a second.
 
         Returns:
             This agent, so that calls chain.
@@ -234,7 +243,8 @@ class Agent:
             raise ResourceDeclarationError(
                 f"resource {name!r} is a {type(instance).__name__}: pass a Resource or a ResourceDescriptor", location
             )
-        self._resources_added()[resource_type, name] = ResourceDeclaration(resource_type, name, instance, location)
+        declared = ResourceDeclaration(resource_type, name, instance, location, rate)
+        self._resources_added()[resource_type, name] = declared
         return self
 
     def declared_actions(self) -> list[ActionDeclaration]:

@@ -222,7 +222,7 @@ class RunnerContext(ResourceLookup):
     @abstractmethod
     def deadline(self) -> float | None:
         """When the attempt is over its time limit, in the event loop's time (`asyncio.timeout_at(ctx.deadline)`); None:
-        no limit."""
+        no limit. It moves on while the attempt waits for the permit of a resource."""
 
     @property
     @abstractmethod

@@ -12,7 +12,7 @@
     ├── NotDecodableError            bytes are not what the declared type says
     ├── MemoryPathError              a memory path is malformed or meets a value on its way
     ├── ContextEndedError            `ctx` or its memory was used after the action had ended
-    ├── ResourceError                a resource is unknown or could not be opened
+    ├── ResourceError                a resource is unknown, could not be opened, or cannot be used so
     ├── DurableCallError             a durable call cannot be made so, or its recorded exception has no class any more
     ├── ReplayMismatchError          the action made another durable call than its record says
     ├── UnsupportedError             this version does not have it
@@ -83,7 +83,7 @@ class EmptyAgentError(AgentLoadError):
 
 
 class ResourceDeclarationError(AgentLoadError):
-    """A declared resource names a class or resource that is not there, or needs itself."""
+    """A declared resource names a class or resource that is not there, needs itself, or has an impossible rate."""
 
 
 class NotEncodableError(FlinkActionsError):
@@ -122,7 +122,7 @@ class ContextEndedError(FlinkActionsError):
 
 
 class ResourceError(FlinkActionsError):
-    """A resource is not declared, or could not be made or opened."""
+    """A resource is not declared, could not be made or opened, or cannot be used as it was asked for."""
 
 
 class DurableCallError(FlinkActionsError):

@@ -13,9 +13,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, overload
 
 from flink_actions.sdk.errors import Location, ResourceDeclarationError
+from flink_actions.sdk.rates import Permits, Rate
 
 if TYPE_CHECKING:
     from flink_actions.sdk.agent import Agent
@@ -63,8 +64,9 @@ class Resource(ABC):
     """
 
     references: ClassVar[Mapping[str, ResourceType]] = {}
-    # Set by the worker before `open`.
+    # Set by the worker before `open`; permits where there is a rate.
     resources: ResourceLookup
+    _permits: Permits | None = None
 
     @classmethod
     @abstractmethod
@@ -78,6 +80,37 @@ class Resource(ABC):
     def close(self) -> Awaitable[None] | None:
         """Give back what `open` took. Called once, before those it refers to are closed."""
         return None
+
+    async def permit_async(self) -> None:
+        """Wait until this may be used once more, as its declared `rate` says; without a rate at once.
+
+        Ask for each use, best in the method that makes it: then whoever calls that keeps the rate, and a durable call
+        that is answered from its record takes no permit. Permits go to those who ask in the order of asking. A wait
+        that is cancelled gives up its place. While any task of an action waits here, the action's time limit stands
+        still.
+
+        Raises:
+            ResourceError: The worker has closed its resources meanwhile.
+
+        Example:
+            >>> class Llm(Resource):
+            ...     async def ask(self, text: str) -> str:
+            ...         await self.permit_async()
+            ...         return await self.client.complete(text)
+        """
+        if self._permits is not None:
+            await self._permits.take_async()
+
+    def permit(self) -> None:
+        """`permit_async` for `def` actions and other threads: the calling thread waits.
+
+        Raises:
+            ResourceError: It was used on the event loop, which it would block; or the worker has closed its resources
+                meanwhile.
+            ContextEndedError: The action has ended or was cancelled, perhaps while its thread waited here.
+        """
+        if self._permits is not None:
+            self._permits.take()
 
 
 class ResourceDescriptor:
@@ -127,12 +160,14 @@ class ResourceDeclaration:
         name: Unique within the type.
         provider: The resource itself, or how to make it.
         location: Where it was declared.
+        rate: How often a worker may use it, or how often a second; None: as often as it likes. Not checked yet.
     """
 
     type: ResourceType
     name: str
     provider: Resource | ResourceDescriptor
     location: Location
+    rate: Rate | float | None = None
 
 
 def _import_class(full_name: str) -> Any:
@@ -147,16 +182,35 @@ def _import_class(full_name: str) -> Any:
         raise ResourceDeclarationError(f"module {module_name!r} has no class {class_name!r}") from error
 
 
-def _declares(resource_type: ResourceType) -> Callable[[F], F]:
-    def mark(function: F) -> F:
-        plain: Any = function.__func__ if isinstance(function, (staticmethod, classmethod)) else function
-        plain.__resource_type__ = resource_type
-        return function
+class _Declares(Protocol):
+    @overload
+    def __call__(self, function: F, /) -> F: ...
+    @overload
+    def __call__(self, /, *, rate: Rate | float | None = None) -> Callable[[F], F]: ...
+
+
+def _declares(resource_type: ResourceType) -> _Declares:
+    def mark(function: Any = None, /, *, rate: Rate | float | None = None) -> Any:
+        if function is None:
+            return lambda function: _marked(function, resource_type, rate)
+        if isinstance(function, (Rate, int, float)):
+            raise ResourceDeclarationError(
+                f"a {resource_type.value} is declared with ({function!r}): name the argument, (rate={function!r})"
+            )
+        return _marked(function, resource_type, rate)
 
     mark.__doc__ = (
-        f"Mark a method without arguments that returns the {resource_type.value} of its name, or its descriptor."
+        f"Mark a method without arguments that returns the {resource_type.value} of its name, or its descriptor.\n\n"
+        "With `(rate=50)` or `(rate=Rate(...))` a worker uses it no more often than that: see `Rate`."
     )
     return mark
+
+
+def _marked(function: F, resource_type: ResourceType, rate: Rate | float | None) -> F:
+    plain: Any = function.__func__ if isinstance(function, (staticmethod, classmethod)) else function
+    plain.__resource_type__ = resource_type
+    plain.__resource_rate__ = rate
+    return function
 
 
 chat_model_connection = _declares(ResourceType.CHAT_MODEL_CONNECTION)
@@ -180,9 +234,9 @@ def declaration_of(agent: Agent, attribute: str) -> ResourceDeclaration | None:
     if resource_type is None:
         return None
     method = getattr(agent, attribute)
-    location = location_of(method)
+    location, rate = location_of(method), method.__resource_rate__
     if resource_type is ResourceType.TOOL:
-        return ResourceDeclaration(resource_type, attribute, FunctionTool(method, name=attribute), location)
+        return ResourceDeclaration(resource_type, attribute, FunctionTool(method, name=attribute), location, rate)
     if inspect.signature(method).parameters:
         raise ResourceDeclarationError(
             f"{attribute}() declares a {resource_type.value} and so takes no arguments", location
@@ -192,4 +246,4 @@ def declaration_of(agent: Agent, attribute: str) -> ResourceDeclaration | None:
         raise ResourceDeclarationError(
             f"{attribute}() returned a {type(provider).__name__}: return a Resource or a ResourceDescriptor", location
         )
-    return ResourceDeclaration(resource_type, attribute, provider, location)
+    return ResourceDeclaration(resource_type, attribute, provider, location, rate)

@@ -44,5 +44,18 @@ class FunctionTool(Tool):
         self.description = inspect.getdoc(function) or ""
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
-        """What the function returns."""
+        """What the function returns. Where the tool has a rate, each call waits for a permit first.
+
+        Raises:
+            ResourceError: A `def` tool with a rate was called on the event loop, which waiting would block.
+        """
+        if self._permits is None:
+            return self.function(*args, **kwargs)
+        if inspect.iscoroutinefunction(self.function):
+            return self._call_with_permit(args, kwargs)
+        self.permit()
         return self.function(*args, **kwargs)
+
+    async def _call_with_permit(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        await self.permit_async()
+        return await self.function(*args, **kwargs)

@@ -23,13 +23,17 @@ _DURABILITIES = {
 
 
 def plan_lines(plan: plan_pb2.Plan) -> Iterator[str]:
-    """One agent, its actions in declaration order, each with its triggers and what differs from the defaults."""
+    """One agent, its actions in declaration order, each with its triggers and what differs from the defaults, and the
+    rates of its resources."""
     hop_limit = f"   hop limit {plan.hop_limit}" if plan.hop_limit else ""
     yield f"agent {plan.agent}   plan {plan.digest.hex()}   code {plan.code_digest.hex()[:16]}{hop_limit}"
     width = max((len(action.name) for action in plan.actions), default=0)
     for action in plan.actions:
         triggers = " | ".join(trigger.event_type or trigger.cel for trigger in action.triggers)
         yield "  ".join([f"  {action.name:{width}}  on {triggers}", *_settings(action)])
+    for rate in plan.rates:
+        often = f"{rate.limit:g} uses every {rate.per_seconds:g} s, {rate.burst} at once, in each worker"
+        yield f"  rate of {rate.type} {rate.name}  {often}"
 
 
 def resource_lines(plan: Plan) -> Iterator[str]:

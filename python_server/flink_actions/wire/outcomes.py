@@ -194,6 +194,7 @@ class _Columns:
                     is_of_action=delta.is_of_action,
                     kind=session_pb2.MetricDelta.Kind.Name(delta.kind.value),
                     value=delta.value,
+                    is_of_server=delta.is_of_server,
                 )
             )
         return sum(delta.size for delta in outcome.metrics)

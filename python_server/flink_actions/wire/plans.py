@@ -7,6 +7,8 @@ import hashlib
 from flink_actions.engine.plan import Action, FailurePolicy, Plan
 from flink_actions.sdk import values
 from flink_actions.sdk.policies import Durability, OnFailure, OnMismatch
+from flink_actions.sdk.rates import Rate
+from flink_actions.sdk.resources import ResourceDeclaration
 from flink_actions.wire.v1 import plan_pb2
 
 _DECISIONS = {
@@ -31,6 +33,7 @@ def encode_plan(plan: Plan) -> plan_pb2.Plan:
         agent=plan.agent, actions=[_encode_action(action) for action in plan.actions], hop_limit=plan.hop_limit
     )
     message.memory.SetInParent()
+    message.rates.extend(_encode_rate(resource) for resource in plan.resources.values() if resource.rate is not None)
     message.digest = hashlib.sha256(message.SerializeToString(deterministic=True)).digest()
     message.code_digest = plan.code_digest
     return message
@@ -47,6 +50,18 @@ def _encode_action(action: Action) -> plan_pb2.Action:
         on_mismatch=_MISMATCHES[action.on_mismatch],
         config=values.encode(action.config, "config") if action.config else b"",
         former_names=action.former_names,
+    )
+
+
+def _encode_rate(resource: ResourceDeclaration) -> plan_pb2.ResourceRate:
+    rate = resource.rate
+    assert isinstance(rate, Rate), "compile_plan completes rates"
+    return plan_pb2.ResourceRate(
+        type=resource.type.value,
+        name=resource.name,
+        limit=rate.limit,
+        per_seconds=rate.per,
+        burst=rate.burst,
     )
 
 

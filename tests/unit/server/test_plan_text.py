@@ -7,6 +7,7 @@ from flink_actions import (
     Backoff,
     Event,
     EventType,
+    Rate,
     Resource,
     ResourceDescriptor,
     ResourceType,
@@ -97,6 +98,12 @@ def test_resources_are_shown_with_what_they_are_and_need() -> None:
         f"  resource chat_model_connection llm  {Llm.__module__}.Llm",
         "  resource chat_model support  Support  needs chat_model_connection llm",
     ]
+
+
+def test_rates_are_shown_behind_the_actions() -> None:
+    agent = Shop().add_resource("slow", ResourceType.CHAT_MODEL_CONNECTION, Llm(), rate=Rate(90, per=60, burst=3))
+    *_, last = plan_lines(encode_plan(compile_plan(agent, "shop")))
+    assert last == "  rate of chat_model_connection slow  90 uses every 60 s, 3 at once, in each worker"
 
 
 def test_former_names_and_a_hop_limit_are_shown_where_an_agent_has_them() -> None:

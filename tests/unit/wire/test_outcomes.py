@@ -214,6 +214,7 @@ def test_metrics_ride_beside_their_outcome_and_count_in_the_frames_size() -> Non
     deltas = [
         MetricDelta(("model", "n"), False, MetricKind.COUNTER, 3),
         MetricDelta(("load" * 20,), True, MetricKind.GAUGE, 0.5),
+        MetricDelta(("resource", "tool", "search", "permitWaits"), False, MetricKind.COUNTER, 1, is_of_server=True),
     ]
     outcomes: list[Outcome] = []
     for handle in range(1, 400, 4):
@@ -231,7 +232,13 @@ def test_metrics_ride_beside_their_outcome_and_count_in_the_frames_size() -> Non
         here = {*frame.results.handle, *(failure.handle for failure in frame.failures)}
         for metric in frame.metrics:
             assert metric.handle in here
-            delta = MetricDelta(tuple(metric.path), metric.is_of_action, MetricKind(metric.kind), metric.value)
+            delta = MetricDelta(
+                tuple(metric.path),
+                metric.is_of_action,
+                MetricKind(metric.kind),
+                metric.value,
+                metric.is_of_server,
+            )
             found.setdefault(metric.handle, []).append(delta)
     assert sorted(handle for frame in frames for handle in frame.results.handed_back) == list(range(3, 400, 4))
     expected = {1: None, 2: deltas, 3: deltas[:1], 0: deltas}

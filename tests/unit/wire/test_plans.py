@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from flink_actions import Agent, Event, EventType, RunnerContext, action
+from flink_actions import Agent, Event, EventType, Rate, RunnerContext, action, tool
 from flink_actions.engine.plan import compile_plan
 from flink_actions.wire.codec import encode_plan
 from flink_actions.wire.v1 import plan_pb2
@@ -35,6 +35,21 @@ def test_a_plan_says_what_its_actions_are() -> None:
     assert [list(action.former_names) for action in message.actions] == [[], ["less"]]
     assert message.hop_limit == 0
     assert encode_plan(compile_plan(Shop(hop_limit=5), "shop")).hop_limit == 5
+
+
+def test_a_plan_says_the_rates_of_resources() -> None:
+    class Searching(Shop):
+        @tool(rate=Rate(90, per=60, burst=3))
+        def search(self, text: str) -> str:
+            return text
+
+        @tool
+        def free(self, text: str) -> str:
+            return text
+
+    message = encode_plan(compile_plan(Searching(), "shop"))
+    assert list(message.rates) == [plan_pb2.ResourceRate(type="tool", name="search", limit=90, per_seconds=60, burst=3)]
+    assert message.digest != encode_plan(compile_plan(Shop(), "shop")).digest
 
 
 def test_the_digest_is_that_of_the_message_without_its_digests() -> None:

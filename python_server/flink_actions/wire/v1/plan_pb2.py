@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n flink_actions/wire/v1/plan.proto\x12\x15\x66link_actions.wire.v1\"\xb4\x01\n\x04Plan\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x12\x13\n\x0b\x63ode_digest\x18\x03 \x01(\x0c\x12.\n\x07\x61\x63tions\x18\x04 \x03(\x0b\x32\x1d.flink_actions.wire.v1.Action\x12\x35\n\x06memory\x18\x05 \x01(\x0b\x32%.flink_actions.wire.v1.MemorySettings\x12\x11\n\thop_limit\x18\x06 \x01(\r\"\xc4\x02\n\x06\x41\x63tion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\x08triggers\x18\x02 \x03(\x0b\x32\x1e.flink_actions.wire.v1.Trigger\x12\x38\n\non_failure\x18\x03 \x01(\x0b\x32$.flink_actions.wire.v1.FailurePolicy\x12\x12\n\ntimeout_ms\x18\x04 \x01(\x04\x12\x35\n\ndurability\x18\x05 \x01(\x0e\x32!.flink_actions.wire.v1.Durability\x12\x13\n\x0b\x63oncurrency\x18\x06 \x01(\r\x12\x0e\n\x06\x63onfig\x18\x07 \x01(\x0c\x12:\n\x0bon_mismatch\x18\x08 \x01(\x0e\x32%.flink_actions.wire.v1.MismatchPolicy\x12\x14\n\x0c\x66ormer_names\x18\t \x03(\t\";\n\x07Trigger\x12\x14\n\nevent_type\x18\x01 \x01(\tH\x00\x12\r\n\x03\x63\x65l\x18\x02 \x01(\tH\x00\x42\x0b\n\tcondition\"\x9d\x02\n\rFailurePolicy\x12?\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0e\x32-.flink_actions.wire.v1.FailurePolicy.Decision\x12\x14\n\x0cmax_attempts\x18\x02 \x01(\r\x12\x1a\n\x12initial_backoff_ms\x18\x03 \x01(\x04\x12\x16\n\x0emax_backoff_ms\x18\x04 \x01(\x04\x12\x1b\n\x13multiplier_permille\x18\x05 \x01(\r\x12\x17\n\x0fjitter_permille\x18\x06 \x01(\r\"K\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x08\n\x04\x46\x41IL\x10\x01\x12\x0f\n\x0b\x44\x45\x41\x44_LETTER\x10\x02\x12\n\n\x06IGNORE\x10\x03\"+\n\x0eMemorySettings\x12\x19\n\x11short_term_ttl_ms\x18\x01 \x01(\x04*S\n\nDurability\x12\x1a\n\x16\x44URABILITY_UNSPECIFIED\x10\x00\x12\x08\n\x04NONE\x10\x01\x12\x0e\n\nCHECKPOINT\x10\x02\x12\x0f\n\x0bSYNCHRONOUS\x10\x03*T\n\x0eMismatchPolicy\x12\x18\n\x14MISMATCH_UNSPECIFIED\x10\x00\x12\x11\n\rMISMATCH_FAIL\x10\x01\x12\x15\n\x11MISMATCH_TRUNCATE\x10\x02\x42\x1b\n\x17io.flinkactions.wire.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n flink_actions/wire/v1/plan.proto\x12\x15\x66link_actions.wire.v1\"\xe8\x01\n\x04Plan\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x12\x13\n\x0b\x63ode_digest\x18\x03 \x01(\x0c\x12.\n\x07\x61\x63tions\x18\x04 \x03(\x0b\x32\x1d.flink_actions.wire.v1.Action\x12\x35\n\x06memory\x18\x05 \x01(\x0b\x32%.flink_actions.wire.v1.MemorySettings\x12\x11\n\thop_limit\x18\x06 \x01(\r\x12\x32\n\x05rates\x18\x07 \x03(\x0b\x32#.flink_actions.wire.v1.ResourceRate\"]\n\x0cResourceRate\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x01\x12\x13\n\x0bper_seconds\x18\x04 \x01(\x01\x12\r\n\x05\x62urst\x18\x05 \x01(\r\"\xc4\x02\n\x06\x41\x63tion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\x08triggers\x18\x02 \x03(\x0b\x32\x1e.flink_actions.wire.v1.Trigger\x12\x38\n\non_failure\x18\x03 \x01(\x0b\x32$.flink_actions.wire.v1.FailurePolicy\x12\x12\n\ntimeout_ms\x18\x04 \x01(\x04\x12\x35\n\ndurability\x18\x05 \x01(\x0e\x32!.flink_actions.wire.v1.Durability\x12\x13\n\x0b\x63oncurrency\x18\x06 \x01(\r\x12\x0e\n\x06\x63onfig\x18\x07 \x01(\x0c\x12:\n\x0bon_mismatch\x18\x08 \x01(\x0e\x32%.flink_actions.wire.v1.MismatchPolicy\x12\x14\n\x0c\x66ormer_names\x18\t \x03(\t\";\n\x07Trigger\x12\x14\n\nevent_type\x18\x01 \x01(\tH\x00\x12\r\n\x03\x63\x65l\x18\x02 \x01(\tH\x00\x42\x0b\n\tcondition\"\x9d\x02\n\rFailurePolicy\x12?\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0e\x32-.flink_actions.wire.v1.FailurePolicy.Decision\x12\x14\n\x0cmax_attempts\x18\x02 \x01(\r\x12\x1a\n\x12initial_backoff_ms\x18\x03 \x01(\x04\x12\x16\n\x0emax_backoff_ms\x18\x04 \x01(\x04\x12\x1b\n\x13multiplier_permille\x18\x05 \x01(\r\x12\x17\n\x0fjitter_permille\x18\x06 \x01(\r\"K\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x08\n\x04\x46\x41IL\x10\x01\x12\x0f\n\x0b\x44\x45\x41\x44_LETTER\x10\x02\x12\n\n\x06IGNORE\x10\x03\"+\n\x0eMemorySettings\x12\x19\n\x11short_term_ttl_ms\x18\x01 \x01(\x04*S\n\nDurability\x12\x1a\n\x16\x44URABILITY_UNSPECIFIED\x10\x00\x12\x08\n\x04NONE\x10\x01\x12\x0e\n\nCHECKPOINT\x10\x02\x12\x0f\n\x0bSYNCHRONOUS\x10\x03*T\n\x0eMismatchPolicy\x12\x18\n\x14MISMATCH_UNSPECIFIED\x10\x00\x12\x11\n\rMISMATCH_FAIL\x10\x01\x12\x15\n\x11MISMATCH_TRUNCATE\x10\x02\x42\x1b\n\x17io.flinkactions.wire.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -22,20 +22,22 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flink_actions.wire.v1.plan_
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\027io.flinkactions.wire.v1P\001'
-  _globals['_DURABILITY']._serialized_start=963
-  _globals['_DURABILITY']._serialized_end=1046
-  _globals['_MISMATCHPOLICY']._serialized_start=1048
-  _globals['_MISMATCHPOLICY']._serialized_end=1132
+  _globals['_DURABILITY']._serialized_start=1110
+  _globals['_DURABILITY']._serialized_end=1193
+  _globals['_MISMATCHPOLICY']._serialized_start=1195
+  _globals['_MISMATCHPOLICY']._serialized_end=1279
   _globals['_PLAN']._serialized_start=60
-  _globals['_PLAN']._serialized_end=240
-  _globals['_ACTION']._serialized_start=243
-  _globals['_ACTION']._serialized_end=567
-  _globals['_TRIGGER']._serialized_start=569
-  _globals['_TRIGGER']._serialized_end=628
-  _globals['_FAILUREPOLICY']._serialized_start=631
-  _globals['_FAILUREPOLICY']._serialized_end=916
-  _globals['_FAILUREPOLICY_DECISION']._serialized_start=841
-  _globals['_FAILUREPOLICY_DECISION']._serialized_end=916
-  _globals['_MEMORYSETTINGS']._serialized_start=918
-  _globals['_MEMORYSETTINGS']._serialized_end=961
+  _globals['_PLAN']._serialized_end=292
+  _globals['_RESOURCERATE']._serialized_start=294
+  _globals['_RESOURCERATE']._serialized_end=387
+  _globals['_ACTION']._serialized_start=390
+  _globals['_ACTION']._serialized_end=714
+  _globals['_TRIGGER']._serialized_start=716
+  _globals['_TRIGGER']._serialized_end=775
+  _globals['_FAILUREPOLICY']._serialized_start=778
+  _globals['_FAILUREPOLICY']._serialized_end=1063
+  _globals['_FAILUREPOLICY_DECISION']._serialized_start=988
+  _globals['_FAILUREPOLICY_DECISION']._serialized_end=1063
+  _globals['_MEMORYSETTINGS']._serialized_start=1065
+  _globals['_MEMORYSETTINGS']._serialized_end=1108
 # @@protoc_insertion_point(module_scope)

@@ -27,20 +27,36 @@ MISMATCH_FAIL: MismatchPolicy
 MISMATCH_TRUNCATE: MismatchPolicy
 
 class Plan(_message.Message):
-    __slots__ = ("agent", "digest", "code_digest", "actions", "memory", "hop_limit")
+    __slots__ = ("agent", "digest", "code_digest", "actions", "memory", "hop_limit", "rates")
     AGENT_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     CODE_DIGEST_FIELD_NUMBER: _ClassVar[int]
     ACTIONS_FIELD_NUMBER: _ClassVar[int]
     MEMORY_FIELD_NUMBER: _ClassVar[int]
     HOP_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    RATES_FIELD_NUMBER: _ClassVar[int]
     agent: str
     digest: bytes
     code_digest: bytes
     actions: _containers.RepeatedCompositeFieldContainer[Action]
     memory: MemorySettings
     hop_limit: int
-    def __init__(self, agent: _Optional[str] = ..., digest: _Optional[bytes] = ..., code_digest: _Optional[bytes] = ..., actions: _Optional[_Iterable[_Union[Action, _Mapping]]] = ..., memory: _Optional[_Union[MemorySettings, _Mapping]] = ..., hop_limit: _Optional[int] = ...) -> None: ...
+    rates: _containers.RepeatedCompositeFieldContainer[ResourceRate]
+    def __init__(self, agent: _Optional[str] = ..., digest: _Optional[bytes] = ..., code_digest: _Optional[bytes] = ..., actions: _Optional[_Iterable[_Union[Action, _Mapping]]] = ..., memory: _Optional[_Union[MemorySettings, _Mapping]] = ..., hop_limit: _Optional[int] = ..., rates: _Optional[_Iterable[_Union[ResourceRate, _Mapping]]] = ...) -> None: ...
+
+class ResourceRate(_message.Message):
+    __slots__ = ("type", "name", "limit", "per_seconds", "burst")
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    PER_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    BURST_FIELD_NUMBER: _ClassVar[int]
+    type: str
+    name: str
+    limit: float
+    per_seconds: float
+    burst: int
+    def __init__(self, type: _Optional[str] = ..., name: _Optional[str] = ..., limit: _Optional[float] = ..., per_seconds: _Optional[float] = ..., burst: _Optional[int] = ...) -> None: ...
 
 class Action(_message.Message):
     __slots__ = ("name", "triggers", "on_failure", "timeout_ms", "durability", "concurrency", "config", "on_mismatch", "former_names")

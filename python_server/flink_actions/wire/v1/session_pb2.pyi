@@ -456,7 +456,7 @@ class Progress(_message.Message):
     def __init__(self, handle: _Optional[int] = ..., kind: _Optional[str] = ..., payload: _Optional[bytes] = ...) -> None: ...
 
 class MetricDelta(_message.Message):
-    __slots__ = ("handle", "path", "is_of_action", "kind", "value")
+    __slots__ = ("handle", "path", "is_of_action", "kind", "value", "is_of_server")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_UNSPECIFIED: _ClassVar[MetricDelta.Kind]
@@ -474,12 +474,14 @@ class MetricDelta(_message.Message):
     IS_OF_ACTION_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
+    IS_OF_SERVER_FIELD_NUMBER: _ClassVar[int]
     handle: int
     path: _containers.RepeatedScalarFieldContainer[str]
     is_of_action: bool
     kind: MetricDelta.Kind
     value: float
-    def __init__(self, handle: _Optional[int] = ..., path: _Optional[_Iterable[str]] = ..., is_of_action: bool = ..., kind: _Optional[_Union[MetricDelta.Kind, str]] = ..., value: _Optional[float] = ...) -> None: ...
+    is_of_server: bool
+    def __init__(self, handle: _Optional[int] = ..., path: _Optional[_Iterable[str]] = ..., is_of_action: bool = ..., kind: _Optional[_Union[MetricDelta.Kind, str]] = ..., value: _Optional[float] = ..., is_of_server: bool = ...) -> None: ...
 
 class Credit(_message.Message):
     __slots__ = ("invocations", "bytes")

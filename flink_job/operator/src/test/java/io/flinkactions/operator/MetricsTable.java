@@ -20,6 +20,8 @@ final class MetricsTable {
   private static final Pattern OF_A_JOB = Pattern.compile("\\.(actions\\..+)$");
   // The names of actions and workers.
   private static final Pattern NAMED = Pattern.compile("^actions\\.(action|worker)\\.[^.]+\\.");
+  private static final Pattern OF_A_RESOURCE =
+      Pattern.compile("^actions\\.resource\\.[^.]+\\.[^.]+\\.");
 
   private MetricsTable() {}
 
@@ -44,7 +46,8 @@ final class MetricsTable {
     for (String identifier : identifiers) {
       Matcher own = OF_A_JOB.matcher(identifier);
       if (own.find()) {
-        names.add(NAMED.matcher(own.group(1)).replaceFirst("actions.$1.<name>."));
+        String name = NAMED.matcher(own.group(1)).replaceFirst("actions.$1.<name>.");
+        names.add(OF_A_RESOURCE.matcher(name).replaceFirst("actions.resource.<type>.<name>."));
       }
     }
     names.removeIf(name -> name.contains(".user."));

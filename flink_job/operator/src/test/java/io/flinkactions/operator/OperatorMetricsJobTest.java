@@ -43,7 +43,7 @@ class OperatorMetricsJobTest {
   private static final String OUTCOMES =
       """
       import asyncio, os, pathlib
-      from flink_actions import Agent, Event, OutputEvent, RetryableError, action
+      from flink_actions import Agent, Event, OutputEvent, ResourceType, RetryableError, action, tool
 
       ACTIONS = ["plain", "retried", "slow", "doomed", "ignored", "deadly", "endless"]
 
@@ -52,9 +52,15 @@ class OperatorMetricsJobTest {
           async def route(self, event, ctx):
               ctx.send_event(Event(type=ACTIONS[event.input["k"]], attributes={}))
 
+          @tool(rate=20)
+          async def paced(self, text):
+              return text
+
           @action("plain")
           async def plain(self, event, ctx):
-              ctx.send_event(OutputEvent(output="plain"))
+              paced = ctx.get_resource("paced", ResourceType.TOOL)
+              await paced.call("at once")
+              ctx.send_event(OutputEvent(output=await paced.call("plain")))
 
           @action("retried", max_attempts=2)
           async def retried(self, event, ctx):
@@ -170,6 +176,9 @@ class OperatorMetricsJobTest {
       assertThat(outcomes(job, "action.deadly.")).containsExactly(1L, 0L, 0L, 0L, 0L, 0L);
       assertThat(number(job, "latencyMicros")).isEqualTo(11);
       assertThat(number(job, "action.slow.latencyMicros")).isEqualTo(1);
+      assertThat(number(job, "resource.tool.paced.permitWaits")).isEqualTo(1);
+      assertThat(number(job, "resource.tool.paced.permitWaitMicros"))
+          .isBetween(20_000L, 10_000_000L);
 
       assertThat(number(job, "inputs")).isEqualTo(7);
       assertThat(number(job, "events")).isEqualTo(7);

@@ -18,14 +18,14 @@ import org.slf4j.LoggerFactory;
 
 /**
  * What actions count and measure, as Flink's own metrics: {@code actions.user.…} of the agent,
- * {@code actions.action.NAME.user.…} of an action. Mailbox thread only, but for gauges, which
- * Flink's reporters read as they please.
+ * {@code actions.action.NAME.user.…} of an action, {@code actions.resource.…} what workers count
+ * for them. Mailbox thread only, but for gauges, which Flink's reporters read as they please.
  */
 public final class UserMetrics {
 
   private static final Logger LOG = LoggerFactory.getLogger(UserMetrics.class);
 
-  /** Group of them all: their names are the author's, and must not meet ours. */
+  /** Group of the author's: their names must not meet ours. */
   private static final String GROUP = "user";
 
   // Names may be made of data, and Flink unregisters nothing while the task runs.
@@ -68,7 +68,9 @@ public final class UserMetrics {
       path.add("action");
       path.add(action);
     }
-    path.add(GROUP);
+    if (!delta.getIsOfServer()) {
+      path.add(GROUP);
+    }
     path.addAll(delta.getPathList());
     Object metric = byPath.get(path);
     if (metric == null) {

@@ -118,6 +118,21 @@ class UserMetricsTest {
   }
 
   @Test
+  void what_the_server_counts_does_not_meet_the_author_s_names() {
+    MetricDelta.Builder waits =
+        MetricDelta.newBuilder()
+            .addAllPath(List.of("resource", "tool", "search", "permitWaits"))
+            .setKind(Kind.COUNTER)
+            .setValue(1);
+    metrics.apply("score", waits.setIsOfServer(true).build(), false);
+    metrics.apply("score", waits.setIsOfServer(false).setValue(5).build(), false);
+    metrics.apply("score", waits.setIsOfServer(true).setValue(2).build(), false);
+    String name = "resource.tool.search.permitWaits";
+    assertThat(metric(Counter.class, "actions." + name).getCount()).isEqualTo(3);
+    assertThat(metric(Counter.class, "actions.user." + name).getCount()).isEqualTo(5);
+  }
+
+  @Test
   void what_a_kept_result_had_counted_is_not_counted_again() {
     apply(true, Kind.COUNTER, 3, "tokens");
     apply(true, Kind.COUNTER, 3, true, "tokens");
