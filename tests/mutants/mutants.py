@@ -66,6 +66,22 @@ MUTANTS = (
         "tests/unit/engine/test_places.py::test_no_more_than_so_many_run_at_a_time_and_they_begin_in_order",
     ),
     Mutant(
+        0,
+        "makes up at once for all permits that nobody took",
+        "python_server/flink_actions/engine/permits.py",
+        "min(self._burst, self._ready + (now - self._counted_at) * self._per_second)",
+        "self._ready + (now - self._counted_at) * self._per_second",
+        "tests/unit/engine/test_permits.py::test_permits_come_evenly_spaced_and_after_a_pause_a_burst_at_once",
+    ),
+    Mutant(
+        19,
+        "counts the wait for a permit against the time limit",
+        "python_server/flink_actions/engine/context.py",
+        "self.time.begin_wait()",
+        "self.time.begin()",
+        "tests/unit/engine/test_permits.py::test_a_wait_is_no_part_of_the_time_limit",
+    ),
+    Mutant(
         1,
         "gives a call that is made again another idempotency key",
         "python_server/flink_actions/engine/durable.py",

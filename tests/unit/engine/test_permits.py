@@ -250,14 +250,14 @@ async def test_threads_and_coroutines_wait_in_one_queue_in_the_order_of_asking()
 
 @pytest.mark.parametrize("name", ["ask", "ask_in_thread", "ask_durably_in_thread"])
 async def test_a_wait_is_no_part_of_the_time_limit(name: str) -> None:
-    async with Worker(Shop(Rate(2, burst=1))) as worker:
+    async with Worker(Shop(Rate(1, burst=1))) as worker:
         await worker.run(worker.invocation("ask"))
-        (outcome,) = await worker.run(worker.invocation(name, remaining_ms=200))
+        (outcome,) = await worker.run(worker.invocation(name, remaining_ms=500))
         assert isinstance(outcome, Measured), outcome
-        assert outcome.ran_ms < 200
+        assert outcome.ran_ms < 500
         waits = waits_of(outcome)
         assert waits["resource.chat_model_connection.llm.permitWaits"] == 1
-        assert 300_000 < waits["resource.chat_model_connection.llm.permitWaitMicros"] < 2_000_000
+        assert 500_000 < waits["resource.chat_model_connection.llm.permitWaitMicros"] < 10_000_000
 
 
 async def test_what_runs_beside_no_wait_is_over_its_time_as_ever() -> None:
@@ -269,19 +269,19 @@ async def test_what_runs_beside_no_wait_is_over_its_time_as_ever() -> None:
         await asyncio.sleep(LIMIT_SECONDS)
 
     deadlines: list[float] = []
-    async with Worker(Shop(Rate(5, burst=1)).add_action("act", [ON_INPUT], act)) as worker:
+    async with Worker(Shop(Rate(1, burst=1)).add_action("act", [ON_INPUT], act)) as worker:
         await worker.run(worker.invocation("ask"))
         (outcome,) = await worker.run(worker.invocation("act", remaining_ms=100))
         assert failed(outcome).kind is FailureKind.TIMEOUT
-        assert 100 <= failed(outcome).ran_ms < 500
-    assert 0.1 < deadlines[0] < 1
+        assert 100 <= failed(outcome).ran_ms < 5000
+    assert 0.3 < deadlines[0] < 10
 
 
 async def test_while_any_task_of_an_action_waits_its_time_stands_still() -> None:
     async with Worker(Shop(Rate(10, burst=1))) as worker:
-        (outcome,) = await worker.run(worker.invocation("ask_all", list(range(6)), remaining_ms=250))
+        (outcome,) = await worker.run(worker.invocation("ask_all", list(range(6)), remaining_ms=400))
         assert isinstance(outcome, Measured), outcome
-        assert outcome.ran_ms < 250
+        assert outcome.ran_ms < 400
         assert waits_of(outcome)["resource.chat_model_connection.llm.permitWaits"] == 5
 
 
