@@ -433,6 +433,20 @@ async def test_bye_ends_what_runs_at_once(server: RunningServer, tmp_path: Path)
     server.until_logged("disconnected: finished")
 
 
+async def test_what_goes_on_after_bye_does_not_keep_the_next_attempt_of_a_restored_job(server: RunningServer) -> None:
+    first = Start("behaviours")
+    restored = Start("behaviours", epoch=first.epoch + 1)
+    session = await server.session(first)
+    await session.open()
+    work = invoke(first, action(session, "swallow_cancellation_at_first"))
+    await session.send_invokes([work])
+    await session.until(lambda: session._acked == 1)
+    await session.close(Bye.JOB_CANCELLED)
+    async with await server.session(restored) as again:
+        (result,) = await again.run([invoke(restored, work.action, invocation_id=work.invocation_id, attempt=2)])
+        assert result.output == 2
+
+
 async def test_a_silent_job_is_pinged_and_given_up_when_it_does_not_answer(impatient_server: RunningServer) -> None:
     async with await impatient_server.session(Start("behaviours")) as session:
         session.answers_pings = False

@@ -15,7 +15,8 @@ Rules of the house, all on the event loop's thread:
 - Each attempt has its own contextvars.Context, and is entered in the scope's `open` until it is settled.
 - An attempt at work whose earlier attempt still runs begins when that has ended.
 - The time limit of an attempt counts from the moment its code begins. Over it, a coroutine is cancelled; one that has
-  not ended 5 s later is given up, like a thread at once: its attempt is settled, and others do not wait for it.
+  not ended 5 s later is given up, like a thread at once: its attempt is settled, and others do not wait for it. So is
+  whatever else is cancelled, as soon as somebody waits for its end.
 - The loop's task factory numbers the tasks that actions make (see task_paths). The engine's own tasks pass it by.
 
 Time is the event loop's or given, as randomness is: a simulation can drive all of it.
@@ -64,7 +65,7 @@ _AS_YOU_HAVE_IT = MemoryForm.AS_YOU_HAVE_IT
 # How often a coroutine that answers its cancellation by going on is cancelled again.
 _CANCEL_AGAIN_SECONDS = 5.0
 # Why an attempt may be cancelled of which others are to hear soon that it is over.
-_SOMEBODY_WAITS = (CancelReason.TIMEOUT, CancelReason.SUPERSEDED)
+_SOMEBODY_WAITS = (CancelReason.TIMEOUT, CancelReason.SUPERSEDED, CancelReason.DRAINED)
 # How often at most what waits for a thread is looked at, for its time limit.
 _LOOK_AGAIN_SECONDS = 0.05
 # Of a start that knows that it does not come back.
@@ -637,7 +638,8 @@ class Dispatcher:
         task = attempt.task
         if task is None or task.done():
             return
-        if not attempt.is_settled and attempt.cancel_reason in _SOMEBODY_WAITS:
+        # Of what was cancelled for want of anybody who waits, a later attempt may come to wait.
+        if not attempt.is_settled and (attempt.followers or attempt.cancel_reason in _SOMEBODY_WAITS):
             self._give_up_coroutine(attempt)
         task.cancel()
         attempt.timer = self._loop.call_later(_CANCEL_AGAIN_SECONDS, self._cancel_again, attempt)

@@ -95,6 +95,13 @@ class Behaviours(Agent):
                 await asyncio.sleep(600)
 
     @action(ON_INPUT)
+    async def swallow_cancellation_at_first(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
+        """Only in the first attempt."""
+        if ctx.attempt == 1:
+            await self.swallow_cancellation(event, ctx)
+        ctx.send_event(OutputEvent(output=ctx.attempt))
+
+    @action(ON_INPUT)
     async def exit_quietly(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
         os._exit(0)
 

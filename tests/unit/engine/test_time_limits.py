@@ -53,7 +53,9 @@ class Clinic(Agent):
 
     async def cling(self, event: Any, ctx: Any) -> None:
         self.began.append(event.input)
-        while not self.gate.is_set():
+        # Not for good, or a test that fails would never end.
+        until = time.monotonic() + LIMIT_SECONDS
+        while not self.gate.is_set() and time.monotonic() < until:
             try:
                 await self.gate.wait()
             except asyncio.CancelledError:
@@ -162,3 +164,41 @@ async def test_a_coroutine_that_does_not_end_when_it_is_cancelled_is_given_up_li
         (second,) = await worker.outcomes(1)
         assert isinstance(second, Succeeded)
         await until(lambda: worker.dispatcher.overrun_coroutines == 0)
+
+
+@pytest.mark.parametrize("reason", [CancelReason.JOB_CANCELLED, CancelReason.ORPHANED, CancelReason.FINISHED])
+async def test_what_goes_on_after_its_start_has_ended_does_not_keep_the_next_attempt(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch, reason: CancelReason
+) -> None:
+    monkeypatch.setattr(dispatcher, "_CANCEL_AGAIN_SECONDS", 0.05)
+    async with Worker(clinic) as worker:
+        worker.submit(worker.invocation("cling", 1, invocation_id=b"w" * 16))
+        await until(lambda: clinic.began == [1])
+        worker.dispatcher.end_scope(worker.scope, reason)
+        await asyncio.sleep(0.2)
+        # Nobody waits, so it counts as going on.
+        assert worker.dispatcher.overrun_coroutines == 0
+        worker.scope = worker.dispatcher.open_scope(worker.plan, namespace="test", operator_uid="test")
+        worker.scope.attach(worker.outbox)
+        worker.submit(worker.invocation("cling", 2, invocation_id=b"w" * 16, attempt=2))
+        await until(lambda: clinic.began == [1, 2])
+        assert worker.dispatcher.overrun_coroutines == 1
+        clinic.gate.set()
+        (second,) = await worker.outcomes(1)
+        assert isinstance(second, Succeeded)
+        await until(lambda: worker.dispatcher.overrun_coroutines == 0)
+
+
+async def test_what_goes_on_although_its_worker_drains_is_given_up(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its job waits to be told that it may go elsewhere: nothing else tells it, for an archive lives on."""
+    monkeypatch.setattr(dispatcher, "_CANCEL_AGAIN_SECONDS", 0.05)
+    async with Worker(clinic) as worker:
+        invocation = worker.invocation("cling", 1)
+        worker.submit(invocation)
+        await until(lambda: clinic.began == [1])
+        worker.dispatcher.cancel(worker.scope, [invocation.handle], CancelReason.DRAINED)
+        (outcome,) = await worker.outcomes(1)
+        assert failed(outcome).kind is FailureKind.CANCELLED
+        clinic.gate.set()
