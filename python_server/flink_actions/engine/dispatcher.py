@@ -32,12 +32,12 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flink_actions.engine.attempt import Attempt
 from flink_actions.engine.context import InvocationContext
-from flink_actions.engine.failures import failure_of, failure_without_stack
+from flink_actions.engine.failures import failure_without_stack
 from flink_actions.engine.invocation import (
     CancelReason,
     FailureKind,
@@ -238,7 +238,9 @@ class Dispatcher:
             else:
                 # Still queued; whoever comes to step it finds it closed.
                 message = f"cancelled before it began: {reason.name}"
-                scope.settle(failure_without_stack(found, FailureKind.CANCELLED, "asyncio.CancelledError", message))
+                failed = failure_without_stack(found, FailureKind.CANCELLED, "asyncio.CancelledError", message)
+                # It has asked for nothing that is kept here of earlier attempts: the next one may need all of it.
+                scope.settle(replace(failed, invocation_id=b""))
 
     def end_scope(self, scope: Scope, reason: CancelReason) -> None:
         """Cancel all that is open in a scope and answer no more: fenced, said Bye, or lingered long enough."""
@@ -516,7 +518,7 @@ class Dispatcher:
             raise
         except BaseException as error:  # a typed event that is not what its class declares
             ctx.end()
-            scope.settle(failure_of(invocation, error))
+            scope.settle(ctx.failure(error))
             return
         attempt = self._begin(invocation, state, scope, ctx)
         attempt.unbegun = coroutine

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -816,6 +817,80 @@ async def test_what_an_attempt_did_not_ask_for_outlives_a_cut_over_its_end(how: 
         worker.scope.on_cut(session, 1)
         stage[0], third = "third", Job(worker)
         third.attempt = 1
+        assert output(await third.run("act")) == 1
+    assert ledger.calls == ["give"]
+
+
+@pytest.mark.parametrize("policies", [{}, {"concurrency": 4}], ids=["at once", "where it takes a place"])
+async def test_what_an_attempt_that_cannot_begin_did_not_ask_for_outlives_a_cut_over_its_end(
+    policies: dict[str, Any],
+) -> None:
+    async def act(event: Any, ctx: Any) -> None:
+        pass
+
+    async with Worker(agent_of(act, **policies)) as worker:
+
+        def start() -> None:
+            worker.scope = worker.dispatcher.open_scope(worker.plan, namespace="n", operator_uid="o", keeps_work=True)
+            worker.scope.attach(worker.outbox)
+
+        def refuse(invocation: LocalInvocation) -> Any:
+            raise ValueError("not what its class declares")
+
+        start()
+        kept = worker.scope.kept
+        assert kept is not None
+        record = CallRecord(CallPlace("", 0), "give", b"", b"1")
+        kept.begin_calls(ID)
+        kept.add_call(ID, record)
+        worker.dispatcher.end_scope(worker.scope, CancelReason.ORPHANED)
+        start()
+        worker.scope.actions[0].event_of = refuse  # type: ignore[assignment]
+        outcomes = await worker.run(worker.invocation("act", invocation_id=ID))
+        assert failure(outcomes[0]).exception == "ValueError"
+        session = object()
+        worker.scope.keep_sent(session, 1, outcomes)
+        worker.scope.on_cut(session, 1)
+        assert kept.calls_of(ID) == [record]
+
+
+async def test_what_was_kept_for_an_attempt_that_is_cancelled_while_it_waits_for_the_earlier_one_outlives_a_cut() -> (
+    None
+):
+    ledger, called, may_end = Ledger(), asyncio.Event(), asyncio.Event()
+
+    async def give() -> int:
+        ledger.note("give")
+        return 1
+
+    async def act(event: Any, ctx: Any) -> None:
+        value = await ctx.durable_execute_async(give)
+        if not called.is_set():
+            called.set()
+            while not may_end.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait_for(may_end.wait(), LIMIT_SECONDS)
+        ctx.send_event(OutputEvent(output=value))
+
+    async with Worker(agent_of(act)) as worker:
+
+        def start() -> Job:
+            worker.scope = worker.dispatcher.open_scope(worker.plan, namespace="n", operator_uid="o", keeps_work=True)
+            worker.scope.attach(worker.outbox)
+            return Job(worker)
+
+        await start().run("act", until=called.is_set)
+        worker.dispatcher.end_scope(worker.scope, CancelReason.ORPHANED)
+        start()
+        second, session = worker.invocation("act", invocation_id=ID, attempt=2), object()
+        worker.submit(second)
+        await asyncio.sleep(0.02)
+        worker.dispatcher.cancel(worker.scope, [second.handle], CancelReason.TIMEOUT)
+        worker.scope.keep_sent(session, 1, await worker.outcomes(1))
+        worker.scope.on_cut(session, 1)
+        may_end.set()
+        third = Job(worker)
+        third.attempt = 2
         assert output(await third.run("act")) == 1
     assert ledger.calls == ["give"]
 
