@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import logging
 import threading
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
@@ -10,7 +11,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from flink_actions.engine.durable import DurableCalls, Request
+from flink_actions.engine.durable import LONGEST_WAIT_SECONDS, DurableCalls, Request
 from flink_actions.engine.failures import failure_of
 from flink_actions.engine.identity import key_value
 from flink_actions.engine.invocation import Failed, Invocation, Measured, MemoryChanges, SentEvent, Succeeded
@@ -221,11 +222,23 @@ class InvocationContext(RunnerContext):
                 f"ctx.durable_execute({request.function_id}, ...) would block the event loop and with it every other "
                 "action: write `await ctx.durable_execute_async(...)`, or make the action a `def`"
             )
-        with _first_look:
-            calls = self.calls
-            if calls is None:
-                calls = self.calls = DurableCalls(self, self._invocation, self._state.action, self._scope)
-        return calls.execute(request)
+        return (self.calls or self._calls_for_thread()).execute(request)
+
+    def _calls_for_thread(self) -> DurableCalls:
+        """This attempt's durable calls, made on the event loop's thread: they look at what the worker has kept."""
+        made: concurrent.futures.Future[DurableCalls] = concurrent.futures.Future()
+
+        def make() -> None:
+            try:
+                # It may have been given up since its thread looked.
+                if self.is_ended:
+                    self._refuse("durable_execute")
+                made.set_result(self.durable_calls())
+            except Exception as error:
+                made.set_exception(error)
+
+        self._scope.loop.call_soon_threadsafe(make)
+        return made.result(timeout=LONGEST_WAIT_SECONDS)
 
     def get_resource(self, name: str, type: ResourceType) -> Resource:
         if self.is_ended:

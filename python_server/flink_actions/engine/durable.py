@@ -52,6 +52,8 @@ _log = logging.getLogger(__name__)
 
 # The operator acknowledges at once, the store within its own limits: after this long something is broken.
 _ACKNOWLEDGED_WITHIN_SECONDS = 300.0
+# How long a thread waits for the event loop: what it asks for there ends sooner, one way or the other.
+LONGEST_WAIT_SECONDS = 3 * _ACKNOWLEDGED_WITHIN_SECONDS
 # What a frame takes beside a call's value.
 _RECORD_OVERHEAD_BYTES = 4096
 
@@ -496,7 +498,7 @@ class DurableCalls:
                 done.set_result(task.result())
 
         self._loop.call_soon_threadsafe(begin)
-        return done.result(timeout=_ACKNOWLEDGED_WITHIN_SECONDS * 3)
+        return done.result(timeout=LONGEST_WAIT_SECONDS)
 
 
 async def _awaited(awaitable: Awaitable[Any]) -> Any:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from flink_actions import Agent, OutputEvent, RetryableError, TerminalError, current_call
+from flink_actions import Agent, ContextEndedError, OutputEvent, RetryableError, TerminalError, current_call
 from flink_actions.engine.dispatcher import Dispatcher
 from flink_actions.engine.invocation import (
     CallPlace,
@@ -22,8 +23,9 @@ from flink_actions.engine.invocation import (
     Outcome,
     Succeeded,
 )
+from flink_actions.engine.kept import KeptWork
 
-from tests.unit.engine.worker import LIMIT_SECONDS, Worker, sent_by
+from tests.unit.engine.worker import LIMIT_SECONDS, Worker, sent_by, until
 
 ON_INPUT = "_input_event"
 ID = b"the invocation's"
@@ -819,6 +821,60 @@ async def test_what_an_attempt_did_not_ask_for_outlives_a_cut_over_its_end(how: 
         third.attempt = 1
         assert output(await third.run("act")) == 1
     assert ledger.calls == ["give"]
+
+
+async def test_what_is_kept_is_looked_at_and_changed_on_the_event_loops_thread_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also for calls from a thread: what else happens there knows no locks."""
+    threads = set()
+
+    def act(event: Any, ctx: Any) -> None:
+        ctx.send_event(OutputEvent(output=ctx.durable_execute(int, 5)))
+
+    def watched(method: Any) -> Any:
+        def watch(*arguments: Any) -> Any:
+            threads.add(threading.current_thread())
+            return method(*arguments)
+
+        return watch
+
+    for name in ("begin_calls", "add_call", "calls_of", "has_dropped_calls_of"):
+        monkeypatch.setattr(KeptWork, name, watched(getattr(KeptWork, name)))
+    async with Worker(agent_of(act)) as worker:
+        worker.scope = worker.dispatcher.open_scope(worker.plan, namespace="n", operator_uid="o", keeps_work=True)
+        worker.scope.attach(worker.outbox)
+        assert output(await Job(worker).run("act")) == 5
+    assert threads == {threading.current_thread()}
+
+
+async def test_a_thread_whose_attempt_was_given_up_before_its_first_call_keeps_nothing() -> None:
+    begun, may_call, refusals = threading.Event(), threading.Event(), list[BaseException]()
+
+    def act(event: Any, ctx: Any) -> None:
+        begun.set()
+        assert may_call.wait(LIMIT_SECONDS)
+        try:
+            ctx.durable_execute(int, 5)
+        except BaseException as refusal:
+            refusals.append(refusal)
+            raise
+
+    async with Worker(agent_of(act)) as worker:
+        worker.scope = worker.dispatcher.open_scope(worker.plan, namespace="n", operator_uid="o", keeps_work=True)
+        worker.scope.attach(worker.outbox)
+        kept, invocation = worker.scope.kept, worker.invocation("act")
+        assert kept is not None
+        worker.submit(invocation)
+        await until(begun.is_set)
+        may_call.set()
+        # The event loop does not move: the call waits for it, and is met by the end.
+        time.sleep(0.1)  # noqa: ASYNC251
+        worker.dispatcher.cancel(worker.scope, [invocation.handle], CancelReason.TIMEOUT)
+        await worker.outcomes(1)
+        await until(lambda: bool(refusals))
+        assert isinstance(refusals[0], ContextEndedError)
+        assert kept.is_empty
 
 
 @pytest.mark.parametrize("policies", [{}, {"concurrency": 4}], ids=["at once", "where it takes a place"])
