@@ -203,7 +203,7 @@ async def test_a_worker_whose_event_loop_is_blocked_is_not_ready_until_it_moves_
 
 
 async def test_a_worker_whose_event_loop_is_blocked_for_good_is_replaced_and_the_culprit_is_named() -> None:
-    with RunningServer(BEHAVIOURS, flags=["--blocked-limit-seconds", "2"]) as server:
+    with RunningServer(BEHAVIOURS, flags=["--blocked-limit-seconds", "3"]) as server:
         start = Start("behaviours")
         async with await server.session(start) as session:
             waiting = [invoke(start, action(session, "wait"), 60.0) for _ in range(20)]
@@ -216,7 +216,7 @@ async def test_a_worker_whose_event_loop_is_blocked_for_good_is_replaced_and_the
         dead = await dead_worker(server)
         assert dead.suspects_known
         assert list(dead.suspects) == [culprit.invocation_id]
-        assert dead.exit_reason == "killed by its supervisor: its event loop had not moved for 2 s"
+        assert dead.exit_reason == "killed by its supervisor: its event loop had not moved for 3 s"
         server.until_logged(r"died: killed by its supervisor: .*, at .*behaviours\.py:\d+ in block")
         async with await server.session(start) as again:
             (result,) = await again.run([invoke(start, action(again, "echo"), "again")])

@@ -167,8 +167,8 @@ _SETTING_HELP = (
     ("archive_seconds", "S", "how long a worker stays after a reload, to hand finished work back to a restored job"),
     ("quarantine_idle_seconds", "S", "how long the quarantine worker waits for further suspects"),
     ("quarantine_turn_seconds", "S", "how long one subtask's suspects have it while others wait"),
-    ("blocked_after_seconds", "S", "a worker whose event loop stood still for this long is not ready"),
-    ("blocked_limit_seconds", "S", "a worker whose event loop stood still for this long is ended and replaced"),
+    ("blocked_after_seconds", "S", "a worker whose event loop stood still for this long (1.5 or more) is not ready"),
+    ("blocked_limit_seconds", "S", "... for this long (3 or more) is ended and replaced"),
     ("log_level", "LEVEL", "DEBUG, INFO, WARNING or ERROR"),
 )
 

@@ -266,8 +266,9 @@ _LEAST: dict[str, float] = {
     "archive_seconds": 0,
     "quarantine_idle_seconds": 0,
     "quarantine_turn_seconds": 0.1,
-    "blocked_after_seconds": 0.1,
-    "blocked_limit_seconds": 1.0,
+    # A worker that is well is heard of once a second, and looked at as often.
+    "blocked_after_seconds": 1.5,
+    "blocked_limit_seconds": 3.0,
 }
 
 _DAY_SECONDS = 86_400.0

@@ -40,6 +40,9 @@ def test_settings_reach_a_worker_unchanged() -> None:
         ({"linger_seconds": "inf"}, ["linger_seconds is inf", "at most 86400"]),
         ({"drain_seconds": "nan"}, ["drain_seconds is nan", "at most 86400"]),
         ({"max_frame_bytes": "1000000000"}, ["max_frame_bytes is 1000000000", "at most 268435456"]),
+        # Else it is a worker that is well that is not ready, or ended.
+        ({"blocked_after_seconds": "1"}, ["blocked_after_seconds is 1.0", "at least 1.5"]),
+        ({"blocked_limit_seconds": "2"}, ["blocked_limit_seconds is 2.0", "at least 3"]),
         ({"wrkers": "1"}, ["'wrkers'", "Settings are", "workers"]),
         ({"listen": "localhost"}, ["'localhost'", "no port", "unix:/path"]),
         ({"listen": "localhost:99999"}, ["'99999'", "65535"]),
