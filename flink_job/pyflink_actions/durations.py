@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 
 from pyflink_actions.errors import OptionError
@@ -20,6 +21,7 @@ def duration_text(name: str, value: Duration | None) -> str | None:
 def milliseconds(name: str, value: timedelta | float) -> int:
     """Raises: OptionError: It is no span of time."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0:
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if not is_number or not math.isfinite(seconds) or seconds < 0:
         raise OptionError(f"{name} is {value!r}; it is a timedelta, or seconds, not below 0")
     return round(seconds * 1000)

@@ -275,10 +275,12 @@ _DAY_SECONDS = 86_400.0
 # How like a setting's name a variable must be to be taken for a misspelt one.
 _TYPO_LIKENESS = 0.9
 
+# Of each setting in seconds, for what is no finite number is refused by these.
 _MOST: dict[str, float] = {
     "load_limit_seconds": _DAY_SECONDS,
     "drain_seconds": _DAY_SECONDS,
     "linger_seconds": _DAY_SECONDS,
+    "kept_work_seconds": 30 * _DAY_SECONDS,
     "archive_seconds": _DAY_SECONDS,
     "quarantine_idle_seconds": _DAY_SECONDS,
     "quarantine_turn_seconds": _DAY_SECONDS,
@@ -297,7 +299,7 @@ def _convert(source: str, name: str, value: Any) -> Any:
         raise ConfigError(f"{source}: unknown setting {name!r}. Settings are: {', '.join(sorted(_TYPES))}")
     try:
         return _converted(name, wanted, value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # the last: what JSON and TOML know as infinite
         raise ConfigError(f"{source}: {name} is {value!r}, which is no {wanted.__name__}") from None
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -56,6 +57,22 @@ def test_a_wrong_setting_is_named_with_its_value_and_the_way_out(flags: dict[str
     with pytest.raises(ConfigError) as raised:
         read_settings(flags, environment={})
     assert all(name in str(raised.value) for name in names), raised.value
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_no_setting_takes_what_is_no_finite_number(value: str) -> None:
+    floats = [one.name for one in dataclasses.fields(ServerSettings) if isinstance(one.default, float)]
+    assert floats
+    for name in floats:
+        with pytest.raises(ConfigError, match=f"{name} is {value}"):
+            read_settings({name: value}, environment={})
+
+
+def test_an_infinite_count_of_a_config_file_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "server.json"
+    file.write_text('{"workers": Infinity}')
+    with pytest.raises(ConfigError, match="workers is inf, which is no int"):
+        read_settings({}, environment={}, config_file=str(file))
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:7077", "[::]:7077", "192.168.0.1:7077", "example.org:7077"])
