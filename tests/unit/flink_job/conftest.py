@@ -1,4 +1,4 @@
-"""PyFlink is not among what unit tests have, and the package's front door needs it: its modules are reached beside that."""
+"""PyFlink is not among what unit tests have, and the package's front door needs it: modules are reached beside it."""
 
 from __future__ import annotations
 

@@ -24,6 +24,6 @@ def test_a_span_of_time_is_a_timedelta_or_seconds_or_flinks_text() -> None:
 
 @pytest.mark.parametrize("value", [-1, True, [], float("nan"), float("inf")])
 def test_what_is_no_span_of_time_is_an_error_that_names_it(value: Any) -> None:
-    with pytest.raises(ValueError, match="run_timeout is .*; it is a timedelta, or seconds, not below 0") as raised:
+    with pytest.raises(ValueError, match=r"run_timeout is .*; it is a timedelta, or seconds, not below 0") as raised:
         durations().duration_text("run_timeout", value)
     assert type(raised.value).__name__ == "OptionError"
