@@ -118,7 +118,8 @@ def make_way_for_socket(address: UnixAddress) -> None:
         raise StartError(
             f"cannot listen at {address}: another process listens there. Stop it, or choose another path with --listen"
         )
-    for leftover in path.parent.glob(f"{path.name}.w*.*"):
+    # "w0", "w1", ..., and "q0" in quarantine.
+    for leftover in path.parent.glob(f"{path.name}.[wq]*.*"):
         with contextlib.suppress(StartError):
             _exists_and_is_taken(leftover)
 

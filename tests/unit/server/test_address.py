@@ -34,7 +34,7 @@ def test_a_worker_listens_beside_the_supervisor_under_its_incarnation() -> None:
 
 def test_the_socket_files_of_dead_processes_are_removed_and_others_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "s"
-    leftovers = [path, tmp_path / "s.w0.0123456789ab"]
+    leftovers = [path, tmp_path / "s.w0.0123456789ab", tmp_path / "s.q0.0123456789ab"]
     for leftover in leftovers:
         with socket.socket(socket.AF_UNIX) as dead:
             dead.bind(str(leftover))
