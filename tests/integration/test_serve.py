@@ -275,6 +275,25 @@ async def test_a_health_address_answers_health_checks_and_nothing_else(socket_fo
         assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
+async def test_a_taken_health_address_is_an_error_that_names_its_flag_and_nothing_stays(socket_folder: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        for listen in ("127.0.0.1:0", f"unix:{socket_folder}/s"):
+            with RunningServer(BEHAVIOURS, listen=listen, flags=["--health-listen", address]) as server:
+                assert server.wait() == 1
+                assert f"cannot listen at {address}" in server.log
+                assert "choose another port with --health-listen" in server.log
+                assert "Exception" not in server.log
+                assert "Traceback" not in server.log
+    assert sockets_in(socket_folder) == []
+    with RunningServer(BEHAVIOURS, listen=listen, flags=["--health-listen", listen]) as server:
+        assert server.wait() == 1
+        assert "choose another path with --health-listen" in server.log
+    assert sockets_in(socket_folder) == []
+
+
 async def test_health_and_reflection_answer_at_the_directory_and_at_the_worker(server: RunningServer) -> None:
     (worker,) = await server.worker_addresses()
     for address, service in ((server.address, "Directory"), (worker, "Worker")):

@@ -105,8 +105,8 @@ def _parse_unix(text: str) -> UnixAddress:
     return UnixAddress(path)
 
 
-def make_way_for_socket(address: UnixAddress) -> None:
-    """Remove what dead processes left at `address` and its workers' addresses.
+def make_way_for_socket(address: UnixAddress, flag: str = "--listen") -> None:
+    """Remove what dead processes left at `address`, which `flag` gave, and at its workers' addresses.
 
     gRPC removes an existing socket file before it binds, whether or not a process listens there; so whoever binds asks
     here first. Raises `StartError` if somebody listens or the path is not a socket.
@@ -116,7 +116,7 @@ def make_way_for_socket(address: UnixAddress) -> None:
         raise StartError(f"cannot listen at {address}: the folder {str(path.parent)!r} does not exist")
     if _exists_and_is_taken(path):
         raise StartError(
-            f"cannot listen at {address}: another process listens there. Stop it, or choose another path with --listen"
+            f"cannot listen at {address}: another process listens there. Stop it, or choose another path with {flag}"
         )
     # "w0", "w1", ..., and "q0" in quarantine.
     for leftover in path.parent.glob(f"{path.name}.[wq]*.*"):

@@ -31,15 +31,21 @@ def grpc_options(*, max_receive_bytes: int = 4 * 1024 * 1024) -> list[tuple[str,
 
 
 def bind(
-    server: grpc.aio.Server, address: Address, socket_mode: int, credentials: grpc.ServerCredentials | None = None
+    server: grpc.aio.Server,
+    address: Address,
+    socket_mode: int,
+    credentials: grpc.ServerCredentials | None = None,
+    *,
+    flag: str = "--listen",
 ) -> Address:
     """Bind `server` and return the address with the port that it got; raise `StartError` if that is not possible.
 
-    `credentials` are for TCP: who may open a socket is for the permissions of its file to say.
+    `credentials` are for TCP: who may open a socket is for the permissions of its file to say. `flag` is where the
+    address came from.
     """
     if isinstance(address, UnixAddress):
         return _bind_socket(server, address, socket_mode)
-    _try_to_bind(address)
+    _try_to_bind(address, flag)
     try:
         if credentials is not None:
             return address.with_port(server.add_secure_port(address.grpc_target, credentials))
@@ -48,7 +54,7 @@ def bind(
         raise StartError(f"cannot listen at {address}: {error}") from error
 
 
-def _try_to_bind(address: TcpAddress) -> None:
+def _try_to_bind(address: TcpAddress, flag: str) -> None:
     """Find out why an address cannot be had: gRPC logs that in its own words and raises without them."""
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -62,14 +68,14 @@ def _try_to_bind(address: TcpAddress) -> None:
                 probe.bind(socket_address)
                 probe.listen()
             except OSError as error:
-                raise _cannot_listen(address, error) from error
+                raise _cannot_listen(address, flag, error) from error
 
 
-def _cannot_listen(address: TcpAddress, error: OSError) -> StartError:
+def _cannot_listen(address: TcpAddress, flag: str, error: OSError) -> StartError:
     if error.errno == errno.EADDRINUSE:
         return StartError(
             f"cannot listen at {address}: port {address.port} is taken. Stop what listens there "
-            f"(ss -ltnp 'sport = :{address.port}' names it), or choose another port with --listen"
+            f"(ss -ltnp 'sport = :{address.port}' names it), or choose another port with {flag}"
         )
     if error.errno == errno.EADDRNOTAVAIL:
         return StartError(f"cannot listen at {address}: this machine has no address {address.host!r}")

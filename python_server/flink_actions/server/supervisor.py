@@ -11,13 +11,16 @@ It keeps the workers of the newest code serving, and tells jobs at once what hap
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
 import signal
 import time
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
+import grpc
 import grpc.aio
 
 from flink_actions.server.address import Address, UnixAddress, make_way_for_socket, parse_address
@@ -102,26 +105,38 @@ class Supervisor:
     # ---- the address ----
 
     async def _listen(self) -> None:
-        address = self._settings.address
-        if isinstance(address, UnixAddress):
-            make_way_for_socket(address)
+        settings = self._settings
         add_service: Any = directory_pb2_grpc.add_DirectoryServicer_to_server
         add_service(DirectoryService(self._directory, self._on_quarantine_wanted), self._server)
         add_reflection(self._server, directory_pb2.DESCRIPTOR.services_by_name["Directory"].full_name, HEALTH_SERVICE)
-        self._address = bind(self._server, address, self._settings.socket_mode, self._security.credentials)
+        # Both before either starts: a server that has started would have to be stopped if the other cannot be bound.
+        self._address = self._bind(self._server, settings.address, "--listen", self._security.credentials)
+        health_address = None
+        if settings.health_listen:
+            try:
+                health_address = self._bind(
+                    self._health_server, parse_address(settings.health_listen), "--health-listen"
+                )
+            except StartError:
+                if isinstance(self._address, UnixAddress):
+                    # gRPC removes it for servers that have started.
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(self._address.path)
+                raise
         await self._health.set("liveness", True)
         await self.on_change()
         await self._server.start()
         _log.info("listening at %s%s", self._address, f" ({self._security})" if str(self._security) else "")
-        if self._settings.health_listen:
-            await self._listen_for_health(parse_address(self._settings.health_listen))
+        if health_address is not None:
+            await self._health_server.start()
+            _log.info("answering health checks at %s", health_address)
 
-    async def _listen_for_health(self, address: Address) -> None:
+    def _bind(
+        self, server: grpc.aio.Server, address: Address, flag: str, credentials: grpc.ServerCredentials | None = None
+    ) -> Address:
         if isinstance(address, UnixAddress):
-            make_way_for_socket(address)
-        bound = bind(self._health_server, address, self._settings.socket_mode)
-        await self._health_server.start()
-        _log.info("answering health checks at %s", bound)
+            make_way_for_socket(address, flag)
+        return bind(server, address, self._settings.socket_mode, credentials, flag=flag)
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()

@@ -57,6 +57,8 @@ def test_a_socket_that_somebody_listens_at_is_left_alone(tmp_path: Path) -> None
         alive.listen()
         with pytest.raises(StartError, match=r"another process listens there.*--listen"):
             make_way_for_socket(UnixAddress(str(path)))
+        with pytest.raises(StartError, match=r"another process listens there.*--health-listen"):
+            make_way_for_socket(UnixAddress(str(path)), "--health-listen")
         assert path.exists()
 
 
