@@ -10,7 +10,8 @@ A crew is loading, then serves, then leaves; it never goes back. Rules:
   started, because the machine has no process or file to give, that is tried again; if it hangs before it serves, it is
   killed.
 - A worker that has lost half of its threads, to `def` actions and durable calls that do not return, drains and is
-  replaced; one of a crew at a time, so that the others can take its sessions.
+  replaced; one of a crew at a time, so that the others can take its sessions. A coroutine that goes on although it was
+  cancelled counts as a thread.
 - A worker whose event loop does not move for long is ended like one that has crashed, and replaced.
 - Beside the slots there may be a quarantine worker, which comes when a job asks for it and goes when nobody uses it. It
   is there to die: what it dies of is a job's to judge, and nobody replaces it unasked. It leaves with the first thread
