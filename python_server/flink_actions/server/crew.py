@@ -256,7 +256,7 @@ class Crew:
             return
         limit = self._settings.drain_seconds
         _log.warning(
-            "worker %s (pid %d) has lost %d threads of %d to def actions or durable calls that go on after their time "
+            "worker %s (pid %d) has lost %d threads of %d to actions or durable calls that go on after their time "
             "limit or cancellation: it drains within %g s and is replaced",
             worker.name,
             worker.pid,
