@@ -8,6 +8,7 @@ import java.lang.reflect.InvocationTargetException;
 import java.net.URL;
 import java.net.URLClassLoader;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
@@ -72,15 +73,23 @@ class ShippedJarIT {
       Class<?> channels = jar.loadClass("io.flinkactions.operator.session.Channels");
       Class<?> security = jar.loadClass("io.flinkactions.operator.session.ChannelSecurity");
       Object none = security.getField("NONE").get(null);
+      Class<?> eventLoops = jar.loadClass("io.flinkactions.operator.session.EventLoops");
+      var acquire = eventLoops.getDeclaredMethod("acquire");
+      acquire.setAccessible(true);
+      Object loops = acquire.invoke(null);
       var open =
-          channels.getDeclaredMethod("open", String.class, String.class, security, int.class);
+          channels.getDeclaredMethod(
+              "open", String.class, String.class, security, int.class, acquire.getReturnType());
       open.setAccessible(true);
       Class<?> channelType = jar.loadClass(SHADED + "io.grpc.ManagedChannel");
       for (String target :
           List.of("localhost:7077", "dns:///localhost:7077", "unix:" + Path.of("/tmp/no-such"))) {
-        Object channel = open.invoke(null, target, target, none, 1 << 20);
+        Object channel = open.invoke(null, target, target, none, 1 << 20, loops);
         channelType.getMethod("shutdownNow").invoke(channel);
       }
+      var release = eventLoops.getDeclaredMethod("release", long.class);
+      release.setAccessible(true);
+      release.invoke(null, System.nanoTime() + Duration.ofSeconds(10).toNanos());
     }
   }
 
