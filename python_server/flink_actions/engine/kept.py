@@ -43,7 +43,7 @@ from flink_actions.engine.invocation import (
     Succeeded,
 )
 from flink_actions.engine.metrics import MetricDelta
-from flink_actions.engine.packed import PackedOutcomes
+from flink_actions.engine.packed import PackedOutcomes, size_of
 
 _log = logging.getLogger(__name__)
 
@@ -251,7 +251,7 @@ class KeptWork:
         at the same work."""
         now = self._now()
         for outcome in outcomes:
-            self._add_result(outcome, _RESULT_BYTES + outcome.cost_bytes, now, epoch, is_counted=False)
+            self._add_result(outcome, _RESULT_BYTES + size_of(outcome), now, epoch, is_counted=False)
         self._limit()
 
     def end_start(self, start: object, unsent: Iterable[Outcome] = (), epoch: int = 0) -> None:
@@ -265,7 +265,7 @@ class KeptWork:
                 self._add_result(outcome, each, frame.at, epoch, is_counted=True)
         self.calls_of_ended_starts.update(self._calls)
         for outcome in unsent:
-            self._add_result(outcome, _RESULT_BYTES + outcome.cost_bytes, now, epoch, is_counted=False)
+            self._add_result(outcome, _RESULT_BYTES + size_of(outcome), now, epoch, is_counted=False)
         self._limit()
 
     def _add_result(self, outcome: Outcome, size: int, at: float, epoch: int, *, is_counted: bool) -> None:

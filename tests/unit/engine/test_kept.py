@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from flink_actions import Agent, OutputEvent, action
 from flink_actions.engine.dispatcher import EngineSettings
 from flink_actions.engine.failures import failure_without_stack
@@ -15,6 +16,7 @@ from flink_actions.engine.invocation import (
     FailureKind,
     HandedBack,
     LocalInvocation,
+    Measured,
     Succeeded,
 )
 from flink_actions.engine.kept import KeptWork
@@ -155,6 +157,28 @@ async def test_kept_work_is_bounded_and_what_is_dropped_is_counted() -> None:
         job.restart()
         assert not isinstance(await job.run(1, run_number=1), HandedBack)
         assert isinstance(await job.run(1, run_number=50), HandedBack)
+
+
+def large(number: int) -> Measured:
+    """A Result of an action with a time limit: little came in, and much goes out."""
+    one = LocalInvocation(number, 0, bytes([number]) * 16, "_input_event", b"1", key=bytes([number]), cost_bytes=100)
+    return Measured(number, [("_output_event", b"x" * 100_000, False)], None, 100, one, (), 250)
+
+
+@pytest.mark.parametrize("where", ["sent", "set apart", "unsent"])
+def test_what_results_say_is_bounded_not_what_was_asked(where: str) -> None:
+    kept, start = KeptWork(1 << 20, 3600.0, lambda: 0.0), object()
+    for number in range(20):
+        if where == "sent":
+            kept.add_sent(start, start, number + 1, [large(number)])
+        elif where == "set apart":
+            kept.set_apart([large(number)], epoch=1)
+        else:
+            kept.end_start(object(), [large(number)], epoch=1)
+    kept.end_start(start, epoch=1)
+    assert len(list(kept.holdings())) == 10
+    assert kept.dropped == 10
+    assert 1_000_000 < kept.size <= 1 << 20
 
 
 async def test_without_checkpoints_nothing_is_kept() -> None:
