@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -120,10 +120,11 @@ class KeptWork:
         self._now = now
         self._frames: dict[object, deque[_Frame]] = {}
         # By invocation id and the memory that they were computed on: after a restore the same invocation may have been
-        # done again, on other memory, and the next restore may go back behind both.
-        self._results: dict[tuple[bytes, bytes], _Result] = {}
+        # done again, on other memory, and the next restore may go back behind both. Ordered, as are the calls: a plain
+        # dict looks for its first entry past all that went before it.
+        self._results: OrderedDict[tuple[bytes, bytes], _Result] = OrderedDict()
         self._names_of_key: dict[bytes, dict[tuple[bytes, bytes], None]] = {}
-        self._calls: dict[bytes, _Calls] = {}
+        self._calls: OrderedDict[bytes, _Calls] = OrderedDict()
         # Invocations of which a start that has ended left calls: a first attempt of a later one may find them.
         self.calls_of_ended_starts: set[bytes] = set()
         self.size = 0

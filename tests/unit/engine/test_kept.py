@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import time
 from typing import Any
 
 import pytest
@@ -179,6 +181,31 @@ def test_what_results_say_is_bounded_not_what_was_asked(where: str) -> None:
     assert len(list(kept.holdings())) == 10
     assert kept.dropped == 10
     assert 1_000_000 < kept.size <= 1 << 20
+
+
+def seconds_at_the_limit(limit_bytes: int, what: str) -> float:
+    """CPU time that 30,000 more take where as many are dropped."""
+    kept, numbers = KeptWork(limit_bytes, 3600.0, lambda: 0.0), itertools.count()
+
+    def add() -> None:
+        name = next(numbers).to_bytes(16, "big")
+        if what == "calls":
+            kept.begin_calls(name)
+        else:
+            one = LocalInvocation(1, 0, name, "_input_event", b"1", key=name)
+            kept.set_apart([Succeeded(1, [], None, 0, one)], epoch=1)
+
+    while not kept.dropped:
+        add()
+    began = time.process_time()
+    for _ in range(30_000):
+        add()
+    return time.process_time() - began
+
+
+@pytest.mark.parametrize("what", ["calls", "results"])
+def test_what_it_takes_to_drop_the_oldest_does_not_grow_with_what_is_kept(what: str) -> None:
+    assert seconds_at_the_limit(1 << 25, what) < 2 * seconds_at_the_limit(1 << 19, what)
 
 
 async def test_without_checkpoints_nothing_is_kept() -> None:
