@@ -86,6 +86,7 @@ class _Result:
     events: list[SentEvent]
     changes: MemoryChanges | None
     metrics: Sequence[MetricDelta]
+    ran_ms: int
     size: int
     at: float
     rank: Rank
@@ -277,7 +278,16 @@ class KeptWork:
         self._drop_result(name)
         rank = (epoch, invocation.attempt)
         self._results[name] = _Result(
-            key, invocation.run_number, outcome.events, outcome.changes, outcome.metrics, size, at, rank, is_counted
+            key,
+            invocation.run_number,
+            outcome.events,
+            outcome.changes,
+            outcome.metrics,
+            outcome.ran_ms,
+            size,
+            at,
+            rank,
+            is_counted,
         )
         self._names_of_key.setdefault(key, {})[name] = None
         self.size += size
@@ -293,9 +303,10 @@ class KeptWork:
         self._drop_result(name)
         self.handed_back += 1
         invocation.detach()
+        handle, cost = invocation.handle, invocation.cost_bytes
         # What was never counted is no replay.
         form = HandedBack if kept.is_counted else Measured
-        return form(invocation.handle, kept.events, kept.changes, invocation.cost_bytes, invocation, kept.metrics)
+        return form(handle, kept.events, kept.changes, cost, invocation, kept.metrics, kept.ran_ms)
 
     # ---- calls ----
 

@@ -225,6 +225,19 @@ async def test_a_result_that_never_left_answers_too_and_is_no_replay() -> None:
         assert agent.ran == [5]
 
 
+@pytest.mark.parametrize("has_left", [True, False])
+def test_with_a_result_goes_how_long_it_ran(has_left: bool) -> None:
+    """The restored job knows nothing of it: it counts it towards the time of the run."""
+    kept, start = KeptWork(1 << 20, 3600.0, lambda: 0.0), object()
+    if has_left:
+        kept.add_sent(start, start, 1, [large(1)])
+    kept.end_start(start, [] if has_left else [large(1)], epoch=1)
+    back = kept.hand_back(LocalInvocation(7, 0, bytes([1]) * 16, "_input_event", b"1", key=bytes([1])))
+    assert back is not None
+    assert isinstance(back, HandedBack) == has_left
+    assert back.ran_ms == 250
+
+
 async def test_a_covered_invocation_leaves_the_later_ones_of_its_run() -> None:
     """After a restore the job asks for the invocations of a run one after the other; a checkpoint may come between."""
     async with Restarted(Remembering()) as job:
