@@ -199,17 +199,18 @@ class KeptWork:
                 self._forget_covered(frame, epoch)
 
     def _forget_covered(self, frame: _Frame, epoch: int) -> None:
-        for outcome in frame.outcomes:
+        for outcome in frame.packed.others:
             if isinstance(outcome, Failed):
                 self._forget_covered_calls(outcome.invocation_id, outcome.attempt, epoch)
-            if not isinstance(outcome, Succeeded) or outcome.invocation is None:
+        calls, names_of_key = self._calls, self._names_of_key
+        for invocation_id, key, run_number, attempt in frame.packed.invocations():
+            if invocation_id in calls:
+                self._forget_covered_calls(invocation_id, attempt, epoch)
+            if key not in names_of_key:
                 continue
-            invocation = outcome.invocation
-            self._forget_covered_calls(invocation.invocation_id, invocation.attempt, epoch)
-            for older in list(self._names_of_key.get(invocation.key, ())):
+            for older in list(names_of_key[key]):
                 # Of the same run others may still be asked for: they come after what is covered.
-                is_same = older[0] == invocation.invocation_id
-                if is_same or self._results[older].run_number < invocation.run_number:
+                if older[0] == invocation_id or self._results[older].run_number < run_number:
                     self._drop_result(older)
 
     def _forget_covered_calls(self, invocation_id: bytes, attempt: int, epoch: int) -> None:
@@ -236,6 +237,8 @@ class KeptWork:
         for frame in reversed(self._frames.get(start, ())):
             if not wanted:
                 break
+            if wanted.isdisjoint(frame.packed.handles()):
+                continue
             outcomes = frame.outcomes
             found = [one for one in outcomes if one.handle in wanted and isinstance(one, (Succeeded, Failed))]
             if not found:

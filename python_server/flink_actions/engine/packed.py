@@ -5,14 +5,14 @@ objects, a dozen each, they take its caches from the work at hand, and to let go
 stops the event loop for up to 50 ms: a trivial action costs 2 us more, one with memory 6 us. As two strings per frame
 they cost 0.7 and 1.7 us (benchmarks/engine.py, CPython 3.11).
 
-One string has whose the Results are, the other what they say. Both have a list for each field, which marshal
-writes and reads faster than a tuple for each Result.
+One string has whose the Results are, the other what they say: a checkpoint that completes asks of each whose it is.
+Both have a list for each field, which marshal writes and reads faster than a tuple for each Result.
 """
 
 from __future__ import annotations
 
 import marshal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from flink_actions.engine.invocation import Failed, HandedBack, Measured, MemoryChanges, Outcome, Succeeded, Work
@@ -32,15 +32,16 @@ class PackedOutcomes:
         outcomes: Results that may be asked for are packed, whatever else there is stays as it is.
     """
 
-    __slots__ = ("_others", "_said", "_whose", "count", "size", "succeeded_count")
+    __slots__ = ("_said", "_whose", "count", "others", "size", "succeeded_count")
 
     def __init__(self, outcomes: Sequence[Outcome]) -> None:
         results = [one for one in outcomes if isinstance(one, Succeeded) and one.invocation is not None]
         self.count = len(outcomes)
-        self._others: list[Outcome] = []
+        # What is not packed.
+        self.others: list[Outcome] = []
         if len(results) < len(outcomes):
-            self._others = [one for one in outcomes if not isinstance(one, Succeeded) or one.invocation is None]
-        self.succeeded_count = len(results) + sum([isinstance(one, Succeeded) for one in self._others])
+            self.others = [one for one in outcomes if not isinstance(one, Succeeded) or one.invocation is None]
+        self.succeeded_count = len(results) + sum([isinstance(one, Succeeded) for one in self.others])
         # Read by this process only: it does no harm that the format is nobody's standard. It is the quickest.
         self._whose = marshal.dumps(_whose(results), _FORMAT)
         said = _said(results)
@@ -50,7 +51,17 @@ class PackedOutcomes:
             # An author's event type, path or number may be of a class of their own, which marshal does not take.
             self._said = marshal.dumps(_plain(said), _FORMAT)
         # Bytes of what is packed, and of the rest about.
-        self.size = len(self._whose) + len(self._said) + sum([size_of(one) for one in self._others])
+        self.size = len(self._whose) + len(self._said) + sum([size_of(one) for one in self.others])
+
+    def handles(self) -> list[int]:
+        """Of all outcomes, without unpacking them."""
+        handles: list[int] = marshal.loads(self._whose)[0]
+        return [*handles, *[one.handle for one in self.others]]
+
+    def invocations(self) -> Iterator[tuple[bytes, bytes, int, int]]:
+        """Id, key, run number and attempt of each Result that is packed, without unpacking it."""
+        _, ids, keys, run_numbers, attempts, _ = marshal.loads(self._whose)
+        return zip(ids, keys, run_numbers, attempts, strict=True)
 
     def unpack(self) -> list[Outcome]:
         """The outcomes; of invocations what `Work` has."""
@@ -65,7 +76,7 @@ class PackedOutcomes:
             form = HandedBack if is_handed_back else Measured
             deltas = [MetricDelta(path, of_action, MetricKind(kind), *rest) for path, of_action, kind, *rest in metrics]
             results[place] = form(one.handle, one.events, one.changes, one.cost_bytes, one.invocation, deltas, ran_ms)
-        return [*results, *self._others]
+        return [*results, *self.others]
 
 
 def size_of(outcome: Outcome) -> int:

@@ -19,9 +19,11 @@ from flink_actions.engine.invocation import (
     HandedBack,
     LocalInvocation,
     Measured,
+    Outcome,
     Succeeded,
 )
 from flink_actions.engine.kept import KeptWork
+from flink_actions.engine.packed import PackedOutcomes
 
 from tests.unit.engine.worker import Worker, sent_by
 
@@ -314,6 +316,40 @@ def test_a_cut_that_covers_a_failure_lets_the_calls_of_its_attempt_go() -> None:
     kept.on_cut(start, start, 1, epoch=7)
     assert kept.is_empty
     assert kept.size == 0
+
+
+@pytest.fixture
+def unpacked(monkeypatch: pytest.MonkeyPatch) -> list[PackedOutcomes]:
+    """Frames as they are unpacked."""
+    unpacked, unpack = [], PackedOutcomes.unpack
+
+    def spied(packed: PackedOutcomes) -> list[Outcome]:
+        unpacked.append(packed)
+        return unpack(packed)
+
+    monkeypatch.setattr(PackedOutcomes, "unpack", spied)
+    return unpacked
+
+
+def test_a_cut_finds_whose_the_results_are_without_unpacking_them(unpacked: list[PackedOutcomes]) -> None:
+    """It may cover a hundred thousand, and the event loop waits."""
+    kept, start = KeptWork(1 << 20, 3600.0, lambda: 0.0), object()
+    kept.set_apart([large(1), large(2)], epoch=7)
+    attempted(kept, start, 1, 1)
+    kept.add_sent(start, start, 2, [large(1)])
+    kept.begin_calls(b"goes on", (7, 1))
+    kept.on_cut(start, start, 2, epoch=7)
+    assert [name for name, _ in kept.holdings()] == [bytes([2]) * 16]
+    assert kept.calls_of(b"an invocation...") == []
+    assert unpacked == []
+
+
+def test_what_is_taken_back_leaves_other_frames_packed(unpacked: list[PackedOutcomes]) -> None:
+    kept, start = KeptWork(1 << 20, 3600.0, lambda: 0.0), object()
+    for number in range(1, 6):
+        kept.add_sent(start, start, number, [large(number)])
+    assert [outcome.handle for outcome in kept.take_back(start, [2, 99])] == [2]
+    assert len(unpacked) == 1
 
 
 async def test_what_is_held_of_ended_starts_is_told_with_who_was_last_at_it() -> None:
