@@ -280,6 +280,8 @@ class KeptWork:
         name, key = (invocation.invocation_id, invocation.memory_version), invocation.key
         self._drop_result(name)
         rank = (epoch, invocation.attempt)
+        # What was handed back and not applied is a replay still.
+        is_counted = is_counted or isinstance(outcome, HandedBack)
         self._results[name] = _Result(
             key,
             invocation.run_number,

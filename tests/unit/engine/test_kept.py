@@ -240,6 +240,19 @@ def test_with_a_result_goes_how_long_it_ran(has_left: bool) -> None:
     assert back.ran_ms == 250
 
 
+def test_what_was_handed_back_in_vain_is_a_replay_when_it_is_handed_back_again() -> None:
+    """An earlier start has counted its metrics."""
+    kept, first, second = KeptWork(1 << 20, 3600.0, lambda: 0.0), object(), object()
+    kept.add_sent(first, first, 1, [large(1)])
+    kept.end_start(first, epoch=1)
+    asked = LocalInvocation(7, 0, bytes([1]) * 16, "_input_event", b"1", key=bytes([1]))
+    back = kept.hand_back(asked)
+    assert back is not None
+    kept.add_sent(second, second, 1, [back])
+    kept.set_apart(kept.take_back(second, [7]), epoch=2)
+    assert isinstance(kept.hand_back(asked), HandedBack)
+
+
 async def test_a_covered_invocation_leaves_the_later_ones_of_its_run() -> None:
     """After a restore the job asks for the invocations of a run one after the other; a checkpoint may come between."""
     async with Restarted(Remembering()) as job:
