@@ -107,12 +107,14 @@ class Job:
         *,
         has_memory: bool = False,
         has_checkpoints: bool = False,
+        time_limit_ms: int = 0,
     ) -> None:
         self._action, self._event_type = action_index, event_type
         self._handles = itertools.count(1)
         self._keys: Iterator[int] = itertools.cycle(range(KEYS))
         self._payloads = [_payload(number) for number in range(64)]
         self.has_checkpoints = has_checkpoints
+        self._time_limit_ms = time_limit_ms
         self._memory_bytes = memory_bytes
         self._has_memory = has_memory or memory_bytes > 0
         self.sent_frames = 0
@@ -135,6 +137,7 @@ class Job:
                 event_source=bytes(16),
                 timestamp=1_700_000_000_000,
                 watermark=1_700_000_000_000,
+                remaining_ms=self._time_limit_ms,
             )
             if not self._has_memory:
                 continue
@@ -214,6 +217,7 @@ CASES: dict[str, Callable[[], Job]] = {
     "two short-term values read, written": lambda: Job(2, "memory", has_memory=True),
     "the same beside 100 kB of memory": lambda: Job(2, "memory", memory_bytes=100_000),
     "trivial, checkpoints": lambda: Job(0, "trivial", has_checkpoints=True),
+    "a time limit, checkpoints": lambda: Job(0, "trivial", has_checkpoints=True, time_limit_ms=60_000),
     "memory, checkpoints": lambda: Job(2, "memory", has_memory=True, has_checkpoints=True),
     "suspends once": lambda: Job(3, "waits"),
     "one durable call": lambda: Job(4, "durable"),

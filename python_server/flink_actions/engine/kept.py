@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -43,7 +43,7 @@ from flink_actions.engine.invocation import (
     Succeeded,
 )
 from flink_actions.engine.metrics import MetricDelta
-from flink_actions.engine.packed import PackedOutcomes
+from flink_actions.engine.packed import PackedOutcomes, size_of
 
 _log = logging.getLogger(__name__)
 
@@ -86,6 +86,7 @@ class _Result:
     events: list[SentEvent]
     changes: MemoryChanges | None
     metrics: Sequence[MetricDelta]
+    ran_ms: int
     size: int
     at: float
     rank: Rank
@@ -120,10 +121,11 @@ class KeptWork:
         self._now = now
         self._frames: dict[object, deque[_Frame]] = {}
         # By invocation id and the memory that they were computed on: after a restore the same invocation may have been
-        # done again, on other memory, and the next restore may go back behind both.
-        self._results: dict[tuple[bytes, bytes], _Result] = {}
+        # done again, on other memory, and the next restore may go back behind both. Ordered, as are the calls: a plain
+        # dict looks for its first entry past all that went before it.
+        self._results: OrderedDict[tuple[bytes, bytes], _Result] = OrderedDict()
         self._names_of_key: dict[bytes, dict[tuple[bytes, bytes], None]] = {}
-        self._calls: dict[bytes, _Calls] = {}
+        self._calls: OrderedDict[bytes, _Calls] = OrderedDict()
         # Invocations of which a start that has ended left calls: a first attempt of a later one may find them.
         self.calls_of_ended_starts: set[bytes] = set()
         self.size = 0
@@ -197,17 +199,18 @@ class KeptWork:
                 self._forget_covered(frame, epoch)
 
     def _forget_covered(self, frame: _Frame, epoch: int) -> None:
-        for outcome in frame.outcomes:
+        for outcome in frame.packed.others:
             if isinstance(outcome, Failed):
                 self._forget_covered_calls(outcome.invocation_id, outcome.attempt, epoch)
-            if not isinstance(outcome, Succeeded) or outcome.invocation is None:
+        calls, names_of_key = self._calls, self._names_of_key
+        for invocation_id, key, run_number, attempt in frame.packed.invocations():
+            if invocation_id in calls:
+                self._forget_covered_calls(invocation_id, attempt, epoch)
+            if key not in names_of_key:
                 continue
-            invocation = outcome.invocation
-            self._forget_covered_calls(invocation.invocation_id, invocation.attempt, epoch)
-            for older in list(self._names_of_key.get(invocation.key, ())):
+            for older in list(names_of_key[key]):
                 # Of the same run others may still be asked for: they come after what is covered.
-                is_same = older[0] == invocation.invocation_id
-                if is_same or self._results[older].run_number < invocation.run_number:
+                if older[0] == invocation_id or self._results[older].run_number < run_number:
                     self._drop_result(older)
 
     def _forget_covered_calls(self, invocation_id: bytes, attempt: int, epoch: int) -> None:
@@ -234,6 +237,8 @@ class KeptWork:
         for frame in reversed(self._frames.get(start, ())):
             if not wanted:
                 break
+            if wanted.isdisjoint(frame.packed.handles()):
+                continue
             outcomes = frame.outcomes
             found = [one for one in outcomes if one.handle in wanted and isinstance(one, (Succeeded, Failed))]
             if not found:
@@ -251,7 +256,7 @@ class KeptWork:
         at the same work."""
         now = self._now()
         for outcome in outcomes:
-            self._add_result(outcome, _RESULT_BYTES + outcome.cost_bytes, now, epoch, is_counted=False)
+            self._add_result(outcome, _RESULT_BYTES + size_of(outcome), now, epoch, is_counted=False)
         self._limit()
 
     def end_start(self, start: object, unsent: Iterable[Outcome] = (), epoch: int = 0) -> None:
@@ -265,7 +270,7 @@ class KeptWork:
                 self._add_result(outcome, each, frame.at, epoch, is_counted=True)
         self.calls_of_ended_starts.update(self._calls)
         for outcome in unsent:
-            self._add_result(outcome, _RESULT_BYTES + outcome.cost_bytes, now, epoch, is_counted=False)
+            self._add_result(outcome, _RESULT_BYTES + size_of(outcome), now, epoch, is_counted=False)
         self._limit()
 
     def _add_result(self, outcome: Outcome, size: int, at: float, epoch: int, *, is_counted: bool) -> None:
@@ -275,8 +280,19 @@ class KeptWork:
         name, key = (invocation.invocation_id, invocation.memory_version), invocation.key
         self._drop_result(name)
         rank = (epoch, invocation.attempt)
+        # What was handed back and not applied is a replay still.
+        is_counted = is_counted or isinstance(outcome, HandedBack)
         self._results[name] = _Result(
-            key, invocation.run_number, outcome.events, outcome.changes, outcome.metrics, size, at, rank, is_counted
+            key,
+            invocation.run_number,
+            outcome.events,
+            outcome.changes,
+            outcome.metrics,
+            outcome.ran_ms,
+            size,
+            at,
+            rank,
+            is_counted,
         )
         self._names_of_key.setdefault(key, {})[name] = None
         self.size += size
@@ -292,9 +308,10 @@ class KeptWork:
         self._drop_result(name)
         self.handed_back += 1
         invocation.detach()
+        handle, cost = invocation.handle, invocation.cost_bytes
         # What was never counted is no replay.
         form = HandedBack if kept.is_counted else Measured
-        return form(invocation.handle, kept.events, kept.changes, invocation.cost_bytes, invocation, kept.metrics)
+        return form(handle, kept.events, kept.changes, cost, invocation, kept.metrics, kept.ran_ms)
 
     # ---- calls ----
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import time
 from typing import Any
 
+import pytest
 from flink_actions import Agent, OutputEvent, action
 from flink_actions.engine.dispatcher import EngineSettings
 from flink_actions.engine.failures import failure_without_stack
@@ -15,9 +18,12 @@ from flink_actions.engine.invocation import (
     FailureKind,
     HandedBack,
     LocalInvocation,
+    Measured,
+    Outcome,
     Succeeded,
 )
 from flink_actions.engine.kept import KeptWork
+from flink_actions.engine.packed import PackedOutcomes
 
 from tests.unit.engine.worker import Worker, sent_by
 
@@ -157,6 +163,53 @@ async def test_kept_work_is_bounded_and_what_is_dropped_is_counted() -> None:
         assert isinstance(await job.run(1, run_number=50), HandedBack)
 
 
+def large(number: int) -> Measured:
+    """A Result of an action with a time limit: little came in, and much goes out."""
+    one = LocalInvocation(number, 0, bytes([number]) * 16, "_input_event", b"1", key=bytes([number]), cost_bytes=100)
+    return Measured(number, [("_output_event", b"x" * 100_000, False)], None, 100, one, (), 250)
+
+
+@pytest.mark.parametrize("where", ["sent", "set apart", "unsent"])
+def test_what_results_say_is_bounded_not_what_was_asked(where: str) -> None:
+    kept, start = KeptWork(1 << 20, 3600.0, lambda: 0.0), object()
+    for number in range(20):
+        if where == "sent":
+            kept.add_sent(start, start, number + 1, [large(number)])
+        elif where == "set apart":
+            kept.set_apart([large(number)], epoch=1)
+        else:
+            kept.end_start(object(), [large(number)], epoch=1)
+    kept.end_start(start, epoch=1)
+    assert len(list(kept.holdings())) == 10
+    assert kept.dropped == 10
+    assert 1_000_000 < kept.size <= 1 << 20
+
+
+def seconds_at_the_limit(limit_bytes: int, what: str) -> float:
+    """CPU time that 30,000 more take where as many are dropped."""
+    kept, numbers = KeptWork(limit_bytes, 3600.0, lambda: 0.0), itertools.count()
+
+    def add() -> None:
+        name = next(numbers).to_bytes(16, "big")
+        if what == "calls":
+            kept.begin_calls(name)
+        else:
+            one = LocalInvocation(1, 0, name, "_input_event", b"1", key=name)
+            kept.set_apart([Succeeded(1, [], None, 0, one)], epoch=1)
+
+    while not kept.dropped:
+        add()
+    began = time.process_time()
+    for _ in range(30_000):
+        add()
+    return time.process_time() - began
+
+
+@pytest.mark.parametrize("what", ["calls", "results"])
+def test_what_it_takes_to_drop_the_oldest_does_not_grow_with_what_is_kept(what: str) -> None:
+    assert seconds_at_the_limit(1 << 25, what) < 2 * seconds_at_the_limit(1 << 19, what)
+
+
 async def test_without_checkpoints_nothing_is_kept() -> None:
     async with Worker(Remembering()) as worker:
         assert worker.scope.kept is None
@@ -172,6 +225,32 @@ async def test_a_result_that_never_left_answers_too_and_is_no_replay() -> None:
         job.restart()
         assert not isinstance(await job.run(5, run_number=1), HandedBack)
         assert agent.ran == [5]
+
+
+@pytest.mark.parametrize("has_left", [True, False])
+def test_with_a_result_goes_how_long_it_ran(has_left: bool) -> None:
+    """The restored job knows nothing of it: it counts it towards the time of the run."""
+    kept, start = KeptWork(1 << 20, 3600.0, lambda: 0.0), object()
+    if has_left:
+        kept.add_sent(start, start, 1, [large(1)])
+    kept.end_start(start, [] if has_left else [large(1)], epoch=1)
+    back = kept.hand_back(LocalInvocation(7, 0, bytes([1]) * 16, "_input_event", b"1", key=bytes([1])))
+    assert back is not None
+    assert isinstance(back, HandedBack) == has_left
+    assert back.ran_ms == 250
+
+
+def test_what_was_handed_back_in_vain_is_a_replay_when_it_is_handed_back_again() -> None:
+    """An earlier start has counted its metrics."""
+    kept, first, second = KeptWork(1 << 20, 3600.0, lambda: 0.0), object(), object()
+    kept.add_sent(first, first, 1, [large(1)])
+    kept.end_start(first, epoch=1)
+    asked = LocalInvocation(7, 0, bytes([1]) * 16, "_input_event", b"1", key=bytes([1]))
+    back = kept.hand_back(asked)
+    assert back is not None
+    kept.add_sent(second, second, 1, [back])
+    kept.set_apart(kept.take_back(second, [7]), epoch=2)
+    assert isinstance(kept.hand_back(asked), HandedBack)
 
 
 async def test_a_covered_invocation_leaves_the_later_ones_of_its_run() -> None:
@@ -250,6 +329,40 @@ def test_a_cut_that_covers_a_failure_lets_the_calls_of_its_attempt_go() -> None:
     kept.on_cut(start, start, 1, epoch=7)
     assert kept.is_empty
     assert kept.size == 0
+
+
+@pytest.fixture
+def unpacked(monkeypatch: pytest.MonkeyPatch) -> list[PackedOutcomes]:
+    """Frames as they are unpacked."""
+    unpacked, unpack = [], PackedOutcomes.unpack
+
+    def spied(packed: PackedOutcomes) -> list[Outcome]:
+        unpacked.append(packed)
+        return unpack(packed)
+
+    monkeypatch.setattr(PackedOutcomes, "unpack", spied)
+    return unpacked
+
+
+def test_a_cut_finds_whose_the_results_are_without_unpacking_them(unpacked: list[PackedOutcomes]) -> None:
+    """It may cover a hundred thousand, and the event loop waits."""
+    kept, start = KeptWork(1 << 20, 3600.0, lambda: 0.0), object()
+    kept.set_apart([large(1), large(2)], epoch=7)
+    attempted(kept, start, 1, 1)
+    kept.add_sent(start, start, 2, [large(1)])
+    kept.begin_calls(b"goes on", (7, 1))
+    kept.on_cut(start, start, 2, epoch=7)
+    assert [name for name, _ in kept.holdings()] == [bytes([2]) * 16]
+    assert kept.calls_of(b"an invocation...") == []
+    assert unpacked == []
+
+
+def test_what_is_taken_back_leaves_other_frames_packed(unpacked: list[PackedOutcomes]) -> None:
+    kept, start = KeptWork(1 << 20, 3600.0, lambda: 0.0), object()
+    for number in range(1, 6):
+        kept.add_sent(start, start, number, [large(number)])
+    assert [outcome.handle for outcome in kept.take_back(start, [2, 99])] == [2]
+    assert len(unpacked) == 1
 
 
 async def test_what_is_held_of_ended_starts_is_told_with_who_was_last_at_it() -> None:

@@ -253,6 +253,8 @@ def test_how_long_it_ran_is_a_column_that_is_left_out_where_nobody_asks() -> Non
     assert not frame.results.ran_ms
     (frame,) = round_trip([result(1), measured(2, 20), result(3), measured(4, 40), result(5)])
     assert list(frame.results.ran_ms) == [0, 20, 0, 40, 0]
+    (frame,) = round_trip([result(1), HandedBack(2, [], None, 0, None, (), 20)])
+    assert list(frame.results.ran_ms) == [0, 20]
     (frame,) = round_trip([Failed(7, FailureKind.TIMEOUT, "TimeoutError", "late", ran_ms=70)])
     assert frame.failures[0].ran_ms == 70
 
