@@ -140,6 +140,11 @@ public final class Invokes {
     return sessions.route(lane.key(), generation);
   }
 
+  /** Of a lane without a way: only its holder, which is interrupted, keeps it from all others. */
+  boolean waitsForHolder(Lane lane) throws UnsupportedPlanException {
+    return looksForKeptWork && !sessions.awaitsHoldings() && holders.of(lane) != null;
+  }
+
   /** The same, where the way is known: the lane's route, null if there is none. */
   void send(Lane lane, WorkerSession session) throws Exception {
     Run run = lane.run();
