@@ -557,7 +557,9 @@ public final class Runs {
         input.hasTimestamp() ? input.timestamp() : null,
         event == null ? EventTypes.INPUT : event.type(),
         eventId(run, invocation),
+        event == null ? null : EventTypes.valueName(event.type()),
         event == null ? null : event.payload(),
+        event == null ? null : event.contentType(),
         event == null ? "" : event.upstreamAction(),
         invocation.deaths());
   }
