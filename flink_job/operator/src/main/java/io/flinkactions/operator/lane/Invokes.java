@@ -276,6 +276,7 @@ public final class Invokes {
       lanes.uselessMirrors().onSent(lane.claim(), session.token(), lane.keyBytes());
       lane.claim().hold(session.token(), lane.memoryVersion());
     } catch (SessionException.MessageTooLarge e) {
+      invocation.onNeverLeft();
       giveBack(lane);
       failures.onFailure(
           lane,
