@@ -201,7 +201,7 @@ public final class Invokes {
   public void onNoQuarantine() throws Exception {
     isQuarantineMissing = true;
     for (Lane lane : quarantine.dissolve()) {
-      lane.run().current().clear();
+      clear(lane);
       failures.onNoQuarantine(lane);
     }
   }
@@ -221,7 +221,7 @@ public final class Invokes {
     if (!run.generation().equals(session.generation()) && sessions.isAlive(run.generation())) {
       // Other code runs there, and the run stays with its own while that lives (CORRECTNESS.md
       // 18). Nothing starts workers of that one again, so not many are left to be killed.
-      run.current().clear();
+      clear(lane);
       failures.onNoQuarantine(lane);
       return true;
     }
@@ -349,7 +349,7 @@ public final class Invokes {
   public Lane takeAnswered(WorkerSession session, long handle) {
     Lane lane = take(session, handle);
     if (lane != null && session.isQuarantine()) {
-      lane.run().current().clear();
+      clear(lane);
     }
     if (lane != null && looksForKeptWork) {
       sessions.onAnswered(lane.run().current().id());
@@ -511,7 +511,7 @@ public final class Invokes {
   /** Only who dies alone there is ever taken for poison. */
   private void judgeInQuarantine(List<Lane> accused, List<Lane> others, List<Lane> poisonous) {
     // It died of another one, which was named.
-    others.forEach(lane -> lane.run().current().clear());
+    others.forEach(this::clear);
     if (quarantine.isTryingOne() && accused.size() == 1) {
       Invocation invocation = accused.get(0).run().current();
       invocation.countLoneDeath();
@@ -520,6 +520,12 @@ public final class Invokes {
       }
     }
     quarantine.onDeath(accused);
+  }
+
+  /** State must know, too: restored as a suspect, it would be tried apart once more. */
+  private void clear(Lane lane) {
+    lane.run().current().clear();
+    lanes.markDirty(lane);
   }
 
   private ActionFailure poison(Lane lane, WorkerSession session) {
