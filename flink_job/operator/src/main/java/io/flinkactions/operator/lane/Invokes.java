@@ -528,7 +528,7 @@ public final class Invokes {
     lanes.markDirty(lane);
   }
 
-  private ActionFailure poison(Lane lane, WorkerSession session) {
+  private ActionFailure poison(Lane lane, WorkerSession session) throws UnsupportedPlanException {
     return failure(
         lane,
         session,
@@ -539,7 +539,7 @@ public final class Invokes {
             + " says of what");
   }
 
-  private ActionFailure overTime(Lane lane, WorkerSession session) {
+  private ActionFailure overTime(Lane lane, WorkerSession session) throws UnsupportedPlanException {
     return failure(lane, session, Failure.Kind.TIMEOUT, "RunOverTime", timeLimits.explanation());
   }
 
@@ -556,7 +556,8 @@ public final class Invokes {
 
   /** A failure of the lane's current invocation that this side found. */
   public ActionFailure failure(
-      Lane lane, WorkerSession session, Failure.Kind kind, String exception, String message) {
+      Lane lane, WorkerSession session, Failure.Kind kind, String exception, String message)
+      throws UnsupportedPlanException {
     return failure(
         lane,
         session,
@@ -564,11 +565,12 @@ public final class Invokes {
   }
 
   /** The failure of the lane's current invocation that the worker told. */
-  public ActionFailure failure(Lane lane, WorkerSession session, Failure told) {
+  public ActionFailure failure(Lane lane, WorkerSession session, Failure told)
+      throws UnsupportedPlanException {
     Invocation invocation = lane.run().current();
     return new ActionFailure(
         session.plan().getAgent(),
-        invocation.action(),
+        actionName(lane, session),
         lane.key(),
         lane.run().input().runNumber(),
         invocation.attempt(),
@@ -582,7 +584,15 @@ public final class Invokes {
         told.getRetryAfterMs());
   }
 
-  private ActionFailure actionIsGone(Lane lane, WorkerSession session) {
+  /** What the session's plan calls the lane's current action: the run may know a former name. */
+  String actionName(Lane lane, WorkerSession session) throws UnsupportedPlanException {
+    String name = lane.run().current().action();
+    PlannedAction action = plans.read(session.plan()).action(name);
+    return action == null ? name : action.name();
+  }
+
+  private ActionFailure actionIsGone(Lane lane, WorkerSession session)
+      throws UnsupportedPlanException {
     String action = lane.run().current().action();
     return failure(
         lane,

@@ -16,6 +16,7 @@ import io.flinkactions.operator.metrics.OperatorMetrics;
 import io.flinkactions.operator.plan.AgentPlan;
 import io.flinkactions.operator.plan.PlannedAction;
 import io.flinkactions.operator.plan.Plans;
+import io.flinkactions.operator.plan.UnsupportedPlanException;
 import io.flinkactions.operator.session.SessionException;
 import io.flinkactions.operator.session.Sessions;
 import io.flinkactions.operator.session.WorkerSession;
@@ -375,7 +376,8 @@ public final class Runs {
             : identities.eventIdBytes(event.source().toByteArray(), event.position()));
   }
 
-  private ActionFailure notDecodable(Lane lane, WorkerSession session, int event, Exception e) {
+  private ActionFailure notDecodable(Lane lane, WorkerSession session, int event, Exception e)
+      throws UnsupportedPlanException {
     return invokes.failure(
         lane,
         session,
@@ -384,7 +386,8 @@ public final class Runs {
         "event " + event + " is not a record of the output stream's type: " + e.getMessage());
   }
 
-  private ActionFailure hopLimit(Lane lane, WorkerSession session, String type, int limit) {
+  private ActionFailure hopLimit(Lane lane, WorkerSession session, String type, int limit)
+      throws UnsupportedPlanException {
     return invokes.failure(
         lane,
         session,
