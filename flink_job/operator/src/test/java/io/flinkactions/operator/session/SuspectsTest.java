@@ -27,7 +27,11 @@ class SuspectsTest extends ScriptedRuns {
   private ScriptedWorker quarantine() throws Exception {
     ScriptedWorker q0 = server.unannounced("q0", "q0-incarnation-1", ScriptedServer.GENERATION);
     q0.welcomesWith(
-        Welcome.newBuilder().setPlan(PLAN).setCredit(Credit.newBuilder().setInvocations(1)));
+        Welcome.newBuilder()
+            .setPlan(PLAN)
+            // It acknowledges none, and how Invokes are spread over frames is anybody's guess.
+            .setFrameWindow(10)
+            .setCredit(Credit.newBuilder().setInvocations(1)));
     announce(q0, WorkerEntry.State.SERVING);
     return q0;
   }
