@@ -589,19 +589,19 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
       onWelcomed(welcomed);
     } else if (event instanceof SessionEvent.HoldingsTold told) {
       if (told.page().getIsLast()) {
-        onRoutesChanged();
+        runs.onRoutesChanged();
       }
     } else if (event instanceof SessionEvent.Interrupted interrupted) {
       LOG.info(
           "Session with worker {} interrupted: {}",
           interrupted.session().worker(),
           interrupted.cause());
-      onRoutesChanged();
+      runs.onRoutesChanged();
     } else if (event instanceof SessionEvent.Ended ended) {
       onEnded(ended);
     } else if (event instanceof SessionEvent.Draining draining) {
       LOG.info("Worker {} drains: {}", draining.session().worker(), draining.reason());
-      onRoutesChanged();
+      runs.onRoutesChanged();
     } else if (event instanceof SessionEvent.AwaitingQuarantine awaiting) {
       LOG.warn(
           "No quarantine worker for {} s ({}); {} suspects wait for it",
@@ -624,17 +624,12 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
     }
   }
 
-  private void onRoutesChanged() throws Exception {
-    runs.invokes().onRoutesChanged();
-    runs.begin();
-  }
-
   private void onWelcomed(SessionEvent.Welcomed welcomed) throws Exception {
     // Read now, so that a plan that cannot be served fails the job before any input meets it.
     plans.read(welcomed.plan());
     actionMetrics.onWorker(welcomed.session().worker(), sessions.counters());
     actionMetrics.onResent(runs.invokes().resume(welcomed.resumes(), welcomed.session()));
-    onRoutesChanged();
+    runs.onRoutesChanged();
   }
 
   private void onEnded(SessionEvent.Ended ended) throws Exception {
@@ -653,7 +648,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
         ended.session().worker(),
         ended.cause(),
         open);
-    onRoutesChanged();
+    runs.onRoutesChanged();
   }
 
   // ---- checkpoints ----

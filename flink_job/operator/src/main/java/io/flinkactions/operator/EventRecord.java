@@ -3,6 +3,7 @@ package io.flinkactions.operator;
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonGenerator;
 import com.google.protobuf.ByteString;
+import io.flinkactions.operator.codec.EventAttributes;
 import io.flinkactions.wire.v1.ContentType;
 import java.io.IOException;
 import java.io.StringWriter;
@@ -54,7 +55,7 @@ public record EventRecord(
       json.writeFieldName("key");
       json.writeRawValue(key);
       json.writeNumberField("run", runNumber);
-      writeAttributes(json);
+      EventAttributes.write(json, valueName, payload, contentType);
       json.writeStringField("upstream_action", upstreamAction);
       json.writeStringField("upstream_event_id", upstreamEventId);
       if (timestamp == null) {
@@ -67,22 +68,5 @@ public record EventRecord(
       throw new UncheckedIOException("writing to memory failed", e);
     }
     return text.toString();
-  }
-
-  private void writeAttributes(JsonGenerator json) throws IOException {
-    json.writeFieldName("attributes");
-    if (valueName == null) {
-      json.writeRawValue(payload.toStringUtf8());
-      return;
-    }
-    json.writeStartObject();
-    if (contentType == ContentType.JSON) {
-      json.writeFieldName(valueName);
-      json.writeRawValue(payload.toStringUtf8());
-    } else {
-      json.writeBinaryField(valueName + "_base64", payload.toByteArray());
-      json.writeStringField(valueName + "_content_type", contentType.name());
-    }
-    json.writeEndObject();
   }
 }

@@ -74,6 +74,7 @@ final class MistakenKeys {
     List<String> remarks = new ArrayList<>();
     for (String key : keys) {
       foreign(key)
+          .or(() -> misplaced(key, settings))
           .or(() -> misspelt(key, settings))
           .ifPresent(remark -> remarks.add(JobOptions.SECTION + key + " is " + remark));
     }
@@ -88,6 +89,18 @@ final class MistakenKeys {
             foreign ->
                 "a setting of Flink Agents that does nothing here but stand in ctx.config: "
                     + foreign.instead);
+  }
+
+  /** Is it a setting, given where only the agents read? */
+  private static Optional<String> misplaced(String key, Collection<String> settings) {
+    return settings.contains(key)
+        ? Optional.of(
+            "a setting of the job, and sets nothing in the agents' config, which is ctx.config:"
+                + " give it as an argument of ActionServer, as -D "
+                + JobOptions.SECTION
+                + key
+                + "=..., or in section agent of config.yaml")
+        : Optional.empty();
   }
 
   /** Is it a setting but for one or two letters, its case and its separators? */

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.google.protobuf.ByteString;
+import io.flinkactions.operator.failure.DeadLetter;
 import io.flinkactions.wire.v1.ContentType;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -159,5 +160,54 @@ class EventsTest {
                  "attributes": {"input_base64": "AP8=", "input_content_type": "BYTES"},
                  "upstream_action": null, "upstream_event_id": null, "timestamp": 9}
                 """));
+  }
+
+  // Every run ends with a dead letter, of an input that is bytes.
+  private static final String FORWARD =
+      """
+      from flink_actions import Agent, InputEvent, TerminalError, action
+
+      class Forward(Agent):
+          @action("_input_event", on_failure="dead_letter")
+          async def forward(self, event, ctx):
+              if isinstance(event.input, dict):
+                  ctx.send_event(InputEvent(input="bare"))
+              elif event.input == "bare":
+                  ctx.send_event(InputEvent(input=b"\\x00}"))
+              else:
+                  raise TerminalError("enough")
+
+      agent = Forward()
+      """;
+
+  @Test
+  void an_input_that_an_action_has_sent_reads_like_one_that_arrived() throws Exception {
+    try (ActionServerProcess server = ActionServerProcess.serving(FORWARD)) {
+      TestJob.Builder job =
+          job(server, "forwarded-inputs")
+              .inputs(1, 1)
+              .afterwards(
+                  outputs ->
+                      withEvents(outputs)
+                          .union(
+                              ((SingleOutputStreamOperator<String>) outputs)
+                                  .getSideOutput(DeadLetter.TAG)));
+      List<String> emitted = job.start().awaitFinished();
+      assertThat(events(emitted))
+          .extracting(event -> event.get("attributes").toString())
+          .satisfiesExactly(
+              arrived -> assertThat(arrived).startsWith("{\"input\":{"),
+              sent -> assertThat(sent).isEqualTo("{\"input\":\"bare\"}"),
+              sent ->
+                  assertThat(sent)
+                      .isEqualTo("{\"input_base64\":\"AH0=\",\"input_content_type\":\"BYTES\"}"));
+      assertThat(emitted)
+          .filteredOn(text -> text.contains("\"invocation_id\""))
+          .singleElement()
+          .satisfies(
+              letter ->
+                  assertThat(JSON.readTree(letter).at("/event/attributes/input_base64").asText())
+                      .isEqualTo("AH0="));
+    }
   }
 }

@@ -197,6 +197,17 @@ class JobOptionsTest {
   }
 
   @Test
+  void a_setting_of_the_job_in_the_agents_config_is_told_where_it_belongs() {
+    ObjectNode fromCode = JSON.createObjectNode().put("max-runs-in-flight", 5);
+    assertThat(options(Map.of("max-runs-in-flight", "7")).remarks(fromCode))
+        .singleElement()
+        .asString()
+        .startsWith("agent.max-runs-in-flight is a setting of the job, and sets nothing")
+        .contains("argument of ActionServer", "-D agent.max-runs-in-flight=", "config.yaml")
+        .doesNotContain("did you mean");
+  }
+
+  @Test
   void settings_of_job_and_agents_pass_without_a_remark() {
     Map<String, String> own =
         Map.of(

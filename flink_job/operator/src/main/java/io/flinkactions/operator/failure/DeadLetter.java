@@ -3,6 +3,7 @@ package io.flinkactions.operator.failure;
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonGenerator;
 import com.google.protobuf.ByteString;
+import io.flinkactions.operator.codec.EventAttributes;
 import io.flinkactions.wire.v1.ContentType;
 import java.io.IOException;
 import java.io.StringWriter;
@@ -23,7 +24,9 @@ import org.apache.flink.util.OutputTag;
  * @param inputTimestamp in ms; null if the record had none
  * @param eventType type of the event that the action got
  * @param eventId its id, 16 bytes
- * @param eventAttributes null for the input itself
+ * @param eventValueName what its payload is called among its attributes; null: it is all of them
+ * @param eventPayload its attributes, or the one value; null for the input itself
+ * @param eventContentType how to read that; null for the input itself
  * @param upstreamAction who sent it; empty for the input
  * @param deaths of workers under it
  */
@@ -35,7 +38,9 @@ public record DeadLetter(
     Long inputTimestamp,
     String eventType,
     ByteString eventId,
-    ByteString eventAttributes,
+    String eventValueName,
+    ByteString eventPayload,
+    ContentType eventContentType,
     String upstreamAction,
     int deaths) {
 
@@ -91,9 +96,8 @@ public record DeadLetter(
     json.writeObjectFieldStart("event");
     json.writeStringField("type", eventType);
     json.writeStringField("id", new UUID(id.getLong(), id.getLong()).toString());
-    if (eventAttributes != null) {
-      json.writeFieldName("attributes");
-      json.writeRawValue(eventAttributes.toStringUtf8());
+    if (eventPayload != null) {
+      EventAttributes.write(json, eventValueName, eventPayload, eventContentType);
       json.writeStringField("upstream_action", upstreamAction);
     }
     json.writeEndObject();

@@ -30,7 +30,7 @@ public final class EventTrail {
         new EventRecord(
             identities.eventId(runId, 0),
             EventTypes.INPUT,
-            "input",
+            EventTypes.valueName(EventTypes.INPUT),
             input.payload(),
             input.contentType(),
             lane.key(),
@@ -54,7 +54,7 @@ public final class EventTrail {
           new EventRecord(
               identities.eventId(sender.id(), i),
               type,
-              type.equals(EventTypes.OUTPUT) ? "output" : null,
+              EventTypes.valueName(type),
               result.eventPayload(i),
               result.eventContentType(i),
               lane.key(),

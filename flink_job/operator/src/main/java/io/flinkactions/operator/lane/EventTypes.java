@@ -10,4 +10,13 @@ public final class EventTypes {
   public static final String OUTPUT = "_output_event";
 
   private EventTypes() {}
+
+  /** What the one value of such an event is called; null: its payload is all of its attributes. */
+  static String valueName(String type) {
+    return switch (type) {
+      case INPUT -> "input";
+      case OUTPUT -> "output";
+      default -> null;
+    };
+  }
 }

@@ -192,7 +192,7 @@ public final class Invocation {
     return sentNanos;
   }
 
-  /** Some attempt of it has gone to a worker since this start. */
+  /** Its last attempt has gone to a worker, in this start. */
   boolean wasSent() {
     return sentNanos != 0;
   }
@@ -256,6 +256,11 @@ public final class Invocation {
     session = worker;
     handle = newHandle;
     sentNanos = nanos;
+  }
+
+  /** What it was sent with has stayed here. */
+  void onNeverLeft() {
+    sentNanos = 0;
   }
 
   void onReturned() {

@@ -140,6 +140,11 @@ public final class Invokes {
     return sessions.route(lane.key(), generation);
   }
 
+  /** Of a lane without a way: only its holder, which is interrupted, keeps it from all others. */
+  boolean waitsForHolder(Lane lane) throws UnsupportedPlanException {
+    return looksForKeptWork && !sessions.awaitsHoldings() && holders.of(lane) != null;
+  }
+
   /** The same, where the way is known: the lane's route, null if there is none. */
   void send(Lane lane, WorkerSession session) throws Exception {
     Run run = lane.run();
@@ -196,7 +201,7 @@ public final class Invokes {
   public void onNoQuarantine() throws Exception {
     isQuarantineMissing = true;
     for (Lane lane : quarantine.dissolve()) {
-      lane.run().current().clear();
+      clear(lane);
       failures.onNoQuarantine(lane);
     }
   }
@@ -216,7 +221,7 @@ public final class Invokes {
     if (!run.generation().equals(session.generation()) && sessions.isAlive(run.generation())) {
       // Other code runs there, and the run stays with its own while that lives (CORRECTNESS.md
       // 18). Nothing starts workers of that one again, so not many are left to be killed.
-      run.current().clear();
+      clear(lane);
       failures.onNoQuarantine(lane);
       return true;
     }
@@ -271,6 +276,7 @@ public final class Invokes {
       lanes.uselessMirrors().onSent(lane.claim(), session.token(), lane.keyBytes());
       lane.claim().hold(session.token(), lane.memoryVersion());
     } catch (SessionException.MessageTooLarge e) {
+      invocation.onNeverLeft();
       giveBack(lane);
       failures.onFailure(
           lane,
@@ -343,7 +349,7 @@ public final class Invokes {
   public Lane takeAnswered(WorkerSession session, long handle) {
     Lane lane = take(session, handle);
     if (lane != null && session.isQuarantine()) {
-      lane.run().current().clear();
+      clear(lane);
     }
     if (lane != null && looksForKeptWork) {
       sessions.onAnswered(lane.run().current().id());
@@ -505,7 +511,7 @@ public final class Invokes {
   /** Only who dies alone there is ever taken for poison. */
   private void judgeInQuarantine(List<Lane> accused, List<Lane> others, List<Lane> poisonous) {
     // It died of another one, which was named.
-    others.forEach(lane -> lane.run().current().clear());
+    others.forEach(this::clear);
     if (quarantine.isTryingOne() && accused.size() == 1) {
       Invocation invocation = accused.get(0).run().current();
       invocation.countLoneDeath();
@@ -516,7 +522,13 @@ public final class Invokes {
     quarantine.onDeath(accused);
   }
 
-  private ActionFailure poison(Lane lane, WorkerSession session) {
+  /** State must know, too: restored as a suspect, it would be tried apart once more. */
+  private void clear(Lane lane) {
+    lane.run().current().clear();
+    lanes.markDirty(lane);
+  }
+
+  private ActionFailure poison(Lane lane, WorkerSession session) throws UnsupportedPlanException {
     return failure(
         lane,
         session,
@@ -527,7 +539,7 @@ public final class Invokes {
             + " says of what");
   }
 
-  private ActionFailure overTime(Lane lane, WorkerSession session) {
+  private ActionFailure overTime(Lane lane, WorkerSession session) throws UnsupportedPlanException {
     return failure(lane, session, Failure.Kind.TIMEOUT, "RunOverTime", timeLimits.explanation());
   }
 
@@ -544,7 +556,8 @@ public final class Invokes {
 
   /** A failure of the lane's current invocation that this side found. */
   public ActionFailure failure(
-      Lane lane, WorkerSession session, Failure.Kind kind, String exception, String message) {
+      Lane lane, WorkerSession session, Failure.Kind kind, String exception, String message)
+      throws UnsupportedPlanException {
     return failure(
         lane,
         session,
@@ -552,11 +565,12 @@ public final class Invokes {
   }
 
   /** The failure of the lane's current invocation that the worker told. */
-  public ActionFailure failure(Lane lane, WorkerSession session, Failure told) {
+  public ActionFailure failure(Lane lane, WorkerSession session, Failure told)
+      throws UnsupportedPlanException {
     Invocation invocation = lane.run().current();
     return new ActionFailure(
         session.plan().getAgent(),
-        invocation.action(),
+        actionName(lane, session),
         lane.key(),
         lane.run().input().runNumber(),
         invocation.attempt(),
@@ -570,7 +584,15 @@ public final class Invokes {
         told.getRetryAfterMs());
   }
 
-  private ActionFailure actionIsGone(Lane lane, WorkerSession session) {
+  /** What the session's plan calls the lane's current action: the run may know a former name. */
+  String actionName(Lane lane, WorkerSession session) throws UnsupportedPlanException {
+    String name = lane.run().current().action();
+    PlannedAction action = plans.read(session.plan()).action(name);
+    return action == null ? name : action.name();
+  }
+
+  private ActionFailure actionIsGone(Lane lane, WorkerSession session)
+      throws UnsupportedPlanException {
     String action = lane.run().current().action();
     return failure(
         lane,

@@ -1,6 +1,7 @@
 package io.flinkactions.operator.lane;
 
 import io.flinkactions.operator.metrics.UserMetrics;
+import io.flinkactions.operator.plan.UnsupportedPlanException;
 import io.flinkactions.operator.session.WorkerSession;
 import io.flinkactions.wire.v1.MetricDelta;
 import io.flinkactions.wire.v1.WorkerFrame;
@@ -22,7 +23,7 @@ public final class ReportedMetrics {
   }
 
   /** A frame has come and none of it has been applied: its attempts are open. */
-  public void onFrame(WorkerSession session, WorkerFrame frame) {
+  public void onFrame(WorkerSession session, WorkerFrame frame) throws UnsupportedPlanException {
     if (frame.getMetricsCount() == 0) {
       return;
     }
@@ -30,7 +31,8 @@ public final class ReportedMetrics {
     for (MetricDelta delta : frame.getMetricsList()) {
       Lane lane = invokes.waitingFor(session, delta.getHandle());
       if (lane != null) {
-        metrics.apply(lane.run().current().action(), delta, replayed.contains(delta.getHandle()));
+        metrics.apply(
+            invokes.actionName(lane, session), delta, replayed.contains(delta.getHandle()));
       }
     }
   }

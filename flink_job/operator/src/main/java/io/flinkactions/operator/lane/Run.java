@@ -72,12 +72,12 @@ public final class Run {
   }
 
   /** It begins in a generation that runs nothing any more: only if that has kept it. */
-  void beginTentatively() {
+  public void beginTentatively() {
     isTentative = true;
   }
 
   /** Whether it has begun only to ask for what was kept of it, and nothing was found yet. */
-  boolean isTentative() {
+  public boolean isTentative() {
     return isTentative && !first.hasCalls();
   }
 

@@ -16,6 +16,7 @@ import io.flinkactions.operator.metrics.OperatorMetrics;
 import io.flinkactions.operator.plan.AgentPlan;
 import io.flinkactions.operator.plan.PlannedAction;
 import io.flinkactions.operator.plan.Plans;
+import io.flinkactions.operator.plan.UnsupportedPlanException;
 import io.flinkactions.operator.session.SessionException;
 import io.flinkactions.operator.session.Sessions;
 import io.flinkactions.operator.session.WorkerSession;
@@ -25,7 +26,9 @@ import io.flinkactions.wire.v1.Failure;
 import io.flinkactions.wire.v1.FailurePolicy;
 import io.flinkactions.wire.v1.WorkerFrame;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.HexFormat;
+import java.util.List;
 import java.util.concurrent.ThreadLocalRandom;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -36,10 +39,11 @@ import org.slf4j.LoggerFactory;
  * <p>An input is *waiting*, then *running*, then finished. One run per key at a time, in the order
  * of the inputs; one invocation per run at a time, in the order of the events. An active lane whose
  * run has not begun stands once in the queue of startable lanes; how many may have begun is
- * limited. A run whose invocation has failed and waits for another attempt counts as not begun: it
- * stands with {@link Retries}, and then in that queue again; so does one that waits to be tried
- * apart, which stands with {@link Quarantine}. An input that triggers nothing ends where others
- * begin, in the same loop. Mailbox thread only.
+ * limited. A new input of which an interrupted worker has kept something waits for that one, and
+ * stands aside until there are other ways. A run whose invocation has failed and waits for another
+ * attempt counts as not begun: it stands with {@link Retries}, and then in that queue again; so
+ * does one that waits to be tried apart, which stands with {@link Quarantine}. An input that
+ * triggers nothing ends where others begin, in the same loop. Mailbox thread only.
  */
 public final class Runs {
 
@@ -68,6 +72,8 @@ public final class Runs {
   private final EventTrail trail;
   private final int limit;
   private final ArrayDeque<Lane> startable = new ArrayDeque<>();
+  // Of these, those whose new input waits for a holder that is interrupted, the first one first.
+  private final List<Lane> heldUp = new ArrayList<>();
   private int begun;
   private boolean isBeginning;
 
@@ -150,6 +156,16 @@ public final class Runs {
     }
   }
 
+  /** A session came, went, or drains, or all have told what they hold: there may be other ways. */
+  public void onRoutesChanged() throws Exception {
+    invokes.onRoutesChanged();
+    for (int i = heldUp.size() - 1; i >= 0; i--) {
+      startable.addFirst(heldUp.get(i));
+    }
+    heldUp.clear();
+    begin();
+  }
+
   /** Begins every run that may begin now. */
   public void begin() throws Exception {
     if (isBeginning) {
@@ -160,8 +176,14 @@ public final class Runs {
       invokes.onRoom();
       while (begun < limit && !startable.isEmpty()) {
         Lane lane = startable.peek();
-        if (!waiting.maySpare(lane.firstInput()) || !begin(lane)) {
+        if (!waiting.maySpare(lane.firstInput())) {
           return;
+        }
+        if (!begin(lane)) {
+          if (!invokes.waitsForHolder(lane)) {
+            return;
+          }
+          heldUp.add(startable.poll());
         }
       }
     } finally {
@@ -170,8 +192,9 @@ public final class Runs {
   }
 
   /**
-   * False if no worker says what the input triggers. A run that was restored knows: should it wait
-   * for a worker of its own generation, it does not keep others from beginning.
+   * False if no worker says what the input triggers: then nothing has happened. A run that was
+   * restored knows: should it wait for a worker of its own generation, it does not keep others from
+   * beginning.
    */
   private boolean begin(Lane lane) throws Exception {
     Run restored = lane.run();
@@ -353,7 +376,8 @@ public final class Runs {
             : identities.eventIdBytes(event.source().toByteArray(), event.position()));
   }
 
-  private ActionFailure notDecodable(Lane lane, WorkerSession session, int event, Exception e) {
+  private ActionFailure notDecodable(Lane lane, WorkerSession session, int event, Exception e)
+      throws UnsupportedPlanException {
     return invokes.failure(
         lane,
         session,
@@ -362,7 +386,8 @@ public final class Runs {
         "event " + event + " is not a record of the output stream's type: " + e.getMessage());
   }
 
-  private ActionFailure hopLimit(Lane lane, WorkerSession session, String type, int limit) {
+  private ActionFailure hopLimit(Lane lane, WorkerSession session, String type, int limit)
+      throws UnsupportedPlanException {
     return invokes.failure(
         lane,
         session,
@@ -535,7 +560,9 @@ public final class Runs {
         input.hasTimestamp() ? input.timestamp() : null,
         event == null ? EventTypes.INPUT : event.type(),
         eventId(run, invocation),
+        event == null ? null : EventTypes.valueName(event.type()),
         event == null ? null : event.payload(),
+        event == null ? null : event.contentType(),
         event == null ? "" : event.upstreamAction(),
         invocation.deaths());
   }

@@ -25,6 +25,7 @@ final class ServerProcess implements AutoCloseable {
   private final LaunchSettings settings;
   private final Process process;
   private final Thread reader;
+  private final long startedAt = System.nanoTime();
   // Guarded by itself.
   private final ArrayDeque<String> lastLines = new ArrayDeque<>();
 
@@ -45,15 +46,25 @@ final class ServerProcess implements AutoCloseable {
     // Else what actions print would come when some kilobytes of it are there.
     builder.environment().put("PYTHONUNBUFFERED", "1");
     try {
-      ServerProcess started = new ServerProcess(settings, builder.start());
+      ServerProcess started = adopt(settings, builder.start());
       LOG.info("Launched action server {} at {}: {}", started.process.pid(), endpoint, settings);
       return started;
     } catch (IOException e) {
-      throw new LaunchException(
+      throw LaunchException.notStarted(
           settings,
           e.getMessage()
               + ". launch.python and launch.folder are read on the TaskManager's machine",
           e);
+    }
+  }
+
+  private static ServerProcess adopt(LaunchSettings settings, Process process) {
+    try {
+      return new ServerProcess(settings, process);
+    } catch (RuntimeException | Error e) {
+      // No thread to be had, say. Nobody else knows of the process.
+      process.destroyForcibly();
+      throw e;
     }
   }
 
@@ -85,7 +96,8 @@ final class ServerProcess implements AutoCloseable {
     // See the exit codes of `flink-actions`.
     if (code == 1 || code == 2) {
       reader.join(LAST_WORDS.toMillis());
-      throw new LaunchException(settings, lastWords(), null);
+      Duration life = Duration.ofNanos(System.nanoTime() - startedAt);
+      throw LaunchException.ended(settings, code, life, lastWords());
     }
     return "exit code " + code;
   }

@@ -25,7 +25,7 @@ final class SharedServer implements AutoCloseable {
   private static final Duration SHORTEST_WAIT = Duration.ofMillis(100);
   private static final Duration LONGEST_WAIT = Duration.ofSeconds(10);
   // One that has lived for so long is started again without much ado.
-  private static final Duration GOOD_LIFE = Duration.ofMinutes(1);
+  static final Duration GOOD_LIFE = Duration.ofMinutes(1);
   // What stands behind it in the path of a worker's socket takes up to 58 of the 107 bytes that
   // such a path may have.
   private static final int LONGEST_TEMPORARY_FOLDER = 49;
@@ -71,6 +71,9 @@ final class SharedServer implements AutoCloseable {
       // Closed.
     } catch (LaunchException e) {
       onFailure.accept(this, e);
+    } catch (RuntimeException | Error e) {
+      // Else the job would wait for a server that nobody starts.
+      onFailure.accept(this, LaunchException.notStarted(settings, e.toString(), e));
     } finally {
       deleteFolder();
     }

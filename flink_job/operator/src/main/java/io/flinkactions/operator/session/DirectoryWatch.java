@@ -80,6 +80,10 @@ final class DirectoryWatch {
 
   /** Reads the directory anew, at once. For when what it says seems out of date. */
   void reopen() {
+    if (hasState) {
+      // Its stream was there until now: as when that ends by itself, it has its time to answer.
+      heardAt = System.nanoTime();
+    }
     drop();
     open();
   }

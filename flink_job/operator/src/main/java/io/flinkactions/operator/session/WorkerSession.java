@@ -141,7 +141,8 @@ public final class WorkerSession {
 
   /**
    * Ends these attempts; those that were not sent yet are not sent. Say {@link #closed} for each as
-   * well.
+   * well. The operator ends none: it stands here as the protocol's sending half, which the contract
+   * cases hold.
    */
   public void cancel(Collection<Long> handles, Cancel.Reason reason) {
     outbox.cancel(handles, reason);

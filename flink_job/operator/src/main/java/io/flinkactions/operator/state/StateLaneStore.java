@@ -139,7 +139,10 @@ public final class StateLaneStore implements LaneStore {
   private static LaneState encode(Lane lane) {
     LaneState.Builder state =
         LaneState.newBuilder().setFirstRunNumber(lane.firstInput().runNumber());
-    if (lane.run() != null) {
+    // What asks an archive belongs to a plan that nobody runs: restored, it would be that plan's
+    // run
+    // and not one of those that serve. Its input is among those that wait.
+    if (lane.run() != null && !lane.run().isTentative()) {
       state.setRun(encode(lane.run()));
     }
     return state.build();

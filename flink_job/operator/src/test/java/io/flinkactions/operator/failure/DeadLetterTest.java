@@ -44,7 +44,9 @@ class DeadLetterTest {
                 12L,
                 "rated",
                 ID,
+                null,
                 ByteString.copyFromUtf8("{\"stars\":5}"),
+                ContentType.JSON,
                 "first",
                 2));
     assertThat(json)
@@ -75,6 +77,8 @@ class DeadLetterTest {
                 "_input_event",
                 ID,
                 null,
+                null,
+                null,
                 "",
                 0));
     assertThat(json.get("input_base64").binaryValue()).containsExactly(0xff, 0);
@@ -82,5 +86,32 @@ class DeadLetterTest {
     assertThat(json.has("input")).isFalse();
     assertThat(json.get("timestamp").isNull()).isTrue();
     assertThat(json.get("event").has("attributes")).isFalse();
+  }
+
+  private static JsonNode eventOf(String payload, ContentType contentType) throws Exception {
+    return read(new DeadLetter(
+            FAILURE,
+            "ff00",
+            ByteString.copyFromUtf8("1"),
+            ContentType.JSON,
+            null,
+            "_input_event",
+            ID,
+            "input",
+            ByteString.copyFromUtf8(payload),
+            contentType,
+            "first",
+            0))
+        .get("event");
+  }
+
+  @Test
+  void an_input_that_an_action_has_sent_is_a_value_among_the_attributes() throws Exception {
+    assertThat(eventOf("\"hello\"", ContentType.JSON).at("/attributes/input").asText())
+        .isEqualTo("hello");
+    JsonNode event = eventOf("}", ContentType.BYTES);
+    assertThat(event.at("/attributes/input_base64").asText()).isEqualTo("fQ==");
+    assertThat(event.at("/attributes/input_content_type").asText()).isEqualTo("BYTES");
+    assertThat(event.get("upstream_action").asText()).isEqualTo("first");
   }
 }

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import io.flinkactions.operator.OldestFlinkOnly;
 import java.io.BufferedReader;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
@@ -123,6 +124,24 @@ class LaunchedServerTest {
         LaunchedAgent.in(folder, AGENT).withPython("/nowhere/python"),
         "/nowhere/python",
         "launch.python");
+  }
+
+  @Test
+  void what_nobody_has_foreseen_is_told_too() throws Exception {
+    assertFailure(
+        LaunchedAgent.in(folder, AGENT).withPython("/nowhere/\0python"),
+        "does not start",
+        "InvalidPathException");
+  }
+
+  @Test
+  void one_that_ends_after_a_good_life_has_started() {
+    LaunchSettings settings = LaunchSettings.of("agent.py:agent");
+    assertThat(LaunchException.ended(settings, 1, Duration.ofHours(2), "a defect"))
+        .hasMessageContaining("has ended with exit code 1, 7200 s after its start: a defect")
+        .hasMessageNotContaining("does not start");
+    assertThat(LaunchException.ended(settings, 1, Duration.ofSeconds(2), "no such file"))
+        .hasMessageContaining("does not start: no such file");
   }
 
   @Test

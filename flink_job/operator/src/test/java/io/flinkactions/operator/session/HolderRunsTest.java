@@ -9,6 +9,7 @@ import io.flinkactions.operator.lane.Invokes;
 import io.flinkactions.operator.lane.Lane;
 import io.flinkactions.operator.session.ScriptedWorker.Peer;
 import io.flinkactions.wire.v1.Bounce;
+import io.flinkactions.wire.v1.Failure;
 import io.flinkactions.wire.v1.Holdings;
 import io.flinkactions.wire.v1.Invoke;
 import io.flinkactions.wire.v1.KeptWork;
@@ -101,9 +102,7 @@ class HolderRunsTest extends ScriptedRuns {
   private void tells(String worker, Holdings.Builder page) throws Exception {
     peers.get(worker).send(WorkerFrame.newBuilder().setHoldings(page));
     subtask.next(SessionEvent.HoldingsTold.class);
-    // As the operator does.
-    runs.invokes().onRoutesChanged();
-    runs.begin();
+    runs.onRoutesChanged();
     subtask.sessions.flush();
   }
 
@@ -237,5 +236,73 @@ class HolderRunsTest extends ScriptedRuns {
     runs.invokes().onRoutesChanged();
     subtask.sessions.flush();
     assertThat(runs.invokes().sentCount()).isOne();
+  }
+
+  /** The first input of key a is held by a worker whose stream is broken off. */
+  private WorkerSession holdsAndIsInterrupted(boolean comesBack) throws Exception {
+    restart(Duration.ofSeconds(5));
+    byte[] id = firstOf("\"a\"");
+    String holder = standIn("\"a\"");
+    for (String name : WORKERS) {
+      tells(name, name.equals(holder) ? holding(id, 1, 1) : nothing());
+    }
+    if (!comesBack) {
+      workers.get(holder).keepsSilent();
+    }
+    peers.get(holder).breakOff();
+    subtask.next(SessionEvent.Interrupted.class);
+    runs.onRoutesChanged();
+    return sessions.get(holder);
+  }
+
+  /** A key that goes to another worker by itself. */
+  private String notAt(WorkerSession holder, String prefix) throws Exception {
+    for (int i = 0; ; i++) {
+      String key = "\"" + prefix + i + "\"";
+      if (!home(key).equals(holder.worker())) {
+        return key;
+      }
+    }
+  }
+
+  @Test
+  void a_new_input_whose_holder_is_interrupted_keeps_no_other_key_from_beginning()
+      throws Exception {
+    WorkerSession holder = holdsAndIsInterrupted(false);
+    runs = runsOf(subtask, 1);
+    comes("\"a\"");
+    comes("\"a\"");
+    String first = notAt(holder, "first-");
+    comes(first);
+    comes(notAt(holder, "second-"));
+    assertThat(runs.begunCount()).isOne();
+    assertThat(lanes.take(first).run()).isNotNull();
+    lanes.writeDirty();
+    assertThat(store.written).contains("\"a\" waits");
+
+    SessionEvent.Ended ended = subtask.next(SessionEvent.Ended.class);
+    runs.invokes().onGivenUp(ended.session(), false, null);
+    runs.onRoutesChanged();
+    assertThat(runs.begunCount()).as("as many as may be").isOne();
+    // It makes room, and waits for another attempt. Who was held up is the first to have that.
+    String home = lanes.take(first).run().current().session().worker();
+    Failure failure = Failure.newBuilder().setHandle(invokeAt(home).getHandle()).build();
+    runs.onFailure(sessions.get(home), failure);
+    Lane lane = lanes.take("\"a\"");
+    assertThat(lane.run().input().runNumber()).isZero();
+    assertThat(lane.after(lane.firstInput()).runNumber()).isOne();
+    assertThat(runs.begunCount()).isOne();
+  }
+
+  @Test
+  void a_new_input_goes_to_its_holder_when_that_is_back() throws Exception {
+    WorkerSession holder = holdsAndIsInterrupted(true);
+    comes("\"a\"");
+    assertThat(runs.begunCount()).isZero();
+    WorkerSession back = subtask.welcomed();
+    assertThat(back.incarnation()).isEqualTo(holder.incarnation());
+    runs.invokes().resume(holder, back);
+    runs.onRoutesChanged();
+    assertThat(keysOf(workers.get(holder.worker()).peer(), 1)).containsExactly("\"a\"");
   }
 }

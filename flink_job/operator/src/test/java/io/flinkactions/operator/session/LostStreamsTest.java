@@ -286,6 +286,28 @@ class LostStreamsTest {
   }
 
   @Test
+  void a_directory_that_is_asked_anew_has_its_time_before_that_of_another_endpoint()
+      throws Exception {
+    ScriptedWorker worker = server.worker("w0");
+    try (ScriptedServer other = new ScriptedServer()) {
+      other.worker("elsewhere");
+      SessionSettings settings =
+          SessionSettings.of(server.endpoint(), other.endpoint())
+              .withConnectTimeout(Duration.ofSeconds(1))
+              .withGrace(Duration.ofMillis(200));
+      try (Subtask subtask = new Subtask(settings, Subtask.identity().build())) {
+        subtask.welcomed();
+        server.refusesOnce(server.unannounced("w1", "w1-1", ScriptedServer.GENERATION));
+        worker.close();
+        subtask.next(Interrupted.class);
+        subtask.next(Ended.class);
+        // The directory has said nothing for two seconds, and nobody works.
+        assertThat(subtask.welcomed().worker()).isEqualTo("w1");
+      }
+    }
+  }
+
+  @Test
   void only_its_own_supervisor_can_list_a_worker_no_more() throws Exception {
     ScriptedWorker worker = server.worker("w0");
     worker.welcomesWith(Welcome.newBuilder().setLingerMs(60_000));

@@ -27,6 +27,8 @@ import io.flinkactions.wire.v1.Trigger;
 import io.flinkactions.wire.v1.Welcome;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
 import org.apache.flink.metrics.groups.UnregisteredMetricsGroup;
 import org.apache.flink.runtime.metrics.DescriptiveStatisticsHistogram;
 import org.apache.flink.streaming.runtime.tasks.TestProcessingTimeService;
@@ -63,6 +65,10 @@ abstract class ScriptedRuns {
   final WrittenLanes store = new WrittenLanes();
   final Lanes lanes = new Lanes(store, 100, false);
 
+  final NamedActions metricGroup = new NamedActions();
+  final OperatorMetrics metrics =
+      new OperatorMetrics(metricGroup, () -> new DescriptiveStatisticsHistogram(10));
+
   // Of runs that are made from now on.
   MissingAction missingAction = MissingAction.FAIL;
   ScriptedServer server;
@@ -87,6 +93,22 @@ abstract class ScriptedRuns {
 
     @Override
     public void onDropped(Lane lane) {}
+  }
+
+  /** Notes the actions that have metrics of their own. */
+  static final class NamedActions extends UnregisteredMetricsGroup {
+    final Set<String> names = new TreeSet<>();
+
+    @Override
+    public NamedActions addGroup(String name) {
+      return this;
+    }
+
+    @Override
+    public NamedActions addGroup(String key, String value) {
+      names.add(value);
+      return this;
+    }
   }
 
   @BeforeEach
@@ -127,8 +149,7 @@ abstract class ScriptedRuns {
         new Deadlines(clock),
         runIdentity,
         null,
-        new OperatorMetrics(
-            new UnregisteredMetricsGroup(), () -> new DescriptiveStatisticsHistogram(10)),
+        metrics,
         null,
         null,
         limit);

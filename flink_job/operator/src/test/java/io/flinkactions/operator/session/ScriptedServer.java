@@ -11,6 +11,7 @@ import io.flinkactions.wire.v1.QuarantineResponse;
 import io.flinkactions.wire.v1.WatchRequest;
 import io.flinkactions.wire.v1.WorkerEntry;
 import io.grpc.Server;
+import io.grpc.Status;
 import io.grpc.netty.shaded.io.grpc.netty.NettyServerBuilder;
 import io.grpc.stub.StreamObserver;
 import java.io.IOException;
@@ -39,6 +40,7 @@ final class ScriptedServer extends DirectoryGrpc.DirectoryImplBase implements Au
   private ByteString supervisor = ByteString.copyFromUtf8("supervisor-1....");
   private int protocolMin = 1;
   private int protocolMax = 1;
+  private WorkerEntry afterRefusal;
 
   ScriptedServer() throws IOException {
     server =
@@ -118,6 +120,11 @@ final class ScriptedServer extends DirectoryGrpc.DirectoryImplBase implements Au
     protocolMax = max;
   }
 
+  /** Refuses whoever asks next for the directory, and has this worker for those after that. */
+  synchronized void refusesOnce(ScriptedWorker worker) {
+    afterRefusal = worker.entry().setState(WorkerEntry.State.SERVING).build();
+  }
+
   private void push() {
     watchers.forEach(watcher -> watcher.onNext(state()));
   }
@@ -135,6 +142,12 @@ final class ScriptedServer extends DirectoryGrpc.DirectoryImplBase implements Au
 
   @Override
   public synchronized void watch(WatchRequest request, StreamObserver<DirectoryState> observer) {
+    if (afterRefusal != null) {
+      entries.put(afterRefusal.getIncarnation().toStringUtf8(), afterRefusal);
+      afterRefusal = null;
+      observer.onError(Status.UNAVAILABLE.asRuntimeException());
+      return;
+    }
     watchers.add(observer);
     observer.onNext(state());
   }

@@ -27,7 +27,11 @@ class SuspectsTest extends ScriptedRuns {
   private ScriptedWorker quarantine() throws Exception {
     ScriptedWorker q0 = server.unannounced("q0", "q0-incarnation-1", ScriptedServer.GENERATION);
     q0.welcomesWith(
-        Welcome.newBuilder().setPlan(PLAN).setCredit(Credit.newBuilder().setInvocations(1)));
+        Welcome.newBuilder()
+            .setPlan(PLAN)
+            // It acknowledges none, and how Invokes are spread over frames is anybody's guess.
+            .setFrameWindow(10)
+            .setCredit(Credit.newBuilder().setInvocations(1)));
     announce(q0, WorkerEntry.State.SERVING);
     return q0;
   }
@@ -197,6 +201,50 @@ class SuspectsTest extends ScriptedRuns {
     subtask.next(SessionEvent.Ended.class);
     runs.invokes().onGivenUp(alone, true, Set.of(named.idBytes()));
     assertThat(named.loneDeaths()).isEqualTo(1);
+  }
+
+  /** Keys of lanes that differ from state since this was last asked. */
+  private List<String> changed() throws Exception {
+    store.written.clear();
+    lanes.writeDirty();
+    return store.written.stream().map(written -> written.substring(0, 3)).toList();
+  }
+
+  @Test
+  void state_hears_of_a_suspect_that_is_cleared_because_there_is_no_quarantine_worker()
+      throws Exception {
+    WorkerSession regular = routed();
+    runs = runsOf(subtask, 1);
+    restoreSuspect("\"a\"", regular.generation());
+    runs.begin();
+    Lane other = lanes.take("\"b\"");
+    runs.onInput(other, input(other));
+    assertThat(changed()).containsExactly("\"b\"");
+    // As many are in flight as may be: nothing else happens to it.
+    runs.invokes().onNoQuarantine();
+    assertThat(changed()).containsExactly("\"a\"");
+  }
+
+  @Test
+  void state_hears_of_a_suspect_that_is_cleared_because_another_was_named() throws Exception {
+    WorkerSession regular = subtask.welcomed();
+    ScriptedWorker q0 = server.unannounced("q0", "q0-incarnation-1", ScriptedServer.GENERATION);
+    q0.welcomesWith(Welcome.newBuilder().setPlan(PLAN));
+    announce(q0, WorkerEntry.State.SERVING);
+    for (String key : List.of("\"a\"", "\"b\"")) {
+      restoreSuspect(key, regular.generation());
+    }
+    runs.begin();
+    WorkerSession both = subtask.welcomed();
+    runs.invokes().onRoutesChanged();
+    assertThat(keysOf(q0.peer(), 2)).hasSize(2);
+    // Nobody is left to whom it could be sent, which would be a change of its own.
+    server.announce(worker, WorkerEntry.State.DEAD);
+    subtask.next(SessionEvent.Ended.class);
+    assertThat(changed()).hasSize(2);
+    Invocation named = lanes.take("\"a\"").run().current();
+    runs.invokes().onGivenUp(both, true, Set.of(named.idBytes()));
+    assertThat(changed()).containsExactlyInAnyOrder("\"a\"", "\"b\"");
   }
 
   @Test

@@ -13,6 +13,7 @@ import io.flinkactions.operator.state.v1.OperatorState;
 import io.flinkactions.operator.state.v1.PartitionMarker;
 import io.flinkactions.operator.state.v1.StoreState;
 import io.flinkactions.operator.time.SegmentedWatermarks;
+import io.flinkactions.wire.v1.CallRecord;
 import io.flinkactions.wire.v1.ContentType;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -214,6 +215,58 @@ class StateRoundTripTest {
         Map<String, String> memory = new HashMap<>();
         carrier.states.memory().read(KEY, (path, value) -> memory.put(path, value.toStringUtf8()));
         assertThat(memory).isEqualTo(Map.of("m.x", "7"));
+      }
+    }
+  }
+
+  @Test
+  void a_run_that_only_asks_what_an_archive_has_kept_comes_back_as_an_input_that_waits()
+      throws Exception {
+    try (var harness = harness(false, null)) {
+      Lane lane = carrier.states.lanes().load(KEY);
+      Input first = input(lane, "one", 5L);
+      lane.add(first);
+      lane.add(input(lane, "two", null));
+      ByteString old = ByteString.copyFromUtf8("generation");
+      Run run = new Run(first, "space", runId("space", lane, first), old, 1);
+      run.add(new Invocation("forgotten", 0, 0, null));
+      run.beginTentatively();
+      lane.begin(run);
+      carrier.states.lanes().write(lane);
+      OperatorSubtaskState snapshot = snapshotAndClose(harness);
+      try (var restored = harness(false, snapshot)) {
+        assertThat(restored).isNotNull();
+        assertThat(keysWithLanes()).containsExactly(KEY);
+        Lane back = carrier.states.lanes().restore(KEY, watermarks, StateRoundTripTest::runId);
+        assertThat(back.run()).isNull();
+        assertThat(back.firstInput().payload().toStringUtf8()).isEqualTo("one");
+        assertThat(back.firstInput().runNumber()).isZero();
+        assertThat(back.after(back.firstInput()).payload().toStringUtf8()).isEqualTo("two");
+        assertThat(back.nextRunNumber()).isEqualTo(2);
+      }
+    }
+  }
+
+  @Test
+  void a_run_of_which_an_archive_has_kept_calls_comes_back_as_a_run() throws Exception {
+    try (var harness = harness(false, null)) {
+      Lane lane = carrier.states.lanes().load(KEY);
+      Input first = input(lane, "one", null);
+      lane.add(first);
+      ByteString old = ByteString.copyFromUtf8("generation");
+      Run run = new Run(first, "space", runId("space", lane, first), old, 1);
+      CallRecord call = CallRecord.newBuilder().setFunctionId("pay").build();
+      run.add(
+          new Invocation("forgotten", 0, 0, null)
+              .restoreCalls(List.of(call.toByteString()), List.of()));
+      run.beginTentatively();
+      lane.begin(run);
+      carrier.states.lanes().write(lane);
+      OperatorSubtaskState snapshot = snapshotAndClose(harness);
+      try (var restored = harness(false, snapshot)) {
+        assertThat(restored).isNotNull();
+        Lane back = carrier.states.lanes().restore(KEY, watermarks, StateRoundTripTest::runId);
+        assertThat(back.run().current().callRecords()).containsExactly(call);
       }
     }
   }
