@@ -120,7 +120,7 @@ MUTANTS = (
         "return [*undelivered, *kept.take_back_from(self.scope, outgoing, first)]",
         "return list(undelivered)",
         "tests/unit/server/test_unapplied_results.py"
-        "::test_a_cut_of_the_next_session_does_not_cover_what_may_never_have_arrived",
+        "::test_nor_does_it_cover_what_was_too_much_to_be_remembered_by_the_session_that_broke",
     ),
     Mutant(
         7,

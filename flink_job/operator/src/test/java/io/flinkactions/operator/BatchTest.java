@@ -24,6 +24,9 @@ class BatchTest {
               seen.append(event.input["i"])
               memory.set("seen", seen)
               memory.set(f"by.i{event.input['i']}", event.input["k"])
+              if len(seen) == 1:
+                  # More than the operator keeps on its heap, of all keys together.
+                  memory.set("filler", "x" * 30_000)
               ctx.sensory_memory.set("step", 1)
               ctx.send_event(Event(type="second", attributes={"input": event.input, "count": len(seen)}))
 
