@@ -16,6 +16,7 @@ import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
 import java.util.function.UnaryOperator;
+import java.util.stream.StreamSupport;
 import org.apache.flink.api.common.JobID;
 import org.apache.flink.api.common.JobStatus;
 import org.apache.flink.api.common.RuntimeExecutionMode;
@@ -38,6 +39,9 @@ import org.apache.flink.metrics.Metric;
 import org.apache.flink.runtime.checkpoint.AbstractCheckpointStats;
 import org.apache.flink.runtime.checkpoint.CheckpointStatsSnapshot;
 import org.apache.flink.runtime.checkpoint.CompletedCheckpointStats;
+import org.apache.flink.runtime.execution.ExecutionState;
+import org.apache.flink.runtime.executiongraph.AccessExecutionGraph;
+import org.apache.flink.runtime.executiongraph.AccessExecutionVertex;
 import org.apache.flink.runtime.jobgraph.JobGraph;
 import org.apache.flink.runtime.jobgraph.SavepointRestoreSettings;
 import org.apache.flink.runtime.jobmaster.JobResult;
@@ -393,9 +397,7 @@ final class TestJob {
 
   /** How often the job was restarted. */
   long restarts() throws Exception {
-    return cluster()
-        .getExecutionGraph(id)
-        .get(DEADLINE_SECONDS, TimeUnit.SECONDS)
+    return executionGraph()
         .getAllExecutionVertices()
         .iterator()
         .next()
@@ -403,13 +405,36 @@ final class TestJob {
         .getAttemptNumber();
   }
 
+  /** Flink takes no savepoint while a task still restores its state, though others have outputs. */
+  private void awaitAllTasksStarted() throws Exception {
+    await(
+        Duration.ofSeconds(DEADLINE_SECONDS),
+        () -> {
+          try {
+            return StreamSupport.stream(
+                    executionGraph().getAllExecutionVertices().spliterator(), false)
+                .map(AccessExecutionVertex::getExecutionState)
+                .allMatch(state -> state == ExecutionState.RUNNING || state.isTerminal());
+          } catch (Exception e) {
+            throw new IllegalStateException(e);
+          }
+        },
+        "all tasks run");
+  }
+
+  private AccessExecutionGraph executionGraph() throws Exception {
+    return cluster().getExecutionGraph(id).get(DEADLINE_SECONDS, TimeUnit.SECONDS);
+  }
+
   String savepoint(Path folder) throws Exception {
+    awaitAllTasksStarted();
     return cluster()
         .triggerSavepoint(id, folder.toUri().toString(), false, SavepointFormatType.CANONICAL)
         .get(DEADLINE_SECONDS, TimeUnit.SECONDS);
   }
 
   String stopWithSavepoint(Path folder, boolean drain) throws Exception {
+    awaitAllTasksStarted();
     String path =
         cluster()
             .stopWithSavepoint(id, folder.toUri().toString(), drain, SavepointFormatType.CANONICAL)
@@ -430,13 +455,20 @@ final class TestJob {
 
   /** How long it took from its trigger until it was complete, in ms; the job may have ended. */
   long savepointDuration(String path) throws Exception {
-    return checkpoints().getHistory().getCheckpoints().stream()
-        .filter(CompletedCheckpointStats.class::isInstance)
-        .map(CompletedCheckpointStats.class::cast)
-        .filter(checkpoint -> path.equals(checkpoint.getExternalPath()))
-        .findAny()
-        .orElseThrow()
-        .getEndToEndDuration();
+    long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(DEADLINE_SECONDS);
+    while (true) {
+      for (AbstractCheckpointStats checkpoint : checkpoints().getHistory().getCheckpoints()) {
+        if (checkpoint instanceof CompletedCheckpointStats completed
+            && path.equals(completed.getExternalPath())) {
+          return completed.getEndToEndDuration();
+        }
+      }
+      // Flink may say that it is complete before its statistics do.
+      if (System.nanoTime() > deadline) {
+        throw new AssertionError("no statistics of " + path);
+      }
+      Thread.sleep(10);
+    }
   }
 
   /** How many checkpoints were completed, savepoints included. */
@@ -459,10 +491,7 @@ final class TestJob {
   }
 
   private CheckpointStatsSnapshot checkpoints() throws Exception {
-    return cluster()
-        .getExecutionGraph(id)
-        .get(DEADLINE_SECONDS, TimeUnit.SECONDS)
-        .getCheckpointStatsSnapshot();
+    return executionGraph().getCheckpointStatsSnapshot();
   }
 
   void cancel() throws Exception {
