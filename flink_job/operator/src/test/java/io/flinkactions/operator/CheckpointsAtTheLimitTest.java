@@ -75,7 +75,12 @@ class CheckpointsAtTheLimitTest {
   @Test
   void a_savepoint_completes_and_so_does_a_stop_which_loses_and_doubles_nothing() throws Exception {
     try (ActionServerProcess server = ActionServerProcess.serving(WAITING)) {
-      TestJob job = atTheLimit(server, "limit-savepoint").start();
+      // Each checkpoint lets in what lies in the network. A source that came to its end of that
+      // would
+      // hold up the stop until all actions are through.
+      int perKey = 5 * PER_KEY;
+      TestJob.Builder builder = atTheLimit(server, "limit-savepoint").inputs(KEYS * perKey, KEYS);
+      TestJob job = builder.start();
       awaitLimit(job, server);
       assertThat(job.savepointDuration(job.savepoint(folder))).isLessThan(SOON_MILLIS);
       assertThat(job.outputs()).isEmpty();
@@ -85,9 +90,8 @@ class CheckpointsAtTheLimitTest {
       assertThat(job.savepointDuration(savepoint)).isLessThan(SOON_MILLIS);
 
       server.folder().resolve("go").toFile().createNewFile();
-      List<String> outputs =
-          atTheLimit(server, "limit-savepoint").from(savepoint).start().awaitFinished();
-      OrderTest.assertComplete(outputs, KEYS, PER_KEY);
+      List<String> outputs = builder.from(savepoint).start().awaitFinished();
+      OrderTest.assertComplete(outputs, KEYS, perKey);
     }
   }
 
