@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
@@ -74,7 +75,11 @@ async def test_a_spare_listens_nowhere(socket_folder: Path) -> None:
 
 def listening_sockets_of(pid: int) -> set[str]:
     """Inodes of them."""
-    links = [os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()]
+    links = []
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        # It may close one meanwhile.
+        with contextlib.suppress(FileNotFoundError):
+            links.append(os.readlink(path))
     inodes = {found.group(1) for link in links if (found := re.match(r"socket:\[(\d+)\]", link))}
     assert inodes, "the pair to the supervisor"
     unix = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
