@@ -44,7 +44,10 @@ async def pid_of_spare(server: RunningServer) -> int:
 
 def is_waiting(pid: int) -> bool:
     # All its threads sleep, and gRPC, which is loaded last, is there.
-    states = [path.read_text().rpartition(")")[2].split()[0] for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    try:
+        states = [path.read_text().rpartition(")")[2].split()[0] for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    except OSError:
+        return False  # a thread has ended meanwhile
     return set(states) == {"S"} and "cygrpc" in Path(f"/proc/{pid}/maps").read_text() and len(states) > 1
 
 
