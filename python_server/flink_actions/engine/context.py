@@ -7,7 +7,6 @@ import concurrent.futures
 import logging
 import threading
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +82,7 @@ class InvocationContext(RunnerContext):
         self.metrics: AttemptMetrics | None = None
         self._task_root: TaskNode | None = None
         # Those that wait for permits, and of what.
-        self.waiting_threads: dict[Future[None], Bucket] | None = None
+        self.waiting_threads: dict[concurrent.futures.Future[None], Bucket] | None = None
         remaining_ms = invocation.remaining_ms
         # None: it may take as long as it likes, and nobody asks how long it does.
         self.time = RunningTime(remaining_ms, scope.clock) if remaining_ms else None

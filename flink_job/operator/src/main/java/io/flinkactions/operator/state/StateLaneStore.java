@@ -139,9 +139,8 @@ public final class StateLaneStore implements LaneStore {
   private static LaneState encode(Lane lane) {
     LaneState.Builder state =
         LaneState.newBuilder().setFirstRunNumber(lane.firstInput().runNumber());
-    // What asks an archive belongs to a plan that nobody runs: restored, it would be that plan's
-    // run
-    // and not one of those that serve. Its input is among those that wait.
+    // What asks an archive belongs to a plan that nobody runs: restored, it would be a run of that
+    // plan and not of one that is served. Its input is among those that wait.
     if (lane.run() != null && !lane.run().isTentative()) {
       state.setRun(encode(lane.run()));
     }
