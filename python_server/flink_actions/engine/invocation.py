@@ -8,6 +8,7 @@ from enum import Enum, IntEnum
 from typing import NamedTuple, Protocol
 
 from flink_actions.engine.metrics import MetricDelta
+from flink_actions.sdk.events import EventOrigin, Sender
 
 
 class MemoryForm(Enum):
@@ -79,8 +80,10 @@ class CallNote(NamedTuple):
     record: CallRecord
 
 
-class Invocation(Protocol):
+class Invocation(EventOrigin, Sender, Protocol):
     """One action on one event, as it was received. Immutable.
+
+    It is the origin of the event that its action receives, and the sender of those that the action sends.
 
     What every invocation needs is a plain attribute; the rest may be computed when it is asked for.
     """
@@ -98,11 +101,6 @@ class Invocation(Protocol):
     @property
     def attempt(self) -> int: ...
     @property
-    def invocation_id(self) -> bytes:
-        """16 bytes, stable over attempts."""
-        ...
-
-    @property
     def key(self) -> bytes: ...
     @property
     def is_key_raw(self) -> bool:
@@ -113,23 +111,6 @@ class Invocation(Protocol):
     def run_number(self) -> int: ...
     @property
     def failures(self) -> int: ...
-    @property
-    def event_type(self) -> str: ...
-    @property
-    def payload(self) -> bytes: ...
-    @property
-    def is_raw(self) -> bool:
-        """The payload is the value itself, not its JSON."""
-        ...
-
-    @property
-    def event_source(self) -> bytes: ...
-    @property
-    def event_position(self) -> int: ...
-    @property
-    def upstream_action(self) -> str: ...
-    @property
-    def upstream_event_id(self) -> bytes: ...
     @property
     def timestamp(self) -> int | None: ...
     @property

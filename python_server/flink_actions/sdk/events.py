@@ -60,7 +60,9 @@ class Sender(Protocol):
     """Who sent an event: an invocation."""
 
     @property
-    def invocation_id(self) -> bytes: ...
+    def invocation_id(self) -> bytes:
+        """16 bytes, stable over attempts."""
+        ...
 
 
 class EventType:
