@@ -1,10 +1,13 @@
 package io.flinkactions.operator.session;
 
+import static org.assertj.core.api.Assertions.assertThat;
+
 import com.google.protobuf.ByteString;
 import io.flinkactions.operator.failure.DefaultFailurePolicy;
 import io.flinkactions.operator.failure.MissingAction;
 import io.flinkactions.operator.lane.Input;
 import io.flinkactions.operator.lane.Invocation;
+import io.flinkactions.operator.lane.Invocation.SentEvent;
 import io.flinkactions.operator.lane.Lane;
 import io.flinkactions.operator.lane.LaneStore;
 import io.flinkactions.operator.lane.Lanes;
@@ -180,6 +183,21 @@ abstract class ScriptedRuns {
     lane.begin(run);
     lanes.addRestored(lane);
     return lane;
+  }
+
+  /** A restored run of which so many have to be passed over before its last one can be sent. */
+  void assertSentAfter(int many, String action, SentEvent event) throws Exception {
+    Lane lane = restored("\"a\"", ByteString.EMPTY, new Invocation(action, 0, 0, event));
+    for (int ordinal = 1; ordinal < many; ordinal++) {
+      lane.run().add(new Invocation(action, ordinal, 0, event));
+    }
+    lane.run().add(new Invocation("answer", many, 0, null));
+    runs.onRestored(lane);
+    routed();
+    runs.begin();
+    assertThat(keysOf(worker.peer(), 1)).containsExactly("\"a\"");
+    assertThat(lane.run().current().ordinal()).isEqualTo(many);
+    assertThat(runs.begunCount()).isEqualTo(1);
   }
 
   /** The next session, and the directory has been read: there is a way. */

@@ -24,20 +24,37 @@ import org.junit.jupiter.api.Test;
 class SuspectsTest extends ScriptedRuns {
   private static final ByteString OLDER = ByteString.copyFromUtf8("generation-0....");
 
-  private ScriptedWorker quarantine() throws Exception {
-    ScriptedWorker q0 = server.unannounced("q0", "q0-incarnation-1", ScriptedServer.GENERATION);
-    q0.welcomesWith(
+  private ScriptedWorker quarantine(String incarnation, ByteString generation) throws Exception {
+    return quarantine(incarnation, generation, Welcome.newBuilder());
+  }
+
+  private ScriptedWorker quarantineOfOneCredit() throws Exception {
+    return quarantine(
+        "q0-incarnation-1",
+        ScriptedServer.GENERATION,
         Welcome.newBuilder()
-            .setPlan(PLAN)
             // It acknowledges none, and how Invokes are spread over frames is anybody's guess.
             .setFrameWindow(10)
             .setCredit(Credit.newBuilder().setInvocations(1)));
+  }
+
+  private ScriptedWorker quarantine(
+      String incarnation, ByteString generation, Welcome.Builder welcome) throws Exception {
+    ScriptedWorker q0 = server.unannounced("q0", incarnation, generation);
+    q0.welcomesWith(welcome.setPlan(PLAN));
     announce(q0, WorkerEntry.State.SERVING);
     return q0;
   }
 
   private void announce(ScriptedWorker q0, WorkerEntry.State state) {
     server.announce(q0.entry().setRole(WorkerEntry.Role.QUARANTINE).setState(state).build());
+  }
+
+  /** One for each key, whose runs began with the code of this session's worker. */
+  private void restoreSuspects(WorkerSession regular, String... keys) {
+    for (String key : keys) {
+      restoreSuspect(key, regular.generation());
+    }
   }
 
   private void restoreSuspect(String key, ByteString generation) {
@@ -49,10 +66,8 @@ class SuspectsTest extends ScriptedRuns {
   void of_a_group_as_many_are_made_into_invokes_as_the_quarantine_worker_has_credit_for()
       throws Exception {
     WorkerSession regular = subtask.welcomed();
-    ScriptedWorker q0 = quarantine();
-    for (String key : List.of("\"a\"", "\"b\"", "\"c\"")) {
-      restoreSuspect(key, regular.generation());
-    }
+    ScriptedWorker q0 = quarantineOfOneCredit();
+    restoreSuspects(regular, "\"a\"", "\"b\"", "\"c\"");
     runs.begin();
     assertThat(subtask.welcomed().isQuarantine()).isTrue();
     runs.invokes().onRoutesChanged();
@@ -76,9 +91,7 @@ class SuspectsTest extends ScriptedRuns {
       throws Exception {
     WorkerSession regular = routed();
     runs = runsOf(subtask, 2);
-    for (String key : List.of("\"a\"", "\"b\"", "\"c\"")) {
-      restoreSuspect(key, regular.generation());
-    }
+    restoreSuspects(regular, "\"a\"", "\"b\"", "\"c\"");
     runs.begin();
     assertThat(runs.invokes().suspectCount()).isEqualTo(3);
     assertThat(runs.begunCount()).isZero();
@@ -91,7 +104,7 @@ class SuspectsTest extends ScriptedRuns {
         .extracting(invoke -> invoke.getKey().toStringUtf8())
         .containsExactly("\"d\"", "\"e\"");
 
-    ScriptedWorker q0 = quarantine();
+    ScriptedWorker q0 = quarantineOfOneCredit();
     assertThat(subtask.welcomed().isQuarantine()).isTrue();
     runs.invokes().onRoutesChanged();
     runs.begin();
@@ -108,12 +121,8 @@ class SuspectsTest extends ScriptedRuns {
   @Test
   void who_was_given_back_undone_has_not_passed() throws Exception {
     WorkerSession regular = subtask.welcomed();
-    ScriptedWorker q0 = server.unannounced("q0", "q0-incarnation-1", ScriptedServer.GENERATION);
-    q0.welcomesWith(Welcome.newBuilder().setPlan(PLAN));
-    announce(q0, WorkerEntry.State.SERVING);
-    for (String key : List.of("\"a\"", "\"b\"", "\"c\"", "\"d\"")) {
-      restoreSuspect(key, regular.generation());
-    }
+    ScriptedWorker q0 = quarantine("q0-incarnation-1", ScriptedServer.GENERATION);
+    restoreSuspects(regular, "\"a\"", "\"b\"", "\"c\"", "\"d\"");
     runs.begin();
     WorkerSession session = subtask.welcomed();
     runs.invokes().onRoutesChanged();
@@ -122,9 +131,7 @@ class SuspectsTest extends ScriptedRuns {
     subtask.next(SessionEvent.Ended.class);
     runs.invokes().onGivenUp(session, true, null);
 
-    ScriptedWorker next = server.unannounced("q0", "q0-incarnation-2", regular.generation());
-    next.welcomesWith(Welcome.newBuilder().setPlan(PLAN));
-    announce(next, WorkerEntry.State.SERVING);
+    ScriptedWorker next = quarantine("q0-incarnation-2", regular.generation());
     WorkerSession again = subtask.welcomed();
     runs.invokes().onRoutesChanged();
     subtask.sessions.flush();
@@ -147,10 +154,8 @@ class SuspectsTest extends ScriptedRuns {
   void who_waited_for_credit_when_the_quarantine_worker_died_is_tried_by_the_next()
       throws Exception {
     WorkerSession regular = subtask.welcomed();
-    ScriptedWorker q0 = quarantine();
-    for (String key : List.of("\"a\"", "\"b\"", "\"c\"")) {
-      restoreSuspect(key, regular.generation());
-    }
+    ScriptedWorker q0 = quarantineOfOneCredit();
+    restoreSuspects(regular, "\"a\"", "\"b\"", "\"c\"");
     runs.begin();
     WorkerSession session = subtask.welcomed();
     runs.invokes().onRoutesChanged();
@@ -161,9 +166,7 @@ class SuspectsTest extends ScriptedRuns {
     assertThat(runs.invokes().onGivenUp(session, true, null)).isEqualTo(1);
     assertThat(runs.invokes().suspectCount()).isEqualTo(3);
 
-    ScriptedWorker next = server.unannounced("q0", "q0-incarnation-2", regular.generation());
-    next.welcomesWith(Welcome.newBuilder().setPlan(PLAN));
-    announce(next, WorkerEntry.State.SERVING);
+    ScriptedWorker next = quarantine("q0-incarnation-2", regular.generation());
     WorkerSession again = subtask.welcomed();
     runs.invokes().onRoutesChanged();
     Peer peer = next.peer();
@@ -175,12 +178,8 @@ class SuspectsTest extends ScriptedRuns {
   @Test
   void a_death_beside_another_suspect_is_no_lone_one_though_it_names_who_it_was() throws Exception {
     WorkerSession regular = subtask.welcomed();
-    ScriptedWorker q0 = server.unannounced("q0", "q0-incarnation-1", ScriptedServer.GENERATION);
-    q0.welcomesWith(Welcome.newBuilder().setPlan(PLAN));
-    announce(q0, WorkerEntry.State.SERVING);
-    for (String key : List.of("\"a\"", "\"b\"")) {
-      restoreSuspect(key, regular.generation());
-    }
+    ScriptedWorker q0 = quarantine("q0-incarnation-1", ScriptedServer.GENERATION);
+    restoreSuspects(regular, "\"a\"", "\"b\"");
     runs.begin();
     WorkerSession both = subtask.welcomed();
     runs.invokes().onRoutesChanged();
@@ -191,9 +190,7 @@ class SuspectsTest extends ScriptedRuns {
     runs.invokes().onGivenUp(both, true, Set.of(named.idBytes()));
     assertThat(named.loneDeaths()).isZero();
 
-    ScriptedWorker next = server.unannounced("q0", "q0-incarnation-2", regular.generation());
-    next.welcomesWith(Welcome.newBuilder().setPlan(PLAN));
-    announce(next, WorkerEntry.State.SERVING);
+    ScriptedWorker next = quarantine("q0-incarnation-2", regular.generation());
     WorkerSession alone = subtask.welcomed();
     runs.invokes().onRoutesChanged();
     assertThat(keysOf(next.peer(), 1)).containsExactly("\"a\"");
@@ -215,7 +212,7 @@ class SuspectsTest extends ScriptedRuns {
       throws Exception {
     WorkerSession regular = routed();
     runs = runsOf(subtask, 1);
-    restoreSuspect("\"a\"", regular.generation());
+    restoreSuspects(regular, "\"a\"");
     runs.begin();
     Lane other = lanes.take("\"b\"");
     runs.onInput(other, input(other));
@@ -228,12 +225,8 @@ class SuspectsTest extends ScriptedRuns {
   @Test
   void state_hears_of_a_suspect_that_is_cleared_because_another_was_named() throws Exception {
     WorkerSession regular = subtask.welcomed();
-    ScriptedWorker q0 = server.unannounced("q0", "q0-incarnation-1", ScriptedServer.GENERATION);
-    q0.welcomesWith(Welcome.newBuilder().setPlan(PLAN));
-    announce(q0, WorkerEntry.State.SERVING);
-    for (String key : List.of("\"a\"", "\"b\"")) {
-      restoreSuspect(key, regular.generation());
-    }
+    ScriptedWorker q0 = quarantine("q0-incarnation-1", ScriptedServer.GENERATION);
+    restoreSuspects(regular, "\"a\"", "\"b\"");
     runs.begin();
     WorkerSession both = subtask.welcomed();
     runs.invokes().onRoutesChanged();
@@ -260,7 +253,7 @@ class SuspectsTest extends ScriptedRuns {
     while (subtask.sessions.route("\"a\"", OLDER) == null) {
       assertThat(subtask.nextWithin(SessionEvent.CapacityAvailable.class, 5_000)).isNotNull();
     }
-    quarantine();
+    quarantineOfOneCredit();
     restoreSuspect("\"a\"", OLDER);
     runs.begin();
     assertThat(subtask.welcomed().isQuarantine()).isTrue();

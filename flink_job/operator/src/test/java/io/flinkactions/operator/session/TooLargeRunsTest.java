@@ -1,11 +1,7 @@
 package io.flinkactions.operator.session;
 
-import static org.assertj.core.api.Assertions.assertThat;
-
 import com.google.protobuf.ByteString;
-import io.flinkactions.operator.lane.Invocation;
 import io.flinkactions.operator.lane.Invocation.SentEvent;
-import io.flinkactions.operator.lane.Lane;
 import io.flinkactions.wire.v1.Action;
 import io.flinkactions.wire.v1.ContentType;
 import io.flinkactions.wire.v1.FailurePolicy;
@@ -17,7 +13,6 @@ import org.junit.jupiter.api.Test;
 /** Runs with invocations that no frame may hold. */
 class TooLargeRunsTest extends ScriptedRuns {
 
-  private static final int MANY = 5_000;
   private static final int FRAME_BYTES = 4096;
 
   @BeforeEach
@@ -39,17 +34,6 @@ class TooLargeRunsTest extends ScriptedRuns {
 
   @Test
   void however_many_of_a_run_are_too_large_what_follows_them_is_sent() throws Exception {
-    SentEvent event = tooLarge();
-    Lane lane = restored("\"a\"", ByteString.EMPTY, new Invocation("answer", 0, 0, event));
-    for (int ordinal = 1; ordinal < MANY; ordinal++) {
-      lane.run().add(new Invocation("answer", ordinal, 0, event));
-    }
-    lane.run().add(new Invocation("answer", MANY, 0, null));
-    runs.onRestored(lane);
-    routed();
-    runs.begin();
-    assertThat(keysOf(worker.peer(), 1)).containsExactly("\"a\"");
-    assertThat(lane.run().current().ordinal()).isEqualTo(MANY);
-    assertThat(runs.begunCount()).isEqualTo(1);
+    assertSentAfter(5_000, "answer", tooLarge());
   }
 }
