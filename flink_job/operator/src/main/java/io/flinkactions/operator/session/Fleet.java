@@ -474,7 +474,9 @@ final class Fleet {
           link.mayTellHoldings = false;
         }
         end(session, Death.of("said Bye: " + words), false);
-        if (link != null) {
+        if (link != null && link.death != null) {
+          forget(link);
+        } else if (link != null) {
           waitForOtherState(link);
         }
       }
