@@ -676,6 +676,7 @@ final class Fleet {
 
   /** Others may wait for it. */
   private void leaveQuarantine() {
+    noticeWelcomes();
     for (Link link : List.copyOf(links.values())) {
       if (!link.isQuarantine()) {
         continue;
