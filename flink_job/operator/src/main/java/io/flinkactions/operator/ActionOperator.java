@@ -43,6 +43,7 @@ import io.flinkactions.wire.v1.ContentType;
 import io.flinkactions.wire.v1.Failure;
 import io.flinkactions.wire.v1.WorkerFrame;
 import java.util.ArrayList;
+import java.util.Iterator;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.RejectedExecutionException;
@@ -84,8 +85,8 @@ import org.apache.flink.streaming.runtime.watermarkstatus.WatermarkStatus;
  *       post one mail.
  *   <li>A record is in its lane before this operator waits for anything, because a snapshot may be
  *       taken in the wait.
- *   <li>Results are applied one at a time, and only while every output has room: a mail that blocks
- *       in an output holds up the barrier.
+ *   <li>Results and failures are applied one at a time, and only while every output has room: a
+ *       mail that blocks in an output holds up the barrier.
  *   <li>After the snapshot of a stop-with-savepoint nothing is applied and nothing is sent: it
  *       would be done again.
  * </ul>
@@ -141,7 +142,19 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
   private transient boolean isRestored;
   private transient boolean isLastAnnouncementOver;
 
-  private record FrameInProgress(WorkerSession session, WorkerFrame frame, ResultsCursor results) {}
+  private static final class FrameInProgress {
+    final WorkerSession session;
+    final WorkerFrame frame;
+    final ResultsCursor results;
+    // Null until all that goes before them is applied.
+    Iterator<Failure> failures;
+
+    FrameInProgress(WorkerSession session, WorkerFrame frame) {
+      this.session = session;
+      this.frame = frame;
+      this.results = new ResultsCursor(frame.getResults());
+    }
+  }
 
   ActionOperator(
       StreamOperatorParameters<OUT> parameters,
@@ -537,35 +550,40 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
 
   /** False if an output or the store has no room: then a mail follows when it has. */
   private boolean applyFrame() throws Exception {
-    WorkerSession session = frame.session();
-    if (storedCalls != null && !storedCalls.hasRoom()) {
-      return false;
-    }
-    while (true) {
-      CompletableFuture<?> room = FlinkInternals.firstUnavailable(writers);
-      if (room != null) {
-        room.thenRun(this::post);
+    WorkerSession session = frame.session;
+    WorkerFrame rest = frame.frame;
+    if (frame.failures == null) {
+      if (storedCalls != null && !storedCalls.hasRoom()) {
         return false;
       }
-      if (!frame.results().next()) {
-        break;
+      while (true) {
+        if (!outputsHaveRoom()) {
+          return false;
+        }
+        if (!frame.results.next()) {
+          break;
+        }
+        runs.onResult(session, frame.results);
       }
-      runs.onResult(session, frame.results());
+      // Before failures, which say what of it is not to be kept.
+      runs.onCalls(session, rest);
+      actionMetrics.onHandedBack(rest.getResults().getHandedBackCount());
+      for (int i = 0; i < rest.getNeedMemoryCount(); i++) {
+        actionMetrics.onNeedMemory();
+        runs.invokes().onNeedMemory(session, rest.getNeedMemory(i));
+      }
+      for (Bounce bounce : rest.getBouncesList()) {
+        actionMetrics.onBounce();
+        runs.invokes().onBounce(session, bounce);
+      }
+      frame.failures = rest.getFailuresList().iterator();
     }
-    WorkerFrame rest = frame.frame();
-    // Before failures, which say what of it is not to be kept.
-    runs.onCalls(session, rest);
-    actionMetrics.onHandedBack(rest.getResults().getHandedBackCount());
-    for (int i = 0; i < rest.getNeedMemoryCount(); i++) {
-      actionMetrics.onNeedMemory();
-      runs.invokes().onNeedMemory(session, rest.getNeedMemory(i));
-    }
-    for (Bounce bounce : rest.getBouncesList()) {
-      actionMetrics.onBounce();
-      runs.invokes().onBounce(session, bounce);
-    }
-    for (Failure failure : rest.getFailuresList()) {
-      runs.onFailure(session, failure);
+    while (frame.failures.hasNext()) {
+      // Each may become a dead letter.
+      if (!outputsHaveRoom()) {
+        return false;
+      }
+      runs.onFailure(session, frame.failures.next());
     }
     actionMetrics.onAnswers(
         session.worker(), rest.getResults().getHandleCount() + rest.getFailuresCount());
@@ -574,14 +592,19 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
     return true;
   }
 
+  /** If not, a mail follows when they have. */
+  private boolean outputsHaveRoom() {
+    CompletableFuture<?> room = FlinkInternals.firstUnavailable(writers);
+    if (room != null) {
+      room.thenRun(this::post);
+    }
+    return room == null;
+  }
+
   private void onEvent(SessionEvent event) throws Exception {
     if (event instanceof SessionEvent.FrameReceived received) {
       reportedMetrics.onFrame(received.session(), received.frame());
-      frame =
-          new FrameInProgress(
-              received.session(),
-              received.frame(),
-              new ResultsCursor(received.frame().getResults()));
+      frame = new FrameInProgress(received.session(), received.frame());
     } else if (event instanceof SessionEvent.CapacityAvailable) {
       runs.invokes().onCapacity();
       runs.begin();

@@ -97,6 +97,23 @@ class OperatorMetricsJobTest {
       agent = Outcomes()
       """;
 
+  private static final String CALLING =
+      """
+      from flink_actions import Agent, OutputEvent, action
+
+      async def pay(k):
+          return k
+
+      class Calling(Agent):
+          @action("_input_event")
+          async def work(self, event, ctx):
+              for _ in range(2):
+                  await ctx.durable_execute_async(pay, event.input["k"])
+              ctx.send_event(OutputEvent(output={"k": event.input["k"]}))
+
+      agent = Calling()
+      """;
+
   @TempDir Path folder;
 
   private static Optional<Metric> metric(TestJob job, String name) {
@@ -152,6 +169,21 @@ class OperatorMetricsJobTest {
       assertThat(number(job, "snapshotMicros")).isPositive();
       job.savepoint(folder);
       assertThat(number(job, "snapshotBytes")).isLessThan(2_000);
+      job.cancel();
+    }
+  }
+
+  @Test
+  void a_call_that_comes_with_the_result_of_its_attempt_is_no_stale_reply() throws Exception {
+    try (ActionServerProcess server = ActionServerProcess.serving(CALLING)) {
+      TestJob job =
+          TestJob.at(server, "calling")
+              .inputs(51, 51)
+              .pausesBefore(50, Duration.ofHours(1))
+              .start();
+      job.awaitOutputs(50);
+      assertThat(number(job, "callsRecorded")).isPositive();
+      assertThat(number(job, "staleReplies")).isZero();
       job.cancel();
     }
   }

@@ -2,8 +2,10 @@ package io.flinkactions.operator;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.flinkactions.operator.failure.DeadLetter;
 import java.nio.file.Path;
 import java.time.Duration;
+import org.apache.flink.streaming.api.datastream.SingleOutputStreamOperator;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -21,6 +23,18 @@ class SlowSinkTest {
               ctx.send_event(OutputEvent(output={**event.input, "text": TEXT}))
 
       agent = Large()
+      """;
+
+  private static final String FAILING =
+      """
+      from flink_actions import Agent, action
+
+      class Failing(Agent):
+          @action("_input_event", on_failure="dead_letter")
+          async def answer(self, event, ctx):
+              raise ValueError("never " * 1_500)
+
+      agent = Failing()
       """;
 
   @TempDir Path folder;
@@ -42,6 +56,32 @@ class SlowSinkTest {
       // Most of it is the sink's own: it looks for barriers between two records.
       assertThat(job.checkpointDurations())
           .allSatisfy(millis -> assertThat(millis).isLessThan(1_000));
+      job.cancel();
+    }
+  }
+
+  @Test
+  void a_slow_sink_with_large_dead_letters_does_not_delay_checkpoints() throws Exception {
+    try (ActionServerProcess server = ActionServerProcess.serving(FAILING)) {
+      TestJob job =
+          TestJob.at(server, "slow-dead-letters")
+              .inputs(1_000_000, 1_000)
+              // So that barriers overtake what waits for the sink.
+              .afterwards(
+                  outputs ->
+                      ((SingleOutputStreamOperator<String>) outputs)
+                          .getSideOutput(DeadLetter.TAG)
+                          .rebalance())
+              .sinkPauses(20)
+              .settings(
+                  settings -> settings.maxRunsInFlight(1_000).waitingBytes(100_000, 100_000_000))
+              .checkpoints(folder, 500, true)
+              .start();
+      job.awaitOutputs(100);
+      long before = job.checkpointCount();
+      job.awaitCheckpoints(before + 10, Duration.ofSeconds(20));
+      assertThat(job.checkpointDurations())
+          .allSatisfy(millis -> assertThat(millis).isLessThan(800));
       job.cancel();
     }
   }

@@ -83,7 +83,7 @@ final class JsonFields<IN> implements KeySelector<IN, String> {
       case VALUE_TRUE -> Boolean.TRUE;
       case VALUE_FALSE -> Boolean.FALSE;
       case VALUE_NUMBER_INT -> integer(parser);
-      case VALUE_NUMBER_FLOAT -> new BigDecimal(parser.getText());
+      case VALUE_NUMBER_FLOAT -> decimal(parser, name);
       case VALUE_NULL ->
           throw KeyFieldException.isNull(name, RECORD_TYPE + " " + excerptOf(record));
       default ->
@@ -93,6 +93,15 @@ final class JsonFields<IN> implements KeySelector<IN, String> {
               token == JsonToken.START_OBJECT ? "object" : "array",
               names(record));
     };
+  }
+
+  private static BigDecimal decimal(JsonParser parser, String name) throws IOException {
+    try {
+      return new BigDecimal(parser.getText());
+    } catch (NumberFormatException e) {
+      // An exponent that no int holds.
+      throw KeyText.tooManyDigits(name, RECORD_TYPE);
+    }
   }
 
   private static Object integer(JsonParser parser) throws IOException {

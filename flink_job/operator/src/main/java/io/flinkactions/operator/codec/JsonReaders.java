@@ -69,8 +69,10 @@ final class JsonReaders {
                   "an integer, as a string or a number",
                   TEXT_OR_NUMBER,
                   in -> new BigInteger(in.getText()))),
-          Map.entry(Float.class, new Rule("a number", NUMBER, JsonParser::getFloatValue)),
-          Map.entry(Double.class, new Rule("a number", NUMBER, JsonParser::getDoubleValue)),
+          Map.entry(
+              Float.class, new Rule("a 32-bit number", NUMBER, in -> finite(in.getFloatValue()))),
+          Map.entry(
+              Double.class, new Rule("a 64-bit number", NUMBER, in -> finite(in.getDoubleValue()))),
           Map.entry(
               BigDecimal.class,
               new Rule(
@@ -99,8 +101,7 @@ final class JsonReaders {
                   "an ISO date", TEXT, in -> java.sql.Date.valueOf(LocalDate.parse(in.getText())))),
           Map.entry(
               java.sql.Time.class,
-              new Rule(
-                  "an ISO time", TEXT, in -> java.sql.Time.valueOf(LocalTime.parse(in.getText())))),
+              new Rule("an ISO time", TEXT, in -> sqlTime(LocalTime.parse(in.getText())))),
           Map.entry(
               Timestamp.class,
               new Rule(
@@ -355,6 +356,19 @@ final class JsonReaders {
       throw new ArithmeticException("out of range");
     }
     return (byte) value;
+  }
+
+  /** What is too large for a floating-point number would be read as an infinite one. */
+  private static <N extends Number> N finite(N value) {
+    if (!Double.isFinite(value.doubleValue())) {
+      throw new ArithmeticException("out of range");
+    }
+    return value;
+  }
+
+  /** A java.sql.Time keeps milliseconds, which its valueOf() drops. */
+  private static java.sql.Time sqlTime(LocalTime time) {
+    return new java.sql.Time(Timestamp.valueOf(time.atDate(LocalDate.EPOCH)).getTime());
   }
 
   /**

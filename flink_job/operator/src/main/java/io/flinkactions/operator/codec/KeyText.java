@@ -78,12 +78,17 @@ final class KeyText {
     BigDecimal stripped = value.signum() == 0 ? BigDecimal.ZERO : value.stripTrailingZeros();
     long before = (long) stripped.precision() - stripped.scale();
     if (before > MAX_DIGITS || stripped.scale() > MAX_DIGITS) {
-      throw KeyFieldException.unusableText(
-          field,
-          recordType,
-          "is a number of more than " + MAX_DIGITS + " digits, which cannot be a key");
+      throw tooManyDigits(field, recordType);
     }
     text.append(stripped.toPlainString());
+  }
+
+  /** Of a number that is no key for its size. */
+  static KeyFieldException tooManyDigits(String field, String recordType) {
+    return KeyFieldException.unusableText(
+        field,
+        recordType,
+        "is a number of more than " + MAX_DIGITS + " digits, which cannot be a key");
   }
 
   private void appendString(String field, String value) {

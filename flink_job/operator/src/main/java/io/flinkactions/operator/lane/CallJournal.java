@@ -17,7 +17,8 @@ import java.util.Map;
  * frame, one acknowledgement per invocation. From then on the call is not made again while worker
  * or checkpoint live.
  *
- * <p>One whose attempt is over is of no use to anybody. Mailbox thread only.
+ * <p>One whose attempt is over is of no use to anybody, and no stale reply: an attempt's last call
+ * mostly comes in the frame of its Result, which is applied before. Mailbox thread only.
  */
 final class CallJournal {
 
@@ -61,7 +62,6 @@ final class CallJournal {
       throws Exception {
     Lane lane = invokes.waitingFor(session, handle);
     if (lane == null) {
-      metrics.onStaleReply();
       return;
     }
     if (isSynchronous(session, lane)) {

@@ -1,5 +1,6 @@
 package io.flinkactions.operator.lane;
 
+import java.util.Arrays;
 import java.util.function.Consumer;
 
 /**
@@ -12,27 +13,39 @@ import java.util.function.Consumer;
  */
 public final class Handles {
 
+  private static final int FEW = 1_024;
+
   private final int slotBits;
   private final long slotMask;
-  private final Lane[] lanes;
-  private final long[] open;
-  private final int[] free;
+  private final int mostSlots;
+  private Lane[] lanes = {};
+  private long[] open = {};
+  private int[] free = {};
   private int freeCount;
   private long count;
 
   public Handles(int slots) {
     slotBits = Math.max(1, 32 - Integer.numberOfLeadingZeros(slots - 1));
     slotMask = (1L << slotBits) - 1;
-    lanes = new Lane[slots];
-    open = new long[slots];
+    mostSlots = slots;
+  }
+
+  /** Not before it is needed: a limit that nobody reaches costs nothing. */
+  private void grow() {
+    int slots = (int) Math.min(mostSlots, Math.max(FEW, 2L * lanes.length));
     free = new int[slots];
-    for (int slot = slots - 1; slot >= 0; slot--) {
+    for (int slot = slots - 1; slot >= lanes.length; slot--) {
       free[freeCount++] = slot;
     }
+    lanes = Arrays.copyOf(lanes, slots);
+    open = Arrays.copyOf(open, slots);
   }
 
   /** A handle for the lane's current invocation. */
   public long open(Lane lane) {
+    if (freeCount == 0) {
+      grow();
+    }
     int slot = free[--freeCount];
     long handle = ++count << slotBits | slot;
     lanes[slot] = lane;

@@ -371,6 +371,8 @@ final class Fleet {
     link.cancelTimer();
     link.phase = Link.Phase.OPEN;
     link.interrupted = null;
+    // However the session ended from which this side took its leave.
+    link.isLeaving = false;
     link.backoff.succeeded();
     if (link.wasWelcomed) {
       counters.reconnects.increment();
@@ -431,7 +433,6 @@ final class Fleet {
       end(session, link.death, !link.death.isInGoodOrder());
       forget(link);
     } else if (link.isLeaving) {
-      link.isLeaving = false;
       end(session, Death.of("there are no suspects any more"), false);
       connectIfWanted(link);
     } else {
@@ -473,7 +474,9 @@ final class Fleet {
           link.mayTellHoldings = false;
         }
         end(session, Death.of("said Bye: " + words), false);
-        if (link != null) {
+        if (link != null && link.death != null) {
+          forget(link);
+        } else if (link != null) {
           waitForOtherState(link);
         }
       }
@@ -673,6 +676,7 @@ final class Fleet {
 
   /** Others may wait for it. */
   private void leaveQuarantine() {
+    noticeWelcomes();
     for (Link link : List.copyOf(links.values())) {
       if (!link.isQuarantine()) {
         continue;

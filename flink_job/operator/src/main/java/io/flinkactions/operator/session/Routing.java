@@ -172,7 +172,18 @@ final class Routing {
     }
     // Workers of a supervisor that is gone serve until they have drained.
     List<WorkerSession> orphans = open.stream().filter(this::takesNewRuns).toList();
-    setCurrent(orphans.isEmpty() ? ByteString.EMPTY : orphans.get(0).generation(), orphans);
+    ByteString generation = generationOf(orphans);
+    setCurrent(
+        generation,
+        orphans.stream().filter(session -> session.generation().equals(generation)).toList());
+  }
+
+  /** Nobody says which one is newer: the one that new runs have gone to, if it is among them. */
+  private ByteString generationOf(List<WorkerSession> orphans) {
+    if (orphans.stream().anyMatch(session -> session.generation().equals(currentGeneration))) {
+      return currentGeneration;
+    }
+    return orphans.isEmpty() ? ByteString.EMPTY : orphans.get(0).generation();
   }
 
   private void setCurrent(ByteString generation, List<WorkerSession> sessions) {

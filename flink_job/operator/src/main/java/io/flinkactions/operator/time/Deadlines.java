@@ -61,7 +61,10 @@ public final class Deadlines {
 
   /** Runs the action once, not before {@code delayMillis} are over. */
   public Deadline in(long delayMillis, Action action) {
-    Deadline deadline = new Deadline(nowMillis() + delayMillis, order++, action);
+    long now = nowMillis();
+    // A delay that stands for "never" is none that is over.
+    long dueMillis = now + delayMillis < now ? Long.MAX_VALUE : now + delayMillis;
+    Deadline deadline = new Deadline(dueMillis, order++, action);
     queue.add(deadline);
     arm();
     return deadline;

@@ -108,6 +108,7 @@ class KeyedInputTest {
         "{\"a\": {}}         | object",
         "[1]                 | not a JSON object",
         "{\"a\": 1e999999999} | digits",
+        "{\"a\": 1e99999999999} | digits",
         "{\"a\": \"\\ud800\"} | surrogate",
       })
   void a_json_field_that_cannot_be_a_key_is_an_error(String json, String message) {

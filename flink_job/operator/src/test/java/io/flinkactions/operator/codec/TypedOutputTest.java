@@ -166,6 +166,24 @@ class TypedOutputTest {
   }
 
   @Test
+  void a_time_keeps_its_milliseconds() throws Exception {
+    TypeInformation<Row> type = Types.ROW_NAMED(new String[] {"at"}, Types.SQL_TIME);
+    String json = "{\"at\":\"12:30:15.123\"}";
+    assertThat(InputCodecs.of(type, InputType.ROW).encode(decoded(type, json)).toStringUtf8())
+        .isEqualTo(json);
+  }
+
+  @ParameterizedTest
+  @CsvSource({"FLOAT, 1e39", "DOUBLE, 1e400"})
+  void a_number_that_is_too_large_is_no_infinity(String kind, String number) {
+    TypeInformation<Row> type =
+        Types.ROW_NAMED(new String[] {"x"}, kind.equals("FLOAT") ? Types.FLOAT : Types.DOUBLE);
+    assertThatThrownBy(() -> decoded(type, "{\"x\":" + number + "}"))
+        .isInstanceOf(CodecException.class)
+        .hasMessageContaining("the output.x is " + number);
+  }
+
+  @Test
   void a_tuple_is_read_from_an_array() throws Exception {
     Tuple2<String, Integer> tuple = decoded(Types.TUPLE(Types.STRING, Types.INT), "[\"a\", 1]");
     assertThat(tuple).isEqualTo(Tuple2.of("a", 1));

@@ -58,6 +58,16 @@ class HandlesTest {
   }
 
   @Test
+  void a_limit_that_stands_for_none_takes_no_memory() {
+    Handles handles = new Handles(Integer.MAX_VALUE);
+    for (int i = 0; i < 5_000; i++) {
+      Lane lane = lane(Integer.toString(i));
+      assertThat(handles.lane(handles.open(lane))).isSameAs(lane);
+    }
+    assertThat(handles.openCount()).isEqualTo(5_000);
+  }
+
+  @Test
   void a_handle_that_was_never_given_finds_nothing() {
     Handles handles = new Handles(3);
     handles.open(lane("1"));

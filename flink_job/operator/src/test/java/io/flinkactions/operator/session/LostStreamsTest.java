@@ -14,6 +14,7 @@ import io.flinkactions.wire.v1.Bye;
 import io.flinkactions.wire.v1.Generation;
 import io.flinkactions.wire.v1.Invoke;
 import io.flinkactions.wire.v1.OperatorFrame;
+import io.flinkactions.wire.v1.Ping;
 import io.flinkactions.wire.v1.Progress;
 import io.flinkactions.wire.v1.Reject;
 import io.flinkactions.wire.v1.Welcome;
@@ -126,6 +127,25 @@ class LostStreamsTest {
       assertThat(ended.cause()).contains("SIGABRT");
       assertThat(ended.suspectsKnown()).isTrue();
       assertThat(ended.suspects()).containsExactly(suspect);
+    }
+  }
+
+  @Test
+  void a_worker_that_said_bye_and_is_dead_before_its_stream_ends_is_not_looked_for_again()
+      throws Exception {
+    ScriptedWorker worker = server.worker("w0");
+    try (Subtask subtask = subtask()) {
+      subtask.welcomed();
+      Peer peer = worker.peer();
+      peer.send(WorkerFrame.newBuilder().setBye(Bye.newBuilder().setReason(Bye.Reason.FINISHED)));
+      peer.send(WorkerFrame.newBuilder().setPing(Ping.newBuilder().setId(7)));
+      assertThat(peer.frame().getPong().getId()).as("it has read the Bye").isEqualTo(7);
+      server.announce(worker, WorkerEntry.State.DEAD);
+      assertThat(subtask.next(Ended.class).workerIsDead()).isFalse();
+      Thread.sleep(500);
+      assertThat(worker.hasPeer()).as("another attempt to reach it").isFalse();
+      // A run that began in its generation would wait for it.
+      assertThat(subtask.sessions.isAlive(ScriptedServer.GENERATION)).isFalse();
     }
   }
 

@@ -21,12 +21,17 @@ class RoutingTest {
   }
 
   private static WorkerSession session(String worker, String incarnation, boolean tellsHoldings) {
+    return session(worker, incarnation, GENERATION, tellsHoldings);
+  }
+
+  private static WorkerSession session(
+      String worker, String incarnation, ByteString generation, boolean tellsHoldings) {
     return new WorkerSession(
         null,
         new WorkerSession.Welcomed(
             worker,
             ByteString.copyFromUtf8(incarnation),
-            GENERATION,
+            generation,
             ScriptedWorker.PLAN,
             0,
             false,
@@ -101,6 +106,30 @@ class RoutingTest {
         new DirectoryView(
             List.of(GENERATION), Map.of(), Set.of(), Map.of(GENERATION, Set.of()), Set.of());
     assertThat(routing.route("\"k\"", old, gone)).isSameAs(current);
+  }
+
+  @Test
+  void orphans_of_two_generations_go_on_with_their_own_runs_and_new_ones_stay_with_the_newer() {
+    Routing routing = new Routing();
+    ByteString newer = ByteString.copyFromUtf8("newer");
+    routing.opened(session("w1", "b", newer, false));
+    routing.opened(session("w0", "a"));
+    DirectoryView both =
+        new DirectoryView(
+            List.of(GENERATION, newer),
+            Map.of(),
+            Set.of(),
+            Map.of(GENERATION, Set.of(), newer, Set.of()),
+            Set.of());
+    assertThat(routing.route("\"k\"", ByteString.EMPTY, both).generation()).isEqualTo(newer);
+    // Another supervisor, who has no worker yet.
+    DirectoryView none = new DirectoryView(List.of(), Map.of(), Set.of(), Map.of(), Set.of());
+    for (int i = 0; i < 100; i++) {
+      String key = "\"key-" + i + "\"";
+      assertThat(routing.route(key, GENERATION, none).generation()).isEqualTo(GENERATION);
+      assertThat(routing.route(key, newer, none).generation()).isEqualTo(newer);
+      assertThat(routing.route(key, ByteString.EMPTY, none).generation()).isEqualTo(newer);
+    }
   }
 
   private static DirectoryView expecting(String... incarnations) {

@@ -134,6 +134,11 @@ final class ScriptedWorker implements AutoCloseable {
     return peer;
   }
 
+  /** Whether an operator has opened a stream of which nobody has asked yet. */
+  boolean hasPeer() {
+    return !peers.isEmpty();
+  }
+
   /** The last stream that an operator has opened so far. */
   Peer lastPeer() throws InterruptedException {
     Peer last = peer();

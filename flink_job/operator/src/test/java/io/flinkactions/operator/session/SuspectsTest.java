@@ -7,6 +7,7 @@ import io.flinkactions.operator.lane.Invocation;
 import io.flinkactions.operator.lane.Lane;
 import io.flinkactions.operator.session.ScriptedWorker.Peer;
 import io.flinkactions.wire.v1.Bounce;
+import io.flinkactions.wire.v1.Bye;
 import io.flinkactions.wire.v1.Credit;
 import io.flinkactions.wire.v1.Failure;
 import io.flinkactions.wire.v1.Generation;
@@ -260,6 +261,28 @@ class SuspectsTest extends ScriptedRuns {
     runs.invokes().onRoutesChanged();
     assertThat(keysOf(old.peer(), 1)).containsExactly("\"a\"");
     assertThat(runs.invokes().suspectCount()).isZero();
+  }
+
+  @Test
+  void a_farewell_that_has_crossed_the_workers_own_is_none_of_its_next_session() throws Exception {
+    subtask.welcomed();
+    ScriptedWorker q0 = quarantine();
+    q0.welcomesWith(Welcome.newBuilder().setLingerMs(60_000));
+    subtask.sessions.wantQuarantine(true);
+    assertThat(subtask.welcomed().isQuarantine()).isTrue();
+    Peer crossing = q0.peer();
+    crossing.send(WorkerFrame.newBuilder().setBye(Bye.newBuilder().setReason(Bye.Reason.FINISHED)));
+    subtask.sessions.wantQuarantine(false);
+    assertThat(crossing.frame().hasBye()).isTrue();
+    subtask.next(SessionEvent.Ended.class);
+
+    subtask.sessions.wantQuarantine(true);
+    assertThat(subtask.welcomed().isQuarantine()).isTrue();
+    q0.peer().breakOff();
+    subtask.next(SessionEvent.Interrupted.class);
+    assertThat(subtask.next(SessionEvent.Welcomed.class).resumes()).isNotNull();
+    subtask.sessions.wantQuarantine(false);
+    assertThat(q0.peer().frame().hasBye()).as("others may wait for it").isTrue();
   }
 
   @Test

@@ -42,6 +42,14 @@ class DeadlinesTest {
   }
 
   @Test
+  void one_without_an_end_is_never_due() throws Exception {
+    deadlines.in(Long.MAX_VALUE, () -> due.add("never"));
+    deadlines.in(100, () -> due.add("soon"));
+    clock.setCurrentTime(5_000);
+    assertThat(due).containsExactly("soon");
+  }
+
+  @Test
   void one_timer_is_registered_whatever_waits() throws Exception {
     deadlines.in(300, () -> due.add("c"));
     deadlines.in(100, () -> due.add("a"));
