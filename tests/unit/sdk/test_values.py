@@ -12,6 +12,7 @@ import re
 import threading
 import typing
 import uuid
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, NewType, Optional
 
 import orjson
@@ -206,11 +207,12 @@ def test_a_long_value_is_not_repeated_whole_in_the_message() -> None:
     assert len(str(caught.value)) < 200
 
 
-def test_a_value_that_holds_itself_is_refused() -> None:
+@pytest.mark.parametrize("encode", [values.encode, values.encode_canonical])
+def test_a_value_that_holds_itself_is_refused(encode: Callable[[Any, str], bytes]) -> None:
     value: list[Any] = []
     value.append({"again": value})
     with pytest.raises(NotEncodableError, match="it holds itself"):
-        values.encode(value, "output")
+        encode(value, "output")
 
 
 @dataclasses.dataclass
