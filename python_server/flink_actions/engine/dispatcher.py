@@ -616,8 +616,10 @@ class Dispatcher:
     def _cancel_attempt(self, attempt: Attempt, reason: CancelReason) -> None:
         if attempt.is_settled:
             return
-        if attempt.cancel_reason is None:
-            attempt.cancel_reason = reason
+        if attempt.cancel_reason is not None:
+            # It is cancelled, and cleans up: once more would interrupt that. `_cancel_again` sees to it if it goes on.
+            return
+        attempt.cancel_reason = reason
         task = attempt.task
         if task is not None:
             task.cancel()
