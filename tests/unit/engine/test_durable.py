@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import contextlib
 import threading
 import time
@@ -10,10 +11,19 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+import pydantic
 import pytest
-from flink_actions import Agent, ContextEndedError, OutputEvent, RetryableError, TerminalError, current_call
+from flink_actions import (
+    Agent,
+    ContextEndedError,
+    OutputEvent,
+    RetryableError,
+    TerminalError,
+    current_call,
+)
 from flink_actions.engine.dispatcher import Dispatcher
 from flink_actions.engine.invocation import (
+    CallNote,
     CallPlace,
     CallRecord,
     CancelReason,
@@ -24,6 +34,7 @@ from flink_actions.engine.invocation import (
     Succeeded,
 )
 from flink_actions.engine.kept import KeptWork
+from flink_actions.wire.codec import encode_notes
 
 from tests.unit.engine.worker import LIMIT_SECONDS, Worker, sent_by, until
 
@@ -949,6 +960,100 @@ async def test_what_was_kept_for_an_attempt_that_is_cancelled_while_it_waits_for
         third.attempt = 2
         assert output(await third.run("act")) == 1
     assert ledger.calls == ["give"]
+
+
+# By this name for linters that think of Python 3.10.
+Group: Any = builtins.ExceptionGroup  # type: ignore[attr-defined,unused-ignore]
+
+
+class Quoted(Exception):
+    def __init__(self, code: object) -> None:
+        super().__init__(f"the answer was {code}")
+
+
+class Verdict(pydantic.BaseModel):
+    score: int
+
+
+def _raise_quoted() -> None:
+    raise Quoted(7)
+
+
+def _raise_validation_error() -> None:
+    Verdict.model_validate({"score": "high"})
+
+
+def _raise_group() -> None:
+    raise Group("two", [Quoted(7), Group("one", [KeyError("k")])])
+
+
+@pytest.mark.parametrize("raises", [_raise_quoted, _raise_validation_error, _raise_group])
+async def test_an_exception_whose_class_makes_its_own_text_or_has_no_constructor_is_caught_again_in_the_replay(
+    raises: Callable[[], None],
+) -> None:
+    dies, seen = asyncio.Event(), list[Exception]()
+
+    async def act(event: Any, ctx: Any) -> None:
+        try:
+            await ctx.durable_execute_async(raises)
+        except (Quoted, pydantic.ValidationError, Group) as error:
+            seen.append(error)
+        if not dies.is_set():
+            dies.set()
+            await asyncio.sleep(60)
+
+    async with Worker(agent_of(act)) as worker:
+        job = Job(worker)
+        await job.run("act", until=dies.is_set)
+        await job.run("act")
+    first, again = seen
+    assert type(again) is type(first)
+    assert str(first) in str(again)
+    if isinstance(again, Group):
+        quoted, rest = again.split(Quoted)
+        assert str(quoted.exceptions[0]) == "the answer was 7"
+        assert repr(rest.exceptions[0].exceptions) == "(KeyError('k'),)"
+
+
+@pytest.mark.parametrize("text", ["\ud800", "x" * (5 << 20)])
+async def test_whatever_a_durable_call_raises_its_record_can_travel(text: str) -> None:
+    async def ask() -> None:
+        raise ValueError(text)
+
+    async def act(event: Any, ctx: Any) -> None:
+        with contextlib.suppress(ValueError):
+            await ctx.durable_execute_async(ask)
+
+    async with Worker(agent_of(act)) as worker:
+        job = Job(worker)
+        assert isinstance(await job.run("act"), Succeeded)
+        (frame,) = encode_notes([CallNote(1, record) for record in job.records.values()], 1 << 16)
+    assert frame.ByteSize() < 1 << 16
+
+
+class First(pydantic.BaseModel):
+    name: str
+
+
+class Second(First): ...
+
+
+async def test_the_same_code_may_declare_another_type_each_time() -> None:
+    def loader(cls: Any) -> Callable[..., Any]:
+        async def load(name: str) -> Any:
+            return [cls(name=name)]
+
+        load.__annotations__["return"] = list[cls]
+        return load
+
+    seen: list[Any] = []
+
+    async def act(event: Any, ctx: Any) -> None:
+        seen.extend([await ctx.durable_execute_async(loader(cls), "x") for cls in (First, Second, First)])
+
+    async with Worker(agent_of(act)) as worker:
+        await Job(worker).run("act")
+    assert seen == [[First(name="x")], [Second(name="x")], [First(name="x")]]
 
 
 async def test_the_loops_task_factory_is_given_back() -> None:
