@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -182,12 +183,15 @@ class DurableCalls:
         if call.record is not None and call.record.is_complete:
             return self._replay(call)
         token = durable._current.set(self._public(call))
+        # Tasks that the function makes are not numbered with the action's: a replay does not make them.
+        token_of_task = running_task.set(TaskNode(call.node))
         try:
             value = await self._call_in_task(call)
         except Exception as error:
             await self._failed(call, error)
             raise
         finally:
+            running_task.reset(token_of_task)
             durable._current.reset(token)
         return await self._succeeded(call, value)
 
@@ -296,9 +300,6 @@ class DurableCalls:
         if call_forms.is_coroutine_function(function):
             return await function(*arguments, **keywords)
         context = copy_context()
-        if running_task.get() is None:
-            # The action's first step. The thread is to know whose work it does.
-            context.run(running_task.set, self._context)
 
         def make() -> Any:
             # In the thread: the action may have ended without its tasks while this was queued.
@@ -533,13 +534,16 @@ def _give_up(acknowledged: asyncio.Future[None], place: CallPlace) -> None:
 def _chain_of(error: BaseException) -> set[int]:
     """Ids of an exception, of what it came from, and of what its group holds."""
     seen: dict[int, BaseException] = {}
-    ahead: list[BaseException | None] = [error]
+    ahead: list[Any] = [error]
     while ahead:
         one = ahead.pop()
-        if one is None or id(one) in seen:
+        # What only looks like a group may hold anything.
+        if not isinstance(one, BaseException) or id(one) in seen:
             continue
         seen[id(one)] = one
-        ahead += [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
+        ahead += [one.__cause__, one.__context__]
+        with contextlib.suppress(Exception):  # an author's attribute of that name
+            ahead += getattr(one, "exceptions", ())
     return set(seen)
 
 

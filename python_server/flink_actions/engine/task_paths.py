@@ -12,6 +12,10 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
+# The type of an async generator's `aclose()`. The event loop itself makes a task of one for each generator that was
+# left before its end (`async for ...: break`), at a moment that need not repeat.
+_CLOSING = "async_generator_athrow"
+
 
 class TaskNode:
     """A task of an action, from the action's own (the root) down."""
@@ -104,6 +108,8 @@ class TaskNumbering:
         make = functools.partial(self._earlier or _make_task, loop, coroutine)
         if node is None or options.get("context") is not None:
             # A context that was chosen on purpose is left as it is: calls made there count as the parent's.
+            return make(**options)
+        if type(coroutine).__name__ == _CLOSING:
             return make(**options)
         # A task takes a copy of the context that it is made in.
         token = running_task.set(node.child())

@@ -7,7 +7,7 @@ import builtins
 import contextlib
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ from flink_actions import (
     Agent,
     ContextEndedError,
     OutputEvent,
+    Resource,
+    ResourceType,
     RetryableError,
     TerminalError,
     current_call,
@@ -1031,6 +1033,33 @@ async def test_whatever_a_durable_call_raises_its_record_can_travel(text: str) -
     assert frame.ByteSize() < 1 << 16
 
 
+class LooksLikeAGroup(Exception):
+    exceptions: Any = None
+
+
+class OfTexts(LooksLikeAGroup):
+    exceptions = ("a", "b")
+
+
+class OfNothing(LooksLikeAGroup):
+    @property
+    def exceptions(self) -> Any:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("raised", [LooksLikeAGroup, OfTexts, OfNothing])
+async def test_an_exception_that_looks_like_a_group_ends_its_attempt_like_any_other(raised: type[Exception]) -> None:
+    async def ask() -> int:
+        return 1
+
+    async def act(event: Any, ctx: Any) -> None:
+        await ctx.durable_execute_async(ask)
+        raise raised
+
+    async with Worker(agent_of(act)) as worker:
+        assert failure(await Job(worker).run("act")).exception.endswith(raised.__qualname__)
+
+
 class First(pydantic.BaseModel):
     name: str
 
@@ -1054,6 +1083,65 @@ async def test_the_same_code_may_declare_another_type_each_time() -> None:
     async with Worker(agent_of(act)) as worker:
         await Job(worker).run("act")
     assert seen == [[First(name="x")], [Second(name="x")], [First(name="x")]]
+
+
+class SlowToOpen(Resource):
+    @classmethod
+    def resource_type(cls) -> ResourceType:
+        return ResourceType.VECTOR_STORE
+
+    async def open(self) -> None:  # type: ignore[override]
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("what", ["tasks of a function", "a resource that is opened", "a generator that is left"])
+async def test_tasks_that_a_replay_does_not_make_are_not_counted(what: str) -> None:
+    """Else the two equal calls would be given each other's values."""
+    ledger, dies, asked, ranked = Ledger(), asyncio.Event(), list[int](), list[Any]()
+
+    async def gather() -> None:
+        await asyncio.gather(asyncio.sleep(0), asyncio.sleep(0))
+
+    async def wait() -> None:
+        ledger.note("wait")
+        await asyncio.sleep(0.01)
+
+    async def numbers() -> AsyncIterator[int]:
+        yield 1
+        yield 2
+
+    async def sample() -> int:
+        asked.append(len(asked))
+        number = asked[-1]
+        await asyncio.sleep(0 if number % 2 else 0.03)
+        return number
+
+    async def rank(samples: list[int]) -> None:
+        ranked.append(samples)
+
+    async def act(event: Any, ctx: Any) -> None:
+        await asyncio.sleep(0)
+        if what == "tasks of a function":
+            await ctx.durable_execute_async(gather)
+        elif what == "a resource that is opened":
+            await ctx.get_resource_async("store", ResourceType.VECTOR_STORE)
+        else:
+            async for _ in numbers():
+                break
+            await ctx.durable_execute_async(wait)
+        samples = await asyncio.gather(*[ctx.durable_execute_async(sample) for _ in range(2)])
+        await ctx.durable_execute_async(rank, samples)
+        if not dies.is_set():
+            dies.set()
+            await asyncio.sleep(60)
+        ctx.send_event(OutputEvent(output=samples))
+
+    agent = agent_of(act).add_resource("store", ResourceType.VECTOR_STORE, SlowToOpen())
+    async with Worker(agent) as worker:
+        job = Job(worker)
+        await job.run("act", until=dies.is_set)
+        assert output(await job.run("act")) == [0, 1]
+    assert ranked == [[0, 1]]
 
 
 async def test_the_loops_task_factory_is_given_back() -> None:
