@@ -120,11 +120,11 @@ def _authors_part(stack: TracebackType | None) -> TracebackType | None:
     return part or stack
 
 
-def shortened(text: str) -> str:
+def shortened(text: str, limit: int = _TEXT_LIMIT) -> str:
     """A text as it can travel: not too long, and with a UTF-8 form."""
     # What cannot be encoded as UTF-8 (lone surrogates) could not travel.
     text = text.encode("utf-8", "backslashreplace").decode()
-    if len(text) <= _TEXT_LIMIT:
+    if len(text) <= limit:
         return text
-    half = _TEXT_LIMIT // 2
+    half = limit // 2
     return f"{text[:half]}\n... {len(text) - 2 * half} characters left out ...\n{text[-half:]}"
