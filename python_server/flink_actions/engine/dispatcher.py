@@ -435,6 +435,8 @@ class Dispatcher:
                 self._begin_in_task(invocation, state, scope, ctx)
                 continue
             context = base_context.copy()
+            if state.suspends:
+                context.run(running_task.set, ctx)
             numbering.stepping = ctx
             show(slot, 0, invocation.invocation_id)
             try:
@@ -483,7 +485,7 @@ class Dispatcher:
                 context.run(running_task.set, ctx)
                 return self._begin(invocation, state, scope, ctx), coroutine, context, awaited
             state.stepped += 1
-            if state.gets_task:
+            if state.gets_task or state.suspends:
                 state.reconsider()
             if is_cancelling():
                 return None

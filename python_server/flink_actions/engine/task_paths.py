@@ -69,7 +69,7 @@ def running_node() -> TaskNode | None:
 
 def running_context() -> Any:
     """The context of the attempt whose code runs; None if it is no attempt's, or that of a task whose attempt has
-    ended. Neither is it known in an attempt's first step: see `TaskNumbering.stepping`."""
+    ended. In the first step it is not always known: see `TaskNumbering.stepping` and `ActionState.suspends`."""
     owner = running_task.get()
     return owner.root.context if type(owner) is TaskNode else owner
 
