@@ -141,7 +141,9 @@ def _new_converter(declared: Any) -> Converter | None:
     if dataclasses.is_dataclass(declared):
         return _dataclass_converter(declared)
     if issubclass(declared, enum.Enum):
-        return _parsed(declared, (str, int, float), declared.__name__)
+        # true is no 1, unless a member's value is.
+        rare = {type(member.value) for member in declared} & {bool, type(None)}
+        return _parsed(declared, (str, int, float, *rare), declared.__name__)
     if declared in (list, dict):
         return _exactly((declared,), declared.__name__)
     if declared is Row:
@@ -210,7 +212,9 @@ def _generic_converter(declared: Any, origin: Any, arguments: tuple[Any, ...]) -
     if origin is typing.Annotated:
         return converter_to(arguments[0])
     if origin is typing.Literal:
-        return _parsed(lambda value: value if value in arguments else _fail(), (str, int, bool), f"one of {arguments}")
+        return _parsed(
+            lambda value: value if value in arguments else _fail(), (str, int, bool, type(None)), f"one of {arguments}"
+        )
     if origin in UNIONS:
         return _union_converter(arguments)
     if origin is tuple:

@@ -28,6 +28,11 @@ class Colour(enum.Enum):
     BLUE = "blue"
 
 
+class Answer(enum.Enum):
+    YES = True
+    NONE = None
+
+
 class Level(enum.IntEnum):
     LOW = 1
 
@@ -97,6 +102,8 @@ ORDER = Order(
         (datetime.time(1, 2, 3), datetime.time),
         (Colour.RED, Colour),
         (Level.LOW, Level),
+        (Answer.YES, Answer),
+        (Answer.NONE, Answer),
         ((1, 2), tuple[int, ...]),
         ((), tuple[()]),
         ((b"a", None), tuple[bytes, Optional[int]]),  # noqa: UP045
@@ -110,6 +117,7 @@ ORDER = Order(
         (5, Cents),
         (b"x", Annotated[bytes, "an image"]),
         ("a", Literal["a", "b"]),
+        (None, Literal["a", None]),
         (None, int | None),
         (b"x", bytes | None),
         (Point(1), Point | None),
