@@ -124,7 +124,24 @@ def _place_of_module(target: str, module: str, attribute: str) -> _Place:
         spec = importlib.machinery.PathFinder.find_spec(top, [entry or str(Path.cwd())])
         if spec is not None:
             return _Place(target, module, attribute, Path(entry or ".").resolve())
+    installed = _installed_otherwise(top)
+    if installed is not None:
+        return _Place(target, module, attribute, installed)
     raise TargetError(f"target {target!r}: there is no module {top!r} (looked in {Path.cwd()} and in sys.path)")
+
+
+def _installed_otherwise(top: str) -> Path | None:
+    """The folder of a module that has a finder of its own, as `pip install --editable` gives one to a package."""
+    try:
+        spec = importlib.util.find_spec(top)
+    except ValueError:  # the program itself, `__main__`
+        return None
+    if spec is None:
+        return None
+    places = list(spec.submodule_search_locations or [])
+    if spec.has_location and spec.origin is not None:
+        places.insert(0, str(Path(spec.origin).parent) if places else spec.origin)
+    return Path(places[0]).resolve().parent if places else None
 
 
 class _FreshLoader(importlib.machinery.SourceFileLoader):
