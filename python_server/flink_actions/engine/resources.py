@@ -136,7 +136,7 @@ class ResourceRegistry(ResourceLookup):
         made = self._make(declared)
         try:
             await made.open()  # type: ignore[misc]
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ResourceError(f"{_what(key)} could not be opened: {type(error).__name__}: {error}") from error
         self._opened[key] = made
         return made
@@ -167,7 +167,7 @@ class ResourceRegistry(ResourceLookup):
             overrides = {key[len(prefix) :]: value for key, value in self._config.items() if key.startswith(prefix)}
             try:
                 made = cls(**{**provider.arguments, **overrides})
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise ResourceError(
                     f"{_what((declared.type, declared.name))} could not be made by {provider!r}: "
                     f"{type(error).__name__}: {error}"
@@ -185,7 +185,7 @@ class ResourceRegistry(ResourceLookup):
             made.open()
         except FlinkActionsError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # the latter, out of a task, would end the worker
             raise ResourceError(f"{_what(key)} could not be opened: {type(error).__name__}: {error}") from error
 
 
