@@ -9,6 +9,7 @@ import dataclasses
 import datetime
 import decimal
 import enum
+import inspect
 import json
 import sys
 import threading
@@ -330,11 +331,15 @@ def _key_converter(declared: Any) -> Converter | None:
 
 def _model_converter(model: Any) -> Converter:
     models.add(model)
+    # Models are sent by the names of their fields, and what comes from elsewhere may have aliases. Pydantic before 2.11
+    # cannot take both.
+    takes_names = "by_name" in inspect.signature(model.model_validate_json).parameters
+    options = {"by_name": True} if takes_names else {}
 
     def convert(value: Any, where: str) -> Any:
         try:
             # From JSON, not from the decoded value: only there do the model's JSON rules (bytes, strict mode) hold.
-            return model.model_validate_json(_text_of(value))
+            return model.model_validate_json(_text_of(value), **options)
         except ValueError as error:
             raise NotDecodableError(where, f"this is no {model.__name__}: {error}") from error
 

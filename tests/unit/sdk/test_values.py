@@ -70,6 +70,11 @@ class StrictModel(pydantic.BaseModel):
     image: bytes
 
 
+class Aliased(pydantic.BaseModel):
+    user_id: int = pydantic.Field(alias="userId")
+    inner: list[Aliased] = pydantic.Field(default=[], validation_alias=pydantic.AliasChoices("inside", "within"))
+
+
 Cents = NewType("Cents", int)
 
 ORDER = Order(
@@ -113,6 +118,7 @@ ORDER = Order(
         ([ORDER], list[Order]),
         (Model(name="m", price=decimal.Decimal("1.50"), points=[Point(1)]), Model),
         (StrictModel(at=datetime.datetime(2024, 1, 1), image=b"\x00\xff"), StrictModel),
+        (Aliased(userId=1, inside=[Aliased(userId=2)]), Aliased),
         ([StrictModel(at=datetime.datetime(2024, 1, 1), image=b"\x00\xff")], list[StrictModel]),
         (5, Cents),
         (b"x", Annotated[bytes, "an image"]),
@@ -127,6 +133,11 @@ ORDER = Order(
 )
 def test_a_value_arrives_as_it_was_where_its_type_is_declared(value: Any, declared: Any) -> None:
     assert values.decode(values.encode(value, "v"), declared, "v") == value
+
+
+def test_a_model_is_read_by_its_aliases_too() -> None:
+    wanted = Aliased(userId=1, inside=[Aliased(userId=2)])
+    assert values.decode(b'{"userId":1,"within":[{"user_id":2}]}', Aliased, "v") == wanted
 
 
 def test_without_a_declared_type_the_json_form_arrives() -> None:
