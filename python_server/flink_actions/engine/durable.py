@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextlib
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -449,7 +448,10 @@ class DurableCalls:
         """Records that the next attempt must not get: of the call whose exception ended this one, and those cut off."""
         chain = _chain_of(error)
         places = [
-            place for place, raised in self._raised if id(raised) in chain and not isinstance(raised, TerminalError)
+            place
+            for place, raised in self._raised
+            # Of a group a part may have ended it: `except*` has caught the others.
+            if not chain.isdisjoint(_with_members(raised)) and not isinstance(raised, TerminalError)
         ]
         places += sorted(self._truncated)
         if places and self._scope.kept is not None:
@@ -533,18 +535,31 @@ def _give_up(acknowledged: asyncio.Future[None], place: CallPlace) -> None:
 
 def _chain_of(error: BaseException) -> set[int]:
     """Ids of an exception, of what it came from, and of what its group holds."""
+    return _ids_from(error, lambda one: (one.__cause__, one.__context__, *_members_of(one)))
+
+
+def _with_members(error: BaseException) -> set[int]:
+    """Ids of an exception and of what its group holds."""
+    return _ids_from(error, _members_of)
+
+
+def _ids_from(error: BaseException, following: Callable[[BaseException], Iterable[Any]]) -> set[int]:
     seen: dict[int, BaseException] = {}
     ahead: list[Any] = [error]
     while ahead:
         one = ahead.pop()
         # What only looks like a group may hold anything.
-        if not isinstance(one, BaseException) or id(one) in seen:
-            continue
-        seen[id(one)] = one
-        ahead += [one.__cause__, one.__context__]
-        with contextlib.suppress(Exception):  # an author's attribute of that name
-            ahead += getattr(one, "exceptions", ())
+        if isinstance(one, BaseException) and id(one) not in seen:
+            seen[id(one)] = one
+            ahead += following(one)
     return set(seen)
+
+
+def _members_of(error: BaseException) -> Iterable[Any]:
+    try:
+        return tuple(getattr(error, "exceptions", ()))
+    except Exception:  # an author's attribute of that name
+        return ()
 
 
 def _describe(place: CallPlace) -> str:

@@ -1033,6 +1033,31 @@ async def test_whatever_a_durable_call_raises_its_record_can_travel(text: str) -
     assert frame.ByteSize() < 1 << 16
 
 
+async def test_what_except_star_has_left_of_a_calls_group_is_called_again_in_the_next_attempt() -> None:
+    ledger = Ledger()
+
+    async def ask() -> int:
+        ledger.note("ask")
+        if len(ledger.calls) == 1:
+            raise Group("two", [ValueError("a"), KeyError("k")])
+        return 5
+
+    async def act(event: Any, ctx: Any) -> None:
+        # As `except* KeyError: pass` does it, which Python 3.10 does not have.
+        rest = None
+        try:
+            ctx.send_event(OutputEvent(output=await ctx.durable_execute_async(ask)))
+        except Group as error:
+            _, rest = error.split(KeyError)
+        if rest is not None:
+            raise rest
+
+    async with Worker(agent_of(act, max_attempts=2)) as worker:
+        job = Job(worker)
+        assert failure(await job.run("act")).exception == "ExceptionGroup"
+        assert output(await job.run("act")) == 5
+
+
 class LooksLikeAGroup(Exception):
     exceptions: Any = None
 
