@@ -165,6 +165,26 @@ def test_a_file_that_cannot_be_a_module_is_refused(tree: Any) -> None:
         load_agents("shop-keeper.py:agent")
 
 
+@pytest.mark.parametrize("answer", ['return "_classes.py"', "return 5", "raise RuntimeError(name)"])
+def test_what_a_package_puts_among_the_modules_may_answer_with_anything(tree: Any, answer: str) -> None:
+    """As PyTorch's `torch.classes` does."""
+    lines = f"""
+import sys, types
+
+class Odd(types.ModuleType):
+    def __getattr__(self, name):
+        {answer}
+
+sys.modules["odd"] = Odd("odd")
+"""
+    file = tree("shop.py", lines + AGENT.format(answer=1) + "agent = Shop()\n")
+    try:
+        for _ in range(2):
+            assert load_agents("shop:agent").source_files == (file,)
+    finally:
+        sys.modules.pop("odd", None)
+
+
 def test_a_package_may_be_installed_where_only_a_finder_of_its_own_finds_it(
     tree: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
