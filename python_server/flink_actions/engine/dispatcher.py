@@ -716,7 +716,9 @@ class Dispatcher:
     def _states_of(self, plan: Plan) -> list[ActionState]:
         known = self._actions.get(id(plan))
         if known is None:
-            registry = ResourceRegistry(
+            # In no session's context: what opens resources has a copy of this one.
+            registry = self._base_context.run(
+                ResourceRegistry,
                 plan,
                 self._settings.config,
                 clock=self._clock,
