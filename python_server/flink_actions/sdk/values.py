@@ -143,7 +143,8 @@ def _children(value: Any, where: str) -> list[tuple[Any, str]]:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return [(getattr(value, field.name), f"{where}.{field.name}") for field in dataclasses.fields(value)]
     if is_pydantic_model(type(value)):
-        return [(getattr(value, name), f"{where}.{name}") for name in type(value).model_fields]
+        names = [*type(value).model_fields, *(value.model_extra or ())]
+        return [(getattr(value, name), f"{where}.{name}") for name in names]
     return []
 
 

@@ -70,6 +70,10 @@ class StrictModel(pydantic.BaseModel):
     image: bytes
 
 
+class Extra(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="allow")
+
+
 class Aliased(pydantic.BaseModel):
     user_id: int = pydantic.Field(alias="userId")
     inner: list[Aliased] = pydantic.Field(default=[], validation_alias=pydantic.AliasChoices("inside", "within"))
@@ -165,6 +169,7 @@ def test_fields_that_a_class_does_not_have_are_left_alone() -> None:
         ({"a": None, "b": (1, -math.inf)}, "v['b'][1]", "-inf has no JSON form"),
         (math.inf, "v", "inf has no JSON form"),
         (Point(1, math.nan), "v.y", "nan has no JSON form"),
+        (Extra(more=[math.nan]), "v.more[0]", "nan has no JSON form"),  # type: ignore[call-arg]
         (decimal.Decimal("NaN"), "v", "NaN has no JSON form"),
         ([2**70], "v[0]", "exceeds 64 bits"),
         ("\ud800", "v", "lone surrogate"),
