@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import builtins
 import functools
 import inspect
 import sys
@@ -11,15 +13,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import CodeType
 from typing import Any
 
-from flink_actions.engine.failures import message_of, name_of
+from flink_actions.engine.failures import message_of, name_of, shortened
 from flink_actions.engine.identity import arguments_digest
 from flink_actions.engine.invocation import CallFailure
 from flink_actions.sdk import values
 from flink_actions.sdk.errors import DurableCallError, NotEncodableError, TerminalError
 
 # Resolving an annotation takes longer than all the rest of a call. By code, not by function: a closure is another one
-# each time, and must not be held here.
-_declared_values: weakref.WeakKeyDictionary[CodeType, Any] = weakref.WeakKeyDictionary()
+# each time, and must not be held here. Kept beside what an annotation means: what it was, for the same code may have
+# another one, and its module, for code of two modules may be equal.
+_declared_values: weakref.WeakKeyDictionary[CodeType, tuple[Any, str, Any]] = weakref.WeakKeyDictionary()
+
+
+# Arguments of a recorded exception that take more are left out: a record must fit into a frame, whatever was raised.
+_MOST_ARGUMENT_BYTES = 16_384
+
+# Python 3.10 has none.
+_ExceptionGroup: Any = getattr(builtins, "ExceptionGroup", ())
 
 
 def _partials_of(function: Callable[..., Any]) -> Iterator[functools.partial[Any]]:
@@ -90,9 +100,12 @@ def declared_value(function: Callable[..., Any]) -> Any:
     code = getattr(function, "__code__", None)
     if code is None:
         return _resolved(function)
-    if code not in _declared_values:
-        _declared_values[code] = _resolved(function)
-    return _declared_values[code]
+    module = function.__module__
+    known, known_module, resolved = _declared_values.get(code, (None, "", None))
+    if known is not declared or known_module != module:
+        resolved = _resolved(function)
+        _declared_values[code] = (declared, module, resolved)
+    return resolved
 
 
 def _resolved(function: Any) -> Any:
@@ -105,10 +118,21 @@ def _resolved(function: Any) -> Any:
 def failure_record(error: Exception) -> CallFailure:
     """An exception as it is recorded."""
     try:
-        arguments = values.encode(list(error.args), "arguments")
+        arguments = values.encode(_arguments_of(error), "arguments")
     except NotEncodableError:
         arguments = b""
-    return CallFailure(name_of(type(error)), message_of(error), isinstance(error, TerminalError), arguments)
+    if len(arguments) > _MOST_ARGUMENT_BYTES:
+        arguments = b""
+    name, message = shortened(name_of(type(error))), shortened(message_of(error))
+    return CallFailure(name, message, isinstance(error, TerminalError), arguments)
+
+
+def _arguments_of(error: Exception) -> list[Any]:
+    if not isinstance(error, _ExceptionGroup):
+        return list(error.args)
+    # Its members as records: `except*` looks at them.
+    members = [failure_record(member) for member in error.exceptions]
+    return [error.message, [list(member) for member in members]]
 
 
 def recorded_exception(failure: CallFailure) -> Exception:
@@ -118,19 +142,45 @@ def recorded_exception(failure: CallFailure) -> Exception:
     """
     cls = _loaded_class(failure.exception)
     if cls is None:
-        if failure.is_terminal:
-            return TerminalError(f"{failure.exception}: {failure.message}")
-        return DurableCallError(failure.message, failure.exception)
+        return _stand_in(failure)
     arguments = values.decode(failure.arguments, None, "arguments") if failure.arguments else [failure.message]
     try:
+        if failure.arguments and issubclass(cls, _ExceptionGroup):
+            message, members = arguments
+            return cls(message, [_recorded_member(*member) for member in members])
         error = cls(*arguments)
     except Exception:
-        # Its constructor wants more than `args`. The class and the text are what an `except` looks at.
-        error = cls.__new__(cls)
-        error.args = (failure.message,)
-    if not failure.arguments and message_of(error) != failure.message:
+        return _made_without_constructor(cls, failure)
+    if arguments == [failure.message] and message_of(error) != failure.message:
+        # Its constructor makes a text of something else than a text.
         error.args = (failure.message,)
     return error
+
+
+def _recorded_member(exception: str, message: str, is_terminal: bool, arguments: str) -> Exception:
+    return recorded_exception(CallFailure(exception, message, is_terminal, base64.b64decode(arguments)))
+
+
+def _made_without_constructor(cls: type[Exception], failure: CallFailure) -> Exception:
+    """For a class whose constructor wants more than `args`. The class and the text are what an `except` looks at."""
+    try:
+        error = cls.__new__(cls)
+        error.args = (failure.message,)
+    except Exception:
+        pydantic_core: Any = sys.modules.get("pydantic_core")
+        if pydantic_core is None or cls is not pydantic_core.ValidationError:
+            return _stand_in(failure)
+        # It has no constructor at all.
+        text = pydantic_core.PydanticCustomError("recorded", "{text}", {"text": failure.message})
+        validation_error: Any = cls
+        error = validation_error.from_exception_data("a durable call", [{"type": text, "input": None}])
+    return error
+
+
+def _stand_in(failure: CallFailure) -> Exception:
+    if failure.is_terminal:
+        return TerminalError(f"{failure.exception}: {failure.message}")
+    return DurableCallError(failure.message, failure.exception)
 
 
 def _loaded_class(name: str) -> type[Exception] | None:

@@ -120,9 +120,11 @@ class InvocationContext(RunnerContext):
         """What to report when the action has returned."""
         invocation = self._invocation
         handle, cost, kept = invocation.handle, invocation.cost_bytes, invocation if is_kept else None
+        # A copy: a thread that the action has left behind may be about to send one more.
+        events = list(self.events)
         if self.metrics is None and self.time is None:
-            return Succeeded(handle, self.events, changes, cost, kept)
-        return Measured(handle, self.events, changes, cost, kept, self._metric_deltas(), self._ran_ms())
+            return Succeeded(handle, events, changes, cost, kept)
+        return Measured(handle, events, changes, cost, kept, self._metric_deltas(), self._ran_ms())
 
     def _metric_deltas(self) -> Sequence[MetricDelta]:
         return () if self.metrics is None else self.metrics.deltas()
@@ -157,8 +159,10 @@ class InvocationContext(RunnerContext):
     def commit(self, mint: VersionMint) -> MemoryChanges | None:
         """What was written, as changes from one version to a new one; the mirror follows. None: nothing was."""
         sensory, short_term = self.sensory, self.short_term
-        changed_sensory = sensory.changes if sensory is not None else None
-        changed_short_term = short_term.changes if short_term is not None else None
+        # Copies: a thread that the action has left behind may be about to write once more, and what it wrote between
+        # here and the frame would be in the job's memory and not in the mirror.
+        changed_sensory = dict(sensory.changes) if sensory is not None else None
+        changed_short_term = dict(short_term.changes) if short_term is not None else None
         if not changed_sensory and not changed_short_term:
             return None
         mirror = self.mirror

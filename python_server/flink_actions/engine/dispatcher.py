@@ -435,6 +435,8 @@ class Dispatcher:
                 self._begin_in_task(invocation, state, scope, ctx)
                 continue
             context = base_context.copy()
+            if state.suspends:
+                context.run(running_task.set, ctx)
             numbering.stepping = ctx
             show(slot, 0, invocation.invocation_id)
             try:
@@ -483,7 +485,7 @@ class Dispatcher:
                 context.run(running_task.set, ctx)
                 return self._begin(invocation, state, scope, ctx), coroutine, context, awaited
             state.stepped += 1
-            if state.gets_task:
+            if state.gets_task or state.suspends:
                 state.reconsider()
             if is_cancelling():
                 return None
@@ -616,8 +618,10 @@ class Dispatcher:
     def _cancel_attempt(self, attempt: Attempt, reason: CancelReason) -> None:
         if attempt.is_settled:
             return
-        if attempt.cancel_reason is None:
-            attempt.cancel_reason = reason
+        if attempt.cancel_reason is not None:
+            # It is cancelled, and cleans up: once more would interrupt that. `_cancel_again` sees to it if it goes on.
+            return
+        attempt.cancel_reason = reason
         task = attempt.task
         if task is not None:
             task.cancel()
@@ -712,7 +716,9 @@ class Dispatcher:
     def _states_of(self, plan: Plan) -> list[ActionState]:
         known = self._actions.get(id(plan))
         if known is None:
-            registry = ResourceRegistry(
+            # In no session's context: what opens resources has a copy of this one.
+            registry = self._base_context.run(
+                ResourceRegistry,
                 plan,
                 self._settings.config,
                 clock=self._clock,

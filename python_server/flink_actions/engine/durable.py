@@ -182,12 +182,15 @@ class DurableCalls:
         if call.record is not None and call.record.is_complete:
             return self._replay(call)
         token = durable._current.set(self._public(call))
+        # Tasks that the function makes are not numbered with the action's: a replay does not make them.
+        token_of_task = running_task.set(TaskNode(call.node))
         try:
             value = await self._call_in_task(call)
         except Exception as error:
             await self._failed(call, error)
             raise
         finally:
+            running_task.reset(token_of_task)
             durable._current.reset(token)
         return await self._succeeded(call, value)
 
@@ -296,9 +299,6 @@ class DurableCalls:
         if call_forms.is_coroutine_function(function):
             return await function(*arguments, **keywords)
         context = copy_context()
-        if running_task.get() is None:
-            # The action's first step. The thread is to know whose work it does.
-            context.run(running_task.set, self._context)
 
         def make() -> Any:
             # In the thread: the action may have ended without its tasks while this was queued.
@@ -448,7 +448,10 @@ class DurableCalls:
         """Records that the next attempt must not get: of the call whose exception ended this one, and those cut off."""
         chain = _chain_of(error)
         places = [
-            place for place, raised in self._raised if id(raised) in chain and not isinstance(raised, TerminalError)
+            place
+            for place, raised in self._raised
+            # Of a group a part may have ended it: `except*` has caught the others.
+            if not chain.isdisjoint(_with_members(raised)) and not isinstance(raised, TerminalError)
         ]
         places += sorted(self._truncated)
         if places and self._scope.kept is not None:
@@ -532,15 +535,31 @@ def _give_up(acknowledged: asyncio.Future[None], place: CallPlace) -> None:
 
 def _chain_of(error: BaseException) -> set[int]:
     """Ids of an exception, of what it came from, and of what its group holds."""
+    return _ids_from(error, lambda one: (one.__cause__, one.__context__, *_members_of(one)))
+
+
+def _with_members(error: BaseException) -> set[int]:
+    """Ids of an exception and of what its group holds."""
+    return _ids_from(error, _members_of)
+
+
+def _ids_from(error: BaseException, following: Callable[[BaseException], Iterable[Any]]) -> set[int]:
     seen: dict[int, BaseException] = {}
-    ahead: list[BaseException | None] = [error]
+    ahead: list[Any] = [error]
     while ahead:
         one = ahead.pop()
-        if one is None or id(one) in seen:
-            continue
-        seen[id(one)] = one
-        ahead += [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
+        # What only looks like a group may hold anything.
+        if isinstance(one, BaseException) and id(one) not in seen:
+            seen[id(one)] = one
+            ahead += following(one)
     return set(seen)
+
+
+def _members_of(error: BaseException) -> Iterable[Any]:
+    try:
+        return tuple(getattr(error, "exceptions", ()))
+    except Exception:  # an author's attribute of that name
+        return ()
 
 
 def _describe(place: CallPlace) -> str:

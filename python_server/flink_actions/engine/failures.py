@@ -40,9 +40,9 @@ def failure_of(invocation: Invocation, error: BaseException, calls: DurableCalls
         return Failed(
             handle=invocation.handle,
             kind=_kind_of(error),
-            exception=_shortened(name_of(type(error))),
-            message=_shortened(message_of(error)),
-            stack=_shortened(_stack_of(error)),
+            exception=shortened(name_of(type(error))),
+            message=shortened(message_of(error)),
+            stack=shortened(_stack_of(error)),
             retry_after_ms=_retry_after_ms(error),
             cost_bytes=invocation.cost_bytes,
             drop_calls=drop_calls,
@@ -51,7 +51,7 @@ def failure_of(invocation: Invocation, error: BaseException, calls: DurableCalls
         )
     except Exception as broken:  # an exception that cannot even be described must not leave its key waiting
         message = f"an exception was raised that cannot be described: that raised {type(broken).__name__}"
-        failed = failure_without_stack(invocation, FailureKind.BUG, "", _shortened(message))
+        failed = failure_without_stack(invocation, FailureKind.BUG, "", shortened(message))
         return replace(failed, drop_calls=drop_calls, invocation_id=told_id)
 
 
@@ -120,10 +120,11 @@ def _authors_part(stack: TracebackType | None) -> TracebackType | None:
     return part or stack
 
 
-def _shortened(text: str) -> str:
+def shortened(text: str, limit: int = _TEXT_LIMIT) -> str:
+    """A text as it can travel: not too long, and with a UTF-8 form."""
     # What cannot be encoded as UTF-8 (lone surrogates) could not travel.
     text = text.encode("utf-8", "backslashreplace").decode()
-    if len(text) <= _TEXT_LIMIT:
+    if len(text) <= limit:
         return text
-    half = _TEXT_LIMIT // 2
+    half = limit // 2
     return f"{text[:half]}\n... {len(text) - 2 * half} characters left out ...\n{text[-half:]}"

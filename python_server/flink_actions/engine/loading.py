@@ -12,6 +12,7 @@ import importlib
 import importlib.machinery
 import importlib.util
 import inspect
+import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -124,7 +125,24 @@ def _place_of_module(target: str, module: str, attribute: str) -> _Place:
         spec = importlib.machinery.PathFinder.find_spec(top, [entry or str(Path.cwd())])
         if spec is not None:
             return _Place(target, module, attribute, Path(entry or ".").resolve())
+    installed = _installed_otherwise(top)
+    if installed is not None:
+        return _Place(target, module, attribute, installed)
     raise TargetError(f"target {target!r}: there is no module {top!r} (looked in {Path.cwd()} and in sys.path)")
+
+
+def _installed_otherwise(top: str) -> Path | None:
+    """The folder of a module that has a finder of its own, as `pip install --editable` gives one to a package."""
+    try:
+        spec = importlib.util.find_spec(top)
+    except ValueError:  # the program itself, `__main__`
+        return None
+    if spec is None:
+        return None
+    places = list(spec.submodule_search_locations or [])
+    if spec.has_location and spec.origin is not None:
+        places.insert(0, str(Path(spec.origin).parent) if places else spec.origin)
+    return Path(places[0]).resolve().parent if places else None
 
 
 class _FreshLoader(importlib.machinery.SourceFileLoader):
@@ -156,9 +174,7 @@ class _FreshFinder:
 def _fresh_imports(roots: Sequence[Path]) -> Iterator[None]:
     _earlier_roots.update(roots)
     for name, module in list(sys.modules.items()):
-        if name != "__main__" and any(
-            _is_own(name, getattr(module, "__file__", None), root) for root in _earlier_roots
-        ):
+        if name != "__main__" and any(_is_own(name, _file_of(module), root) for root in _earlier_roots):
             del sys.modules[name]
     importlib.invalidate_caches()
     for root in reversed(roots):
@@ -189,8 +205,20 @@ def _is_own(module: str, file: str | None, root: Path) -> bool:
 
 
 def _own_source_files(root: Path) -> list[Path]:
-    files = [(name, getattr(module, "__file__", None)) for name, module in list(sys.modules.items())]
-    return [Path(file) for name, file in files if file is not None and name != "__main__" and _is_own(name, file, root)]
+    files = [(name, _file_of(module)) for name, module in list(sys.modules.items())]
+    own = [file for name, file in files if file is not None and name != "__main__" and _is_own(name, file, root)]
+    # PyTorch has a module that says it is of "_classes.py", wherever it is asked.
+    return [Path(file) for file in own if os.path.isfile(file)]
+
+
+def _file_of(module: Any) -> str | None:
+    """Where a module says it was loaded from. Packages put objects of their own among the modules, which may answer
+    with anything."""
+    try:
+        file = module.__file__
+    except Exception:
+        return None
+    return file if isinstance(file, str) else None
 
 
 def _digest_of(files: Sequence[Path], root: Path) -> bytes:

@@ -85,7 +85,8 @@ class AttemptMemory:
         changes = self.changes
         prefix = f"{path}." if path else ""
         names = {name for name in self.base.fields_of(path) if changes.get(prefix + name) != GONE}
-        for changed, value in changes.items():
+        # A copy, made in one go: another thread of the action may write meanwhile.
+        for changed, value in list(changes.items()):
             if value and changed.startswith(prefix) and "." not in changed[len(prefix) :]:
                 names.add(changed[len(prefix) :])
         return sorted(names)

@@ -50,7 +50,7 @@ class Entries:
                 del values[path]
                 growth -= len(before) + len(path) + _ENTRY_OVERHEAD
             if self._fields is not None:
-                self._note(path, bool(value))
+                _note(self._fields, path, bool(value))
         return growth
 
     def size(self) -> int:
@@ -60,18 +60,20 @@ class Entries:
     def fields_of(self, path: str) -> Iterable[str]:
         """Names of the fields of the object at a path; "" is the root."""
         if self._fields is None:
-            self._fields = {}
+            fields: dict[str, dict[str, None]] = {}
             for known in self.values:
-                self._note(known, True)
+                _note(fields, known, True)
+            # When it is whole: another thread of the action may ask meanwhile.
+            self._fields = fields
         return self._fields.get(path, ())
 
-    def _note(self, path: str, is_there: bool) -> None:
-        assert self._fields is not None
-        parent, _, name = path.rpartition(".")
-        if is_there:
-            self._fields.setdefault(parent, {})[name] = None
-        elif parent in self._fields:
-            self._fields[parent].pop(name, None)
+
+def _note(fields: dict[str, dict[str, None]], path: str, is_there: bool) -> None:
+    parent, _, name = path.rpartition(".")
+    if is_there:
+        fields.setdefault(parent, {})[name] = None
+    elif parent in fields:
+        fields[parent].pop(name, None)
 
 
 class Mirror:

@@ -8,6 +8,7 @@ never taken in two orders.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import inspect
 import logging
@@ -51,6 +52,7 @@ class ResourceRegistry(ResourceLookup):
     ) -> None:
         self._plan = plan
         self._config = config
+        self._context = contextvars.copy_context()
         self._opened: dict[ResourceKey, Resource] = {}
         self._locks = {key: threading.Lock() for key in plan.resources}
         self._opening: dict[ResourceKey, asyncio.Future[Resource]] = {}
@@ -92,7 +94,7 @@ class ResourceRegistry(ResourceLookup):
         declared = self._declared(key)
         opening = self._opening.get(key)
         if opening is None:
-            opening = self._opening[key] = asyncio.ensure_future(self._open(key, declared))
+            opening = self._opening[key] = self._begin_opening(key, declared)
             opening.add_done_callback(functools.partial(self._on_opened, key))
         # Shielded: one action that is cancelled must not take the resource from the others that wait for it.
         return await asyncio.shield(opening)
@@ -120,6 +122,12 @@ class ResourceRegistry(ResourceLookup):
         for bucket in self._buckets.values():
             bucket.close()
 
+    def _begin_opening(self, key: ResourceKey, declared: ResourceDeclaration) -> asyncio.Task[Resource]:
+        # No task of the action that happens to ask first: neither does that one number it with its own, which a replay
+        # that finds the resource open would miss, nor are its context variables the resource's.
+        make = functools.partial(asyncio.Task, self._open(key, declared), loop=asyncio.get_running_loop())
+        return self._context.run(make)
+
     async def _open(self, key: ResourceKey, declared: ResourceDeclaration) -> Resource:
         for needed in references_of(declared):
             await self.get_resource_async(needed[1], needed[0])
@@ -128,7 +136,7 @@ class ResourceRegistry(ResourceLookup):
         made = self._make(declared)
         try:
             await made.open()  # type: ignore[misc]
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ResourceError(f"{_what(key)} could not be opened: {type(error).__name__}: {error}") from error
         self._opened[key] = made
         return made
@@ -159,7 +167,7 @@ class ResourceRegistry(ResourceLookup):
             overrides = {key[len(prefix) :]: value for key, value in self._config.items() if key.startswith(prefix)}
             try:
                 made = cls(**{**provider.arguments, **overrides})
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise ResourceError(
                     f"{_what((declared.type, declared.name))} could not be made by {provider!r}: "
                     f"{type(error).__name__}: {error}"
@@ -177,7 +185,7 @@ class ResourceRegistry(ResourceLookup):
             made.open()
         except FlinkActionsError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # the latter, out of a task, would end the worker
             raise ResourceError(f"{_what(key)} could not be opened: {type(error).__name__}: {error}") from error
 
 

@@ -57,6 +57,7 @@ class ActionState:
         "quick_runs",
         "resources",
         "stepped",
+        "suspends",
     )
 
     def __init__(self, action: Action, resources: ResourceRegistry) -> None:
@@ -73,6 +74,9 @@ class ActionState:
         # None: as many as come.
         self.places = Places(action.concurrency) if action.concurrency else None
         self.gets_task = False
+        # Some of it may: what it hands to a thread in its first step is to know whose it is. To see to that costs as
+        # much as the half of a step that does nothing.
+        self.suspends = True
         self.blocks = False
         # In a row, since it was seen to block.
         self.quick_runs = 0
@@ -105,6 +109,7 @@ class ActionState:
         seen = self.stepped + self._suspended
         if seen >= _SAMPLE:
             self.gets_task = self._suspended * 4 >= seen
+            self.suspends = self._suspended > 0
             if seen >= _FORGET_AT:
                 self.stepped >>= 1
                 self._suspended >>= 1

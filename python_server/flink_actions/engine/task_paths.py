@@ -12,6 +12,10 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
+# The type of an async generator's `aclose()`. The event loop itself makes a task of one for each generator that was
+# left before its end (`async for ...: break`), at a moment that need not repeat.
+_CLOSING = "async_generator_athrow"
+
 
 class TaskNode:
     """A task of an action, from the action's own (the root) down."""
@@ -65,7 +69,7 @@ def running_node() -> TaskNode | None:
 
 def running_context() -> Any:
     """The context of the attempt whose code runs; None if it is no attempt's, or that of a task whose attempt has
-    ended. Neither is it known in an attempt's first step: see `TaskNumbering.stepping`."""
+    ended. In the first step it is not always known: see `TaskNumbering.stepping` and `ActionState.suspends`."""
     owner = running_task.get()
     return owner.root.context if type(owner) is TaskNode else owner
 
@@ -104,6 +108,8 @@ class TaskNumbering:
         make = functools.partial(self._earlier or _make_task, loop, coroutine)
         if node is None or options.get("context") is not None:
             # A context that was chosen on purpose is left as it is: calls made there count as the parent's.
+            return make(**options)
+        if type(coroutine).__name__ == _CLOSING:
             return make(**options)
         # A task takes a copy of the context that it is made in.
         token = running_task.set(node.child())

@@ -9,6 +9,7 @@ import dataclasses
 import datetime
 import decimal
 import enum
+import inspect
 import json
 import sys
 import threading
@@ -141,7 +142,9 @@ def _new_converter(declared: Any) -> Converter | None:
     if dataclasses.is_dataclass(declared):
         return _dataclass_converter(declared)
     if issubclass(declared, enum.Enum):
-        return _parsed(declared, (str, int, float), declared.__name__)
+        # true is no 1, unless a member's value is.
+        rare = {type(member.value) for member in declared} & {bool, type(None)}
+        return _parsed(declared, (str, int, float, *rare), declared.__name__)
     if declared in (list, dict):
         return _exactly((declared,), declared.__name__)
     if declared is Row:
@@ -210,7 +213,9 @@ def _generic_converter(declared: Any, origin: Any, arguments: tuple[Any, ...]) -
     if origin is typing.Annotated:
         return converter_to(arguments[0])
     if origin is typing.Literal:
-        return _parsed(lambda value: value if value in arguments else _fail(), (str, int, bool), f"one of {arguments}")
+        return _parsed(
+            lambda value: value if value in arguments else _fail(), (str, int, bool, type(None)), f"one of {arguments}"
+        )
     if origin in UNIONS:
         return _union_converter(arguments)
     if origin is tuple:
@@ -326,11 +331,15 @@ def _key_converter(declared: Any) -> Converter | None:
 
 def _model_converter(model: Any) -> Converter:
     models.add(model)
+    # Models are sent by the names of their fields, and what comes from elsewhere may have aliases. Pydantic before 2.11
+    # cannot take both.
+    takes_names = "by_name" in inspect.signature(model.model_validate_json).parameters
+    options = {"by_name": True} if takes_names else {}
 
     def convert(value: Any, where: str) -> Any:
         try:
             # From JSON, not from the decoded value: only there do the model's JSON rules (bytes, strict mode) hold.
-            return model.model_validate_json(_text_of(value))
+            return model.model_validate_json(_text_of(value), **options)
         except ValueError as error:
             raise NotDecodableError(where, f"this is no {model.__name__}: {error}") from error
 

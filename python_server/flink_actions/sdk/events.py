@@ -291,7 +291,9 @@ def fields_of(event: Event) -> dict[str, Any]:
     """The fields of a typed event, as its attributes."""
     cls = type(event)
     if is_pydantic_model(cls):
-        return {name: getattr(event, name) for name in cls.model_fields}  # type: ignore[attr-defined]
+        fields = {name: getattr(event, name) for name in cls.model_fields}  # type: ignore[attr-defined]
+        # What a model has beside them with extra="allow".
+        return {**fields, **(event.model_extra or {})}  # type: ignore[attr-defined]
     if not dataclasses.is_dataclass(event):
         return {}
     return {field.name: getattr(event, field.name) for field in dataclasses.fields(event)}

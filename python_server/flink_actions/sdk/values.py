@@ -52,13 +52,7 @@ def encode(value: Any, where: str) -> bytes:
     try:
         encoded = _dumps(value, _json_form, _OPTIONS)
     except TypeError as error:
-        try:
-            explained = _explain(value, where, error)
-        except RecursionError:
-            explained = NotEncodableError(
-                where, "it holds itself, or is nested too deep: send what refers to it by name"
-            )
-        raise explained from error
+        raise _explained(value, where, error) from error
     # orjson writes NaN and the infinities as null. Few texts hold a null at all, so looking for one is cheap.
     if type(value) not in _NEVER_NULL and encoded.find(b"null") >= 0:
         _refuse_not_finite(value, where)
@@ -70,7 +64,7 @@ def encode_canonical(value: Any, where: str) -> bytes:
     try:
         encoded = _dumps(value, _json_form, _OPTIONS | orjson.OPT_SORT_KEYS)
     except TypeError as error:
-        raise _explain(value, where, error) from error
+        raise _explained(value, where, error) from error
     if encoded.find(b"null") >= 0:
         _refuse_not_finite(value, where)
     return encoded
@@ -149,8 +143,16 @@ def _children(value: Any, where: str) -> list[tuple[Any, str]]:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return [(getattr(value, field.name), f"{where}.{field.name}") for field in dataclasses.fields(value)]
     if is_pydantic_model(type(value)):
-        return [(getattr(value, name), f"{where}.{name}") for name in type(value).model_fields]
+        names = [*type(value).model_fields, *(value.model_extra or ())]
+        return [(getattr(value, name), f"{where}.{name}") for name in names]
     return []
+
+
+def _explained(value: Any, where: str, error: Exception) -> NotEncodableError:
+    try:
+        return _explain(value, where, error)
+    except RecursionError:
+        return NotEncodableError(where, "it holds itself, or is nested too deep: send what refers to it by name")
 
 
 def _explain(value: Any, where: str, error: Exception) -> NotEncodableError:

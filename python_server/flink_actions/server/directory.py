@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import grpc.aio
 
+from flink_actions.engine.failures import shortened
 from flink_actions.server.black_box import NO_SUSPECTS, Suspects
 from flink_actions.server.control import AgentOffer, KeptFor
 from flink_actions.server.protocol import PROTOCOL_MAX, PROTOCOL_MIN, SERVER_VERSION
@@ -125,7 +126,8 @@ class Directory:
             revision=revision,
             generations=[_generation_to_wire(one, one.id in draining) for one in generations],
             workers=[worker.to_wire() for worker in workers],
-            reload_error=load_error,
+            # The author's words, of any length: jobs watch this message, and the server lives by it.
+            reload_error=shortened(load_error),
         )
 
 

@@ -15,6 +15,8 @@ from flink_actions.server.errors import StartError
 
 __all__ = ["bind", "grpc_options"]
 
+_NOT_OF_THIS_MACHINE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
 
 def grpc_options(*, max_receive_bytes: int = 4 * 1024 * 1024) -> list[tuple[str, Any]]:
     """Options of a server of ours."""
@@ -60,15 +62,21 @@ def _try_to_bind(address: TcpAddress, flag: str) -> None:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as error:
         raise StartError(f"cannot listen at {address}: {address.host!r} has no address ({error.strerror})") from error
+    errors = []
     for family, kind, protocol, _, socket_address in found:
-        with socket.socket(family, kind, protocol) as probe:
-            # As gRPC does: a port whose last connections linger in TIME_WAIT is free.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
+        try:
+            with socket.socket(family, kind, protocol) as probe:
+                # As gRPC does: a port whose last connections linger in TIME_WAIT is free.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(socket_address)
                 probe.listen()
-            except OSError as error:
+        except OSError as error:
+            if error.errno not in _NOT_OF_THIS_MACHINE:
                 raise _cannot_listen(address, flag, error) from error
+            errors.append(error)
+    # "localhost" may also mean ::1 where there is no IPv6, as in a container: gRPC listens at what there is.
+    if len(errors) == len(found):
+        raise _cannot_listen(address, flag, errors[0]) from errors[0]
 
 
 def _cannot_listen(address: TcpAddress, flag: str, error: OSError) -> StartError:
@@ -77,7 +85,7 @@ def _cannot_listen(address: TcpAddress, flag: str, error: OSError) -> StartError
             f"cannot listen at {address}: port {address.port} is taken. Stop what listens there "
             f"(ss -ltnp 'sport = :{address.port}' names it), or choose another port with {flag}"
         )
-    if error.errno == errno.EADDRNOTAVAIL:
+    if error.errno in _NOT_OF_THIS_MACHINE:
         return StartError(f"cannot listen at {address}: this machine has no address {address.host!r}")
     return StartError(f"cannot listen at {address}: {error.strerror}")
 

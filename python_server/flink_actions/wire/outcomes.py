@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from flink_actions.engine.failures import shortened
 from flink_actions.engine.invocation import (
     Bounced,
     Failed,
@@ -47,11 +49,17 @@ def _with_wire_form(outcome: Outcome, max_frame_bytes: int) -> Outcome:
             return Failed(
                 outcome.handle, outcome.kind, "", message, cost_bytes=outcome.cost_bytes, ran_ms=outcome.ran_ms
             )
-        ran_ms = outcome.ran_ms if isinstance(outcome, Succeeded) else 0
+        assert isinstance(outcome, Succeeded), "what says neither has nothing of an author's in it"
         reason = str(error).encode("utf-8", "backslashreplace").decode()[:_REASON_LENGTH]
-        message = f"the action's result has no wire form: {type(error).__name__}: {reason}"
         return Failed(
-            outcome.handle, FailureKind.NOT_ENCODABLE, "", message, cost_bytes=outcome.cost_bytes, ran_ms=ran_ms
+            outcome.handle,
+            FailureKind.NOT_ENCODABLE,
+            "",
+            f"the action's result has no wire form: {type(error).__name__}: {reason}",
+            cost_bytes=outcome.cost_bytes,
+            # What was paid was paid.
+            metrics=outcome.metrics,
+            ran_ms=outcome.ran_ms,
         )
     return outcome
 
@@ -69,12 +77,29 @@ def _encode(outcomes: Sequence[Outcome], max_frame_bytes: int) -> list[session_p
         if columns.size:
             frames.append(columns.frame())
             columns = _Columns()
-        if added > limit and isinstance(outcome, Succeeded):
-            outcome = _too_large(outcome, added, max_frame_bytes)
+        if added > limit:
+            outcome = _fitting(outcome, added, max_frame_bytes)
         columns.add(outcome)
     if columns.size:
         frames.append(columns.frame())
     return frames
+
+
+def _fitting(outcome: Outcome, size: int, max_frame_bytes: int) -> Outcome:
+    """What to say of an outcome that exceeds a frame on its own."""
+    failed = _too_large(outcome, size, max_frame_bytes) if isinstance(outcome, Succeeded) else outcome
+    limit = max_frame_bytes - _FRAME_BYTES
+    if not isinstance(failed, Failed) or _size_of_failure(failed) <= limit:
+        return failed
+    # All three together are three quarters of a frame at most, in whatever script they are.
+    longest = limit // 12
+    failed = replace(
+        failed,
+        exception=shortened(failed.exception, longest),
+        message=shortened(failed.message, longest),
+        stack=shortened(failed.stack, longest),
+    )
+    return failed if _size_of_failure(failed) <= limit else replace(failed, metrics=())
 
 
 def _too_large(result: Succeeded, size: int, max_frame_bytes: int) -> Failed:
@@ -87,8 +112,15 @@ def _too_large(result: Succeeded, size: int, max_frame_bytes: int) -> Failed:
         f"the action's result takes about {size} bytes and a frame at most {max_frame_bytes}{part}: "
         "send less, send a reference to where it lies, or raise max-frame-bytes on both sides",
         cost_bytes=result.cost_bytes,
+        metrics=result.metrics,
         ran_ms=result.ran_ms,
     )
+
+
+def _size_of_failure(failed: Failed) -> int:
+    size = _RESULT_BYTES + 3 * (len(failed.stack) + len(failed.message) + len(failed.exception))
+    size += sum(_ENTRY_BYTES + len(place.task) for place in failed.drop_calls)
+    return size + sum(delta.size for delta in failed.metrics)
 
 
 class _Columns:
@@ -157,9 +189,8 @@ class _Columns:
         else:
             added = _RESULT_BYTES
             if isinstance(outcome, Failed):
-                added += 3 * (len(outcome.stack) + len(outcome.message) + len(outcome.exception))
-                added += sum(_ENTRY_BYTES + len(place.task) for place in outcome.drop_calls)
-                added += self._add_metrics(outcome)
+                added = _size_of_failure(outcome)
+                self._add_metrics(outcome)
                 self.failures.append(_failure_message(outcome))
             elif isinstance(outcome, NeedsMemory):
                 self.need_memory.append(outcome.handle)
@@ -202,14 +233,16 @@ class _Columns:
     def _add_result(self, result: Succeeded) -> int:
         size = _RESULT_BYTES
         self.handles.append(result.handle)
-        events = result.events
-        self.event_counts.append(len(events))
-        for event_type, payload, is_raw in events:
+        before = len(self.event_types)
+        for event_type, payload, is_raw in result.events:
             size += _ENTRY_BYTES + 3 * len(event_type) + len(payload)
             self.event_types.append(event_type)
             self.event_payloads.append(payload)
             if is_raw or self.has_raw_events:
                 self._add_content_type(is_raw)
+        # Counted here: a thread that the action has left behind may have sent one more just now, and a count that is
+        # wrong would give the events of one result to another.
+        self.event_counts.append(len(self.event_types) - before)
         changes = result.changes
         if changes is None:
             if self.memory_bases:
@@ -235,8 +268,7 @@ class _Columns:
     def _take_back_result(self, result: Succeeded) -> None:
         self.handles.pop()
         del self.ran_ms[len(self.handles) :]
-        self.event_counts.pop()
-        kept = len(self.event_types) - len(result.events)
+        kept = len(self.event_types) - self.event_counts.pop()
         del self.event_types[kept:], self.event_payloads[kept:], self.content_types[kept:]
         if self.memory_bases:
             self.sensory_counts.pop()

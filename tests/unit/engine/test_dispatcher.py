@@ -507,6 +507,31 @@ async def test_a_later_attempt_begins_when_the_earlier_one_has_ended(shop: Shop)
         assert worker.stepped_frames == 2
 
 
+async def test_an_attempt_that_was_cancelled_may_clean_up_before_the_next_one_begins() -> None:
+    begun, noted = asyncio.Event(), list[str]()
+
+    async def act(event: Event, ctx: RunnerContext) -> None:
+        if ctx.attempt == 2:
+            noted.append("begins")
+            return
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.02)
+            noted.append("has cleaned up")
+
+    async with Worker(Agent().add_action("act", ["go"], act)) as worker:
+        first = worker.invocation("act", invocation_id=b"same work here..")
+        worker.submit(first)
+        await begun.wait()
+        worker.dispatcher.cancel(worker.scope, [first.handle], CancelReason.SUPERSEDED)
+        await asyncio.sleep(0.01)
+        worker.submit(worker.invocation("act", invocation_id=b"same work here..", attempt=2))
+        await worker.outcomes(2)
+    assert noted == ["has cleaned up", "begins"]
+
+
 async def test_a_later_attempt_that_waits_for_the_earlier_one_can_be_cancelled(shop: Shop) -> None:
     async with Worker(shop) as worker:
         first = worker.invocation("cling", {"n": 1}, invocation_id=b"w" * 16)

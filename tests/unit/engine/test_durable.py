@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import contextlib
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+import pydantic
 import pytest
-from flink_actions import Agent, ContextEndedError, OutputEvent, RetryableError, TerminalError, current_call
+from flink_actions import (
+    Agent,
+    ContextEndedError,
+    OutputEvent,
+    Resource,
+    ResourceType,
+    RetryableError,
+    TerminalError,
+    current_call,
+)
 from flink_actions.engine.dispatcher import Dispatcher
 from flink_actions.engine.invocation import (
+    CallNote,
     CallPlace,
     CallRecord,
     CancelReason,
@@ -24,6 +36,7 @@ from flink_actions.engine.invocation import (
     Succeeded,
 )
 from flink_actions.engine.kept import KeptWork
+from flink_actions.wire.codec import encode_notes
 
 from tests.unit.engine.worker import LIMIT_SECONDS, Worker, sent_by, until
 
@@ -949,6 +962,211 @@ async def test_what_was_kept_for_an_attempt_that_is_cancelled_while_it_waits_for
         third.attempt = 2
         assert output(await third.run("act")) == 1
     assert ledger.calls == ["give"]
+
+
+# By this name for linters that think of Python 3.10.
+Group: Any = builtins.ExceptionGroup  # type: ignore[attr-defined,unused-ignore]
+
+
+class Quoted(Exception):
+    def __init__(self, code: object) -> None:
+        super().__init__(f"the answer was {code}")
+
+
+class Verdict(pydantic.BaseModel):
+    score: int
+
+
+def _raise_quoted() -> None:
+    raise Quoted(7)
+
+
+def _raise_validation_error() -> None:
+    Verdict.model_validate({"score": "high"})
+
+
+def _raise_group() -> None:
+    raise Group("two", [Quoted(7), Group("one", [KeyError("k")])])
+
+
+@pytest.mark.parametrize("raises", [_raise_quoted, _raise_validation_error, _raise_group])
+async def test_an_exception_whose_class_makes_its_own_text_or_has_no_constructor_is_caught_again_in_the_replay(
+    raises: Callable[[], None],
+) -> None:
+    dies, seen = asyncio.Event(), list[Exception]()
+
+    async def act(event: Any, ctx: Any) -> None:
+        try:
+            await ctx.durable_execute_async(raises)
+        except (Quoted, pydantic.ValidationError, Group) as error:
+            seen.append(error)
+        if not dies.is_set():
+            dies.set()
+            await asyncio.sleep(60)
+
+    async with Worker(agent_of(act)) as worker:
+        job = Job(worker)
+        await job.run("act", until=dies.is_set)
+        await job.run("act")
+    first, again = seen
+    assert type(again) is type(first)
+    assert str(first) in str(again)
+    if isinstance(again, Group):
+        quoted, rest = again.split(Quoted)
+        assert str(quoted.exceptions[0]) == "the answer was 7"
+        assert repr(rest.exceptions[0].exceptions) == "(KeyError('k'),)"
+
+
+@pytest.mark.parametrize("text", ["\ud800", "x" * (5 << 20)])
+async def test_whatever_a_durable_call_raises_its_record_can_travel(text: str) -> None:
+    async def ask() -> None:
+        raise ValueError(text)
+
+    async def act(event: Any, ctx: Any) -> None:
+        with contextlib.suppress(ValueError):
+            await ctx.durable_execute_async(ask)
+
+    async with Worker(agent_of(act)) as worker:
+        job = Job(worker)
+        assert isinstance(await job.run("act"), Succeeded)
+        (frame,) = encode_notes([CallNote(1, record) for record in job.records.values()], 1 << 16)
+    assert frame.ByteSize() < 1 << 16
+
+
+async def test_what_except_star_has_left_of_a_calls_group_is_called_again_in_the_next_attempt() -> None:
+    ledger = Ledger()
+
+    async def ask() -> int:
+        ledger.note("ask")
+        if len(ledger.calls) == 1:
+            raise Group("two", [ValueError("a"), KeyError("k")])
+        return 5
+
+    async def act(event: Any, ctx: Any) -> None:
+        # As `except* KeyError: pass` does it, which Python 3.10 does not have.
+        rest = None
+        try:
+            ctx.send_event(OutputEvent(output=await ctx.durable_execute_async(ask)))
+        except Group as error:
+            _, rest = error.split(KeyError)
+        if rest is not None:
+            raise rest
+
+    async with Worker(agent_of(act, max_attempts=2)) as worker:
+        job = Job(worker)
+        assert failure(await job.run("act")).exception == "ExceptionGroup"
+        assert output(await job.run("act")) == 5
+
+
+class LooksLikeAGroup(Exception):
+    exceptions: Any = None
+
+
+class OfTexts(LooksLikeAGroup):
+    exceptions = ("a", "b")
+
+
+class OfNothing(LooksLikeAGroup):
+    @property
+    def exceptions(self) -> Any:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("raised", [LooksLikeAGroup, OfTexts, OfNothing])
+async def test_an_exception_that_looks_like_a_group_ends_its_attempt_like_any_other(raised: type[Exception]) -> None:
+    async def ask() -> int:
+        return 1
+
+    async def act(event: Any, ctx: Any) -> None:
+        await ctx.durable_execute_async(ask)
+        raise raised
+
+    async with Worker(agent_of(act)) as worker:
+        assert failure(await Job(worker).run("act")).exception.endswith(raised.__qualname__)
+
+
+class First(pydantic.BaseModel):
+    name: str
+
+
+class Second(First): ...
+
+
+async def test_the_same_code_may_declare_another_type_each_time() -> None:
+    def loader(cls: Any) -> Callable[..., Any]:
+        async def load(name: str) -> Any:
+            return [cls(name=name)]
+
+        load.__annotations__["return"] = list[cls]
+        return load
+
+    seen: list[Any] = []
+
+    async def act(event: Any, ctx: Any) -> None:
+        seen.extend([await ctx.durable_execute_async(loader(cls), "x") for cls in (First, Second, First)])
+
+    async with Worker(agent_of(act)) as worker:
+        await Job(worker).run("act")
+    assert seen == [[First(name="x")], [Second(name="x")], [First(name="x")]]
+
+
+class SlowToOpen(Resource):
+    @classmethod
+    def resource_type(cls) -> ResourceType:
+        return ResourceType.VECTOR_STORE
+
+    async def open(self) -> None:  # type: ignore[override]
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("what", ["tasks of a function", "a resource that is opened", "a generator that is left"])
+async def test_tasks_that_a_replay_does_not_make_are_not_counted(what: str) -> None:
+    """Else the two equal calls would be given each other's values."""
+    ledger, dies, asked, ranked = Ledger(), asyncio.Event(), list[int](), list[Any]()
+
+    async def gather() -> None:
+        await asyncio.gather(asyncio.sleep(0), asyncio.sleep(0))
+
+    async def wait() -> None:
+        ledger.note("wait")
+        await asyncio.sleep(0.01)
+
+    async def numbers() -> AsyncIterator[int]:
+        yield 1
+        yield 2
+
+    async def sample() -> int:
+        asked.append(len(asked))
+        number = asked[-1]
+        await asyncio.sleep(0 if number % 2 else 0.03)
+        return number
+
+    async def rank(samples: list[int]) -> None:
+        ranked.append(samples)
+
+    async def act(event: Any, ctx: Any) -> None:
+        await asyncio.sleep(0)
+        if what == "tasks of a function":
+            await ctx.durable_execute_async(gather)
+        elif what == "a resource that is opened":
+            await ctx.get_resource_async("store", ResourceType.VECTOR_STORE)
+        else:
+            async for _ in numbers():
+                break
+            await ctx.durable_execute_async(wait)
+        samples = await asyncio.gather(*[ctx.durable_execute_async(sample) for _ in range(2)])
+        await ctx.durable_execute_async(rank, samples)
+        if not dies.is_set():
+            dies.set()
+            await asyncio.sleep(60)
+        ctx.send_event(OutputEvent(output=samples))
+
+    agent = agent_of(act).add_resource("store", ResourceType.VECTOR_STORE, SlowToOpen())
+    async with Worker(agent) as worker:
+        job = Job(worker)
+        await job.run("act", until=dies.is_set)
+        assert output(await job.run("act")) == [0, 1]
+    assert ranked == [[0, 1]]
 
 
 async def test_the_loops_task_factory_is_given_back() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 import textwrap
@@ -162,6 +163,55 @@ def test_a_file_that_cannot_be_a_module_is_refused(tree: Any) -> None:
     tree("shop-keeper.py", "agent = 1")
     with pytest.raises(TargetError, match="its name is no Python identifier"):
         load_agents("shop-keeper.py:agent")
+
+
+@pytest.mark.parametrize("answer", ['return "_classes.py"', "return 5", "raise RuntimeError(name)"])
+def test_what_a_package_puts_among_the_modules_may_answer_with_anything(tree: Any, answer: str) -> None:
+    """As PyTorch's `torch.classes` does."""
+    lines = f"""
+import sys, types
+
+class Odd(types.ModuleType):
+    def __getattr__(self, name):
+        {answer}
+
+sys.modules["odd"] = Odd("odd")
+"""
+    file = tree("shop.py", lines + AGENT.format(answer=1) + "agent = Shop()\n")
+    try:
+        for _ in range(2):
+            assert load_agents("shop:agent").source_files == (file,)
+    finally:
+        sys.modules.pop("odd", None)
+
+
+def test_a_package_may_be_installed_where_only_a_finder_of_its_own_finds_it(
+    tree: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `pip install --editable` does it."""
+    tree("project/sold/__init__.py", "")
+    tree("project/sold/prices.py", "APPLE = 3")
+    file = tree(
+        "project/sold/shop.py", "from .prices import APPLE\n" + AGENT.format(answer="APPLE") + "agent = Shop()\n"
+    )
+    tree("elsewhere/other.py", "")
+
+    class Finder:
+        @staticmethod
+        def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
+            if name != "sold":
+                return None
+            where = file.parent
+            return importlib.util.spec_from_file_location(
+                name, where / "__init__.py", submodule_search_locations=[str(where)]
+            )
+
+    monkeypatch.chdir("elsewhere")
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder])
+    loaded = load_agents("sold.shop:agent")
+    assert [path.name for path in loaded.source_files] == ["__init__.py", "prices.py", "shop.py"]
+    with pytest.raises(TargetError, match="there is no module 'sys_not'"):
+        load_agents("sys_not:agent")
 
 
 @pytest.mark.parametrize("target", ["agents/shop.yaml", "agents/shop.yml:agent", "shop.yaml"])

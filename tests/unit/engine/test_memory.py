@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import datetime
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pydantic
@@ -145,6 +147,42 @@ def test_field_names_follow_changes_that_were_applied() -> None:
     entries.apply({"a": GONE, "o.x": GONE, "o.y": b"1", "z": b"1"})
     assert sorted(entries.fields_of("")) == ["o", "z"]
     assert list(entries.fields_of("o")) == ["y"]
+
+
+@pytest.fixture
+def threads_take_turns_often() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def _together(*functions: Callable[[], Any]) -> list[Any]:
+    with concurrent.futures.ThreadPoolExecutor(len(functions)) as pool:
+        return [future.result() for future in [pool.submit(function) for function in functions]]
+
+
+@pytest.mark.usefixtures("threads_take_turns_often")
+def test_threads_that_list_fields_for_the_first_time_see_all_of_them() -> None:
+    for _ in range(10):
+        root = MemoryNode(AttemptMemory("short_term", Entries({f"field{number}": b"1" for number in range(1000)})))
+        assert [len(names) for names in _together(*[root.get_field_names] * 4)] == [1000] * 4
+
+
+@pytest.mark.usefixtures("threads_take_turns_often")
+def test_a_thread_may_list_fields_while_another_one_writes(make: Callable[..., Made]) -> None:
+    root, _ = make()
+
+    def write() -> None:
+        for number in range(2000):
+            root.set(f"field{number}", number)
+
+    def read() -> None:
+        for _ in range(200):
+            root.get_field_names()
+
+    _together(write, read)
+    assert len(root) == 2000
 
 
 def test_deleting_an_object_deletes_all_below_it(make: Callable[..., Made]) -> None:

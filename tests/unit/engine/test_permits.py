@@ -100,6 +100,10 @@ class Shop(Agent):
         await ctx.durable_execute_async(llm.ask_in_thread, event.input)
 
     @action(ON_INPUT)
+    async def ask_by_to_thread(self, event: Any, ctx: Any) -> None:
+        await asyncio.to_thread(ctx.get_resource("llm", CONNECTION).ask_in_thread, event.input)
+
+    @action(ON_INPUT)
     async def block(self, event: Any, ctx: Any) -> None:
         ctx.get_resource("llm", CONNECTION).ask_in_thread(event.input)
 
@@ -248,7 +252,7 @@ async def test_threads_and_coroutines_wait_in_one_queue_in_the_order_of_asking()
         await worker.outcomes(5)
 
 
-@pytest.mark.parametrize("name", ["ask", "ask_in_thread", "ask_durably_in_thread"])
+@pytest.mark.parametrize("name", ["ask", "ask_in_thread", "ask_durably_in_thread", "ask_by_to_thread"])
 async def test_a_wait_is_no_part_of_the_time_limit(name: str) -> None:
     async with Worker(Shop(Rate(1, burst=1))) as worker:
         await worker.run(worker.invocation("ask"))
@@ -292,7 +296,7 @@ async def test_who_does_not_wait_counts_nothing() -> None:
             assert waits_of(outcome) == {}
 
 
-@pytest.mark.parametrize("name", ["ask", "ask_in_thread", "ask_durably_in_thread"])
+@pytest.mark.parametrize("name", ["ask", "ask_in_thread", "ask_durably_in_thread", "ask_by_to_thread"])
 async def test_an_action_that_is_cancelled_waits_no_more_and_holds_no_thread(name: str) -> None:
     shop = Shop(ONE)
     async with Worker(shop, threads=1) as worker:

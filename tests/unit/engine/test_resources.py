@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import threading
 import time
 from typing import Any, ClassVar
@@ -168,6 +169,31 @@ async def test_a_resource_that_opens_asynchronously_is_not_to_be_had_at_once(sho
         assert "declare the action `async def`" in outcome.message
         await worker.run(worker.invocation("ask", {"name": "async"}))
         assert len(await worker.sent(worker.invocation("ask_now", {"name": "async"}))) == 1
+
+
+class Leaving(Resource):
+    @classmethod
+    def resource_type(cls) -> ResourceType:
+        return MODEL
+
+    def open(self) -> None:
+        sys.exit("no key")
+
+
+class LeavingLater(Leaving):
+    async def open(self) -> None:  # type: ignore[override]
+        sys.exit("no key")
+
+
+@pytest.mark.parametrize("cls", [Leaving, LeavingLater])
+async def test_a_resource_that_exits_while_it_is_opened_does_not_end_the_worker(
+    shop: Shop, cls: type[Resource]
+) -> None:
+    shop.add_resource("leaving", MODEL, cls())
+    async with Worker(shop) as worker:
+        (outcome,) = await worker.run(worker.invocation("ask", {"name": "leaving"}))
+        assert isinstance(outcome, Failed)
+        assert "chat_model 'leaving' could not be opened: SystemExit: no key" in outcome.message
 
 
 async def test_what_cannot_be_opened_is_an_error_and_is_tried_again(shop: Shop) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
+import itertools
+import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 from flink_actions import Agent, ContextEndedError, Event, OutputEvent, RunnerContext, action
 from flink_actions.engine.invocation import CancelReason, Failed, FailureKind, Outcome, Succeeded
 from flink_actions.engine.threads import ThreadPool
+from flink_actions.wire.codec import encode_outcomes
 
 from tests.unit.engine.worker import Worker, sent_by
 
@@ -282,6 +286,41 @@ async def test_a_later_attempt_does_not_wait_for_a_thread_that_cannot_be_stopped
         agent.gate.set()
         outcomes = await worker.outcomes(2)
         assert [type(outcome) for outcome in outcomes] == [Failed, Succeeded]
+
+
+@pytest.fixture
+def threads_take_turns_often() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def _go_on(ctx: RunnerContext) -> None:
+    memory = ctx.short_term_memory
+    with contextlib.suppress(ContextEndedError):
+        for number in itertools.count():
+            memory.set(f"field{number % 7}", number)
+            ctx.send_event(OutputEvent(number))
+
+
+@pytest.mark.usefixtures("threads_take_turns_often")
+async def test_what_threads_that_an_action_has_left_behind_do_is_in_its_result_or_nowhere() -> None:
+    async def leave_behind(event: Event, ctx: RunnerContext) -> None:
+        for _ in range(4):
+            threading.Thread(target=_go_on, args=(ctx,)).start()
+        await asyncio.sleep(0.001)
+
+    async with Worker(Agent().add_action("leave_behind", ["go"], leave_behind)) as worker:
+        for number in range(200):
+            key = str(number).encode()
+            outcomes = await worker.run(worker.invocation("leave_behind", key=key))
+            (frame,) = encode_outcomes(outcomes, 4 << 20)
+            assert sum(frame.results.event_count) == len(frame.results.event_type)
+            await asyncio.sleep(0.001)
+            mirror = worker.scope.mirrors._mirrors[key]
+            told = dict(zip(frame.results.memory_path, frame.results.memory_value, strict=True))
+            assert told == mirror.short_term.values
 
 
 def test_a_pool_of_no_threads_is_refused() -> None:

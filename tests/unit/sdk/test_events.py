@@ -35,6 +35,11 @@ class Modelled(Event, pydantic.BaseModel):
     image: bytes = b""
 
 
+class Open(Event, pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="allow")
+    score: float
+
+
 @dataclasses.dataclass
 class Review:
     text: str
@@ -68,6 +73,7 @@ def test_a_subclass_declares_its_attributes_as_fields() -> None:
     again = Rerated(score=1.0, before=0.5)
     assert (again.type, again.attributes) == ("again", {"score": 1.0, "tags": [], "before": 0.5})
     assert Modelled(score=1).attributes == {"score": 1.0, "image": b""}
+    assert Open(score=1, more=[2]).attributes == {"score": 1.0, "more": [2]}  # type: ignore[call-arg]
     with pytest.raises(TypeError):
         Rated()  # type: ignore[call-arg]
     with pytest.raises(pydantic.ValidationError):
@@ -85,7 +91,7 @@ def test_built_in_events_carry_their_value() -> None:
 
 @pytest.mark.parametrize(
     "event",
-    [Rated(0.5, ["a"]), Rerated(0.5, [], 0.25), Frozen(0.5), Modelled(score=0.5)],
+    [Rated(0.5, ["a"]), Rerated(0.5, [], 0.25), Frozen(0.5), Modelled(score=0.5), Open(score=0.5, more=1)],  # type: ignore[call-arg]
     ids=lambda event: type(event).__name__,
 )
 def test_a_typed_event_arrives_as_its_class(event: Event) -> None:

@@ -12,6 +12,7 @@ import re
 import threading
 import typing
 import uuid
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, NewType, Optional
 
 import orjson
@@ -25,6 +26,11 @@ from flink_actions.sdk import values
 class Colour(enum.Enum):
     RED = "red"
     BLUE = "blue"
+
+
+class Answer(enum.Enum):
+    YES = True
+    NONE = None
 
 
 class Level(enum.IntEnum):
@@ -64,6 +70,15 @@ class StrictModel(pydantic.BaseModel):
     image: bytes
 
 
+class Extra(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="allow")
+
+
+class Aliased(pydantic.BaseModel):
+    user_id: int = pydantic.Field(alias="userId")
+    inner: list[Aliased] = pydantic.Field(default=[], validation_alias=pydantic.AliasChoices("inside", "within"))
+
+
 Cents = NewType("Cents", int)
 
 ORDER = Order(
@@ -96,6 +111,8 @@ ORDER = Order(
         (datetime.time(1, 2, 3), datetime.time),
         (Colour.RED, Colour),
         (Level.LOW, Level),
+        (Answer.YES, Answer),
+        (Answer.NONE, Answer),
         ((1, 2), tuple[int, ...]),
         ((), tuple[()]),
         ((b"a", None), tuple[bytes, Optional[int]]),  # noqa: UP045
@@ -105,10 +122,12 @@ ORDER = Order(
         ([ORDER], list[Order]),
         (Model(name="m", price=decimal.Decimal("1.50"), points=[Point(1)]), Model),
         (StrictModel(at=datetime.datetime(2024, 1, 1), image=b"\x00\xff"), StrictModel),
+        (Aliased(userId=1, inside=[Aliased(userId=2)]), Aliased),
         ([StrictModel(at=datetime.datetime(2024, 1, 1), image=b"\x00\xff")], list[StrictModel]),
         (5, Cents),
         (b"x", Annotated[bytes, "an image"]),
         ("a", Literal["a", "b"]),
+        (None, Literal["a", None]),
         (None, int | None),
         (b"x", bytes | None),
         (Point(1), Point | None),
@@ -118,6 +137,11 @@ ORDER = Order(
 )
 def test_a_value_arrives_as_it_was_where_its_type_is_declared(value: Any, declared: Any) -> None:
     assert values.decode(values.encode(value, "v"), declared, "v") == value
+
+
+def test_a_model_is_read_by_its_aliases_too() -> None:
+    wanted = Aliased(userId=1, inside=[Aliased(userId=2)])
+    assert values.decode(b'{"userId":1,"within":[{"user_id":2}]}', Aliased, "v") == wanted
 
 
 def test_without_a_declared_type_the_json_form_arrives() -> None:
@@ -145,6 +169,7 @@ def test_fields_that_a_class_does_not_have_are_left_alone() -> None:
         ({"a": None, "b": (1, -math.inf)}, "v['b'][1]", "-inf has no JSON form"),
         (math.inf, "v", "inf has no JSON form"),
         (Point(1, math.nan), "v.y", "nan has no JSON form"),
+        (Extra(more=[math.nan]), "v.more[0]", "nan has no JSON form"),  # type: ignore[call-arg]
         (decimal.Decimal("NaN"), "v", "NaN has no JSON form"),
         ([2**70], "v[0]", "exceeds 64 bits"),
         ("\ud800", "v", "lone surrogate"),
@@ -206,11 +231,12 @@ def test_a_long_value_is_not_repeated_whole_in_the_message() -> None:
     assert len(str(caught.value)) < 200
 
 
-def test_a_value_that_holds_itself_is_refused() -> None:
+@pytest.mark.parametrize("encode", [values.encode, values.encode_canonical])
+def test_a_value_that_holds_itself_is_refused(encode: Callable[[Any, str], bytes]) -> None:
     value: list[Any] = []
     value.append({"again": value})
     with pytest.raises(NotEncodableError, match="it holds itself"):
-        values.encode(value, "output")
+        encode(value, "output")
 
 
 @dataclasses.dataclass

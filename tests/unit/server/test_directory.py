@@ -47,3 +47,11 @@ def test_a_generation_is_its_code_and_its_plans() -> None:
     assert not generation.is_of(b"other code", [OFFER])
     assert not generation.is_of(b"code", [AgentOffer("agent", b"\x02" * 32, b"", 1)])
     assert not generation.is_of(b"code", [])
+
+
+def test_whatever_the_authors_code_says_when_it_does_not_load_can_be_told() -> None:
+    directory = Directory()
+    for message in ("no file 'caf\udce9'", "x" * (5 << 20)):
+        directory.publish((), [], load_error=message)
+        assert directory.state.ByteSize() < 64 << 10
+        assert directory.state.reload_error.startswith(message[:5])

@@ -210,6 +210,26 @@ def test_an_outcome_without_a_wire_form_becomes_a_failure_and_the_others_travel(
     assert failure.message
 
 
+def test_a_failure_fits_into_the_smallest_frame_whatever_its_script() -> None:
+    deltas = [MetricDelta(("tokens" * 40,), False, MetricKind.HISTOGRAM, 1)] * 60
+    limit = 64 << 10
+    for metrics in ([], deltas, deltas * 4):
+        failed = Failed(1, FailureKind.BUG, "x.y.Error", "错" * 16_384, "误" * 16_384, metrics=metrics)
+        (frame,) = encode_outcomes([failed], limit)
+        assert frame.ByteSize() <= limit
+        (failure,) = frame.failures
+        assert (failure.message[0], failure.stack[-1]) == ("错", "误")
+        assert len(frame.metrics) in (0, len(metrics))
+
+
+@pytest.mark.parametrize("event", [("rated", b"x" * 70_000, False), ("\ud800", b"x", False)])
+def test_what_was_counted_is_told_though_the_result_cannot_travel(event: SentEvent) -> None:
+    deltas = [MetricDelta(("tokens",), False, MetricKind.COUNTER, 3)]
+    (frame,) = encode_outcomes([Measured(1, [event], None, 0, None, deltas, 5)], 64 << 10)
+    assert [failure.ran_ms for failure in frame.failures] == [5]
+    assert [(metric.handle, metric.value) for metric in frame.metrics] == [(1, 3)]
+
+
 def test_metrics_ride_beside_their_outcome_and_count_in_the_frames_size() -> None:
     deltas = [
         MetricDelta(("model", "n"), False, MetricKind.COUNTER, 3),
