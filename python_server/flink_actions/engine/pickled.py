@@ -9,6 +9,7 @@ from __future__ import annotations
 import pickle
 from typing import Any, NamedTuple
 
+from flink_actions.engine.failures import message_of
 from flink_actions.sdk.errors import NotDecodableError, NotEncodableError
 
 __all__ = ["NO_PICKLES", "PickleConsent", "pickled", "unpickled"]
@@ -72,7 +73,7 @@ def pickled(value: Any, where: str, consent: PickleConsent, refusal: NotEncodabl
         raise NotEncodableError(
             where,
             f"{refusal.reason}; and a {type(value).__module__}.{type(value).__qualname__} cannot be pickled and read "
-            f"back: {type(error).__name__}: {error}",
+            f"back: {type(error).__name__}: {message_of(error)}",
         ) from error
 
 
@@ -89,6 +90,6 @@ def unpickled(encoded: bytes, where: str, consent: PickleConsent) -> Any:
     except Exception as error:  # it can raise whatever its maker or a missing class makes it raise
         raise NotDecodableError(
             where,
-            f"its recorded pickle cannot be loaded: {type(error).__name__}: {error}. Serve code and packages that have "
-            "what it names; the record stays until then",
+            f"its recorded pickle cannot be loaded: {type(error).__name__}: {message_of(error)}. Serve code and "
+            "packages that have what it names; the record stays until then",
         ) from error

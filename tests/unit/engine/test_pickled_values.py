@@ -45,6 +45,22 @@ def _no_seat() -> None:
     raise LookupError("the seat is gone")
 
 
+class SpeechlessError(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+class SpeechlessSeat(Seat):
+    """Can be pickled, and is read back with an error that has no text."""
+
+    def __reduce__(self) -> Any:
+        return _no_words, ()
+
+
+def _no_words() -> None:
+    raise SpeechlessError
+
+
 class Bomb:
     """Its pickle makes a file when it is loaded."""
 
@@ -240,8 +256,12 @@ async def test_bytes_that_are_no_pickle_are_a_failure_by_name(value: bytes) -> N
 
 @pytest.mark.parametrize(
     ("make", "said"),
-    [(threading.Lock, "cannot pickle"), (lambda: TracelessSeat(1), "the seat is gone")],
-    ids=["no pickle", "a pickle that cannot be read back"],
+    [
+        (threading.Lock, "cannot pickle"),
+        (lambda: TracelessSeat(1), "the seat is gone"),
+        (lambda: SpeechlessSeat(1), "whose text raised ValueError"),
+    ],
+    ids=["no pickle", "a pickle that cannot be read back", "an error that cannot be read either"],
 )
 async def test_what_cannot_be_pickled_and_read_back_fails_its_call_and_is_not_recorded(
     make: Callable[[], Any], said: str
