@@ -182,7 +182,8 @@ def _read_config_file(path: str) -> dict[str, Any]:
     agent_config = loaded.pop("agent", {})
     if not isinstance(agent_config, dict):
         raise ConfigError(
-            f"config file {path!r}: agent is {agent_config!r}; it is a section, the configuration of agents and resources"
+            f"config file {path!r}: agent is {agent_config!r}; it is a section, the configuration of agents and of "
+            "resources"
         )
     if "config" in loaded:
         raise ConfigError(f"config file {path!r}: unknown setting 'config'; the section for agents is called agent")
