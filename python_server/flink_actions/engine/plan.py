@@ -380,7 +380,23 @@ def _event_classes(declared: ActionDeclaration, annotation: Any, triggers: tuple
                 declared.location,
             )
         wanted[cls.EVENT_TYPE] = alternative
+    for event_class in wanted.values():
+        _refuse_unknown_names(declared, event_class)
     return wanted
+
+
+def _refuse_unknown_names(declared: ActionDeclaration, event_class: Any) -> None:
+    """Of what a value is read into: else each event would fail, and none at load."""
+    value_type = next(iter(typing.get_args(event_class)), event_class)
+    try:
+        declared_types.converter_to(value_type)
+    except NameError as error:
+        raise SignatureError(
+            f"action {declared.name!r} takes {getattr(value_type, '__qualname__', value_type)}, and an annotation of "
+            f"its fields cannot be resolved ({error}): import what it names when the program runs, not only under "
+            "TYPE_CHECKING, and define it at the top of its module",
+            declared.location,
+        ) from error
 
 
 def _location_of_class(cls: type) -> Location | None:

@@ -33,6 +33,7 @@ from flink_actions.sdk.errors import (
     DuplicateNameError,
     EmptyAgentError,
     ResourceDeclarationError,
+    SignatureError,
     TriggerError,
 )
 
@@ -40,6 +41,10 @@ from flink_actions.sdk.errors import (
 class Rated(Event):
     EVENT_TYPE = "shop.rated"
     score: float
+
+
+class Unresolved(Event):
+    where: Nowhere  # type: ignore[name-defined]  # noqa: F821
 
 
 class Base(Agent):
@@ -161,6 +166,10 @@ async def _act(event: Event, ctx: RunnerContext) -> None: ...
 )
 def test_a_trigger_that_cannot_be_matched_is_refused(trigger: Any, message: str) -> None:
     refused(lambda: plan_of(_act, trigger), TriggerError, message)
+
+
+def test_an_event_class_whose_fields_name_what_is_not_there_is_refused() -> None:
+    refused(lambda: plan_of(_act, Unresolved), SignatureError, "takes Unresolved, .*name 'Nowhere' is not defined")
 
 
 def test_an_action_without_a_trigger_is_refused() -> None:
