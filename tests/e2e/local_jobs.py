@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from typing import Any
 from pyflink.common import Configuration, Instant, Row, Types, WatermarkStrategy
 from pyflink.common.watermark_strategy import TimestampAssigner
 from pyflink.datastream import DataStream, ProcessFunction, RuntimeExecutionMode, StreamExecutionEnvironment
+from pyflink.datastream.connectors.file_system import FileSource, StreamFormat
 from pyflink.table import StreamTableEnvironment
 from pyflink_actions import (
     ActionJobError,
@@ -324,6 +326,17 @@ def an_unknown_key_field(server: str) -> Any:
 @job
 def an_unknown_key_field_of_json(server: str) -> Any:
     ran_into(ActionServer(server), texts(environment()), key_by="usr", input_type="json")
+
+
+@job
+def a_source_without_timestamps_gives_none(server: str) -> Any:
+    """Flink's new sources put the least long where there is none."""
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        print('{"user": "ann"}', file=file, flush=True)
+        lines = FileSource.for_record_stream_format(StreamFormat.text_line_format(), Path(file.name).as_uri()).build()
+        stream = environment().from_source(lines, WatermarkStrategy.no_watermarks(), "lines")
+        witness = ActionServer(server).agent("witness")
+        return parsed(witness.apply(stream, key_by="user", input_type="json").outputs)
 
 
 @job

@@ -81,6 +81,10 @@ def test_actions_see_the_timestamp_and_outputs_carry_it(local_jobs: Jobs) -> Non
     assert sorted(result(local_jobs, "timestamps_are_kept")) == [[1000, 1000], [2000, 2000], [3000, 3000]]
 
 
+def test_an_action_sees_no_timestamp_where_the_source_gives_none(local_jobs: Jobs) -> None:
+    assert [seen["timestamp"] for seen in result(local_jobs, "a_source_without_timestamps_gives_none")] == [None]
+
+
 def test_batch_gives_what_streaming_gives(local_jobs: Jobs) -> None:
     streamed = witnessed(local_jobs, "rows_become_dicts_and_short_term_memory_counts_per_key")
     assert sorted(witnessed(local_jobs, "batch_gives_what_streaming_gives")) == sorted(streamed)
