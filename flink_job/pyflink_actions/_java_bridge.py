@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from py4j.java_gateway import JavaPackage
-from py4j.protocol import Py4JJavaError
+from py4j.protocol import Py4JError, Py4JJavaError
 from pyflink.common.typeinfo import TypeInformation
 from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
@@ -73,9 +73,18 @@ def java_causes(error: BaseException) -> list[tuple[str, str]]:
         if name.endswith(".SerializedThrowable"):
             # Came from a cluster as text: its class may not be here.
             name = throwable.getOriginalErrorClassName()
-        causes.append((name, throwable.getMessage() or ""))
+        causes.append((name, _message_of(throwable)))
         throwable = throwable.getCause()
     return causes
+
+
+def _message_of(throwable: Any) -> str:
+    try:
+        return throwable.getMessage() or ""
+    except Py4JError:
+        # Py4J remembers methods by the name of their class. A class of the same name from an earlier job's class loader
+        # is another one, and where it has a getMessage of its own (Jackson's do), that is not this object's.
+        return ""
 
 
 def _bridge(env: StreamExecutionEnvironment) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -88,6 +89,8 @@ class Agent:
             OptionError: A setting cannot be read or is out of range.
             OperatorJarError: The operator's jar is missing.
         """
+        if uid == "":
+            raise OptionError("uid is empty: give the operator's state a name, or leave it out (agent-<name>)")
         declared = output_type if isinstance(output_type, TypeInformation) else None
         call: dict[str, Any] = {
             "agent": self.name,
@@ -189,8 +192,8 @@ class ActionServer:
                 f"default_failure_policy is {default_failure_policy!r}; give a pyflink_actions.FailurePolicy, such as "
                 "FailurePolicy('dead_letter', max_attempts=5)"
             )
-        self.config = dict(config or {})
-        soft_limit, hard_limit = waiting_inputs or (None, None)
+        self.config = _json_config(config or {})
+        soft_limit, hard_limit = _two_limits(waiting_inputs)
         ttl = short_term_memory_ttl
         given = {
             "job-identifier": job_identifier,
@@ -223,6 +226,29 @@ class ActionServer:
         if not name:
             raise OptionError("an agent's name is empty; `flink-actions describe` lists those of a server")
         return Agent(self, name)
+
+
+def _two_limits(waiting_inputs: Any) -> tuple[Any, Any]:
+    if waiting_inputs is None:
+        return None, None
+    if not isinstance(waiting_inputs, (tuple, list)) or len(waiting_inputs) != 2:
+        raise OptionError(
+            f"waiting_inputs is {waiting_inputs!r}; give two numbers of bytes, from which on upstream is held back and "
+            "which is never exceeded, such as (16 << 20, 256 << 20)"
+        )
+    soft_limit, hard_limit = waiting_inputs
+    return soft_limit, hard_limit
+
+
+def _json_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    for key, value in config.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise OptionError(f"config[{key!r}] is {value!r}, and agents read JSON values: {error}") from error
+        if not isinstance(key, str):
+            raise OptionError(f"config has the key {key!r}; keys are text")
+    return dict(config)
 
 
 def _check_endpoint(endpoint: str) -> None:

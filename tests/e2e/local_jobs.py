@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -23,8 +24,19 @@ from typing import Any
 from pyflink.common import Configuration, Instant, Row, Types, WatermarkStrategy
 from pyflink.common.watermark_strategy import TimestampAssigner
 from pyflink.datastream import DataStream, ProcessFunction, RuntimeExecutionMode, StreamExecutionEnvironment
+from pyflink.datastream.connectors.file_system import FileSource, StreamFormat
 from pyflink.table import StreamTableEnvironment
-from pyflink_actions import ActionServer, Backoff, FailurePolicy, KafkaStore, Launch, OptionError, Tls, typed_job_errors
+from pyflink_actions import (
+    ActionJobError,
+    ActionServer,
+    Backoff,
+    FailurePolicy,
+    KafkaStore,
+    Launch,
+    OptionError,
+    Tls,
+    typed_job_errors,
+)
 
 Job = Callable[[str], Any]
 JOBS: dict[str, Job] = {}
@@ -317,6 +329,31 @@ def an_unknown_key_field_of_json(server: str) -> Any:
 
 
 @job
+def a_source_without_timestamps_gives_none(server: str) -> Any:
+    """Flink's new sources put the least long where there is none."""
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        print('{"user": "ann"}', file=file, flush=True)
+        lines = FileSource.for_record_stream_format(StreamFormat.text_line_format(), Path(file.name).as_uri()).build()
+        stream = environment().from_source(lines, WatermarkStrategy.no_watermarks(), "lines")
+        witness = ActionServer(server).agent("witness")
+        return parsed(witness.apply(stream, key_by="user", input_type="json").outputs)
+
+
+@job
+def records_that_are_no_json_in_one_job_after_the_other(server: str) -> Any:
+    """Each job has classes of its own by the same names."""
+
+    def raised() -> str:
+        stream = environment().from_collection(["{'user': 'ann'}"], type_info=Types.STRING())
+        try:
+            return str(ran_into(ActionServer(server), stream, key_by="user", input_type="json"))
+        except ActionJobError as error:
+            return type(error).__name__
+
+    return [raised() for _ in range(2)]
+
+
+@job
 def a_pickled_stream_without_consent(server: str) -> Any:
     stream = environment().from_collection([{"any": "object"}])
     keyed = stream.key_by(lambda value: "k", key_type=Types.STRING())
@@ -387,14 +424,27 @@ def a_default_policy_that_cannot_be(server: str) -> Any:
     FailurePolicy(backoff=Backoff(jitter=2))
 
 
+def said(make: Callable[..., Any] = FailurePolicy, *given: Any, **wrong: Any) -> str:
+    try:
+        return repr(make(*given, **wrong))
+    except OptionError as error:
+        return str(error)
+
+
+@job
+def what_is_said_of_arguments_that_cannot_be(server: str) -> Any:
+    stream = orders(environment())
+    return [
+        said(ActionServer, config={"model": object()}),
+        said(ActionServer, config={"rate": float("nan")}),
+        said(ActionServer, config={5: "five"}),
+        said(ActionServer, waiting_inputs=5),
+        said(ActionServer(server).agent("echo").apply, stream, key_by="customer", uid=""),
+    ]
+
+
 @job
 def what_is_said_of_default_policies_that_cannot_be(server: str) -> Any:
-    def said(make: Callable[..., Any] = FailurePolicy, **wrong: Any) -> str:
-        try:
-            return repr(make(**wrong))
-        except OptionError as error:
-            return str(error)
-
     return [
         said(on_failure="retry"),
         said(on_failure="drop"),

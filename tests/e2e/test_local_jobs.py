@@ -81,6 +81,10 @@ def test_actions_see_the_timestamp_and_outputs_carry_it(local_jobs: Jobs) -> Non
     assert sorted(result(local_jobs, "timestamps_are_kept")) == [[1000, 1000], [2000, 2000], [3000, 3000]]
 
 
+def test_an_action_sees_no_timestamp_where_the_source_gives_none(local_jobs: Jobs) -> None:
+    assert [seen["timestamp"] for seen in result(local_jobs, "a_source_without_timestamps_gives_none")] == [None]
+
+
 def test_batch_gives_what_streaming_gives(local_jobs: Jobs) -> None:
     streamed = witnessed(local_jobs, "rows_become_dicts_and_short_term_memory_counts_per_key")
     assert sorted(witnessed(local_jobs, "batch_gives_what_streaming_gives")) == sorted(streamed)
@@ -149,6 +153,16 @@ def test_a_default_policy_that_cannot_be_is_refused_by_field_value_and_way_out(l
     assert "max_attempts says how often" in said[0]
 
 
+def test_an_argument_that_cannot_be_is_refused_by_name_value_and_way_out(local_jobs: Jobs) -> None:
+    model, rate, key, limits, uid = result(local_jobs, "what_is_said_of_arguments_that_cannot_be")
+    assert "config['model'] is <object object" in model
+    assert "JSON" in model
+    assert "config['rate'] is nan" in rate
+    assert "config has the key 5" in key
+    assert "waiting_inputs is 5; give two numbers of bytes" in limits
+    assert "uid is empty" in uid
+
+
 def test_the_buffer_timeout_is_low_unless_the_job_says_otherwise(local_jobs: Jobs) -> None:
     assert result(local_jobs, "the_buffer_timeout_is_low_unless_the_job_says_otherwise") == [0, 100]
 
@@ -159,6 +173,10 @@ def test_keys_that_may_be_mistaken_are_told_once(local_jobs: Jobs) -> None:
     assert "--threads" in threads
     assert "agent.reconect-timeout" in timeout
     assert "agent.reconnect-timeout" in timeout
+
+
+def test_the_error_of_a_second_job_in_a_process_has_a_type_too(local_jobs: Jobs) -> None:
+    assert result(local_jobs, "records_that_are_no_json_in_one_job_after_the_other") == ["RecordTypeError"] * 2
 
 
 @pytest.mark.parametrize(

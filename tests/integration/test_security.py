@@ -163,7 +163,18 @@ def test_describe_gets_through_with_what_the_server_asks_for(files: Files) -> No
         assert "worker w0" in told.stdout
         refused = described(server.address, access[:-2])
         assert refused.returncode == 1
-        assert "wants a token" in refused.stderr
+        assert "refuses to answer: this server wants a token" in refused.stderr
+        assert "no action server answers" not in refused.stderr
+        assert "give --tls-ca if it speaks TLS" in described(server.address, []).stderr
+
+
+@pytest.mark.parametrize("missing", ["--tls-ca", "--tls-certificate", "--tls-key"])
+def test_describe_wants_all_of_what_belongs_together(tmp_path: Path, missing: str) -> None:
+    (tmp_path / "pem").write_text("")
+    flags = [flag for flag in ("--tls-ca", "--tls-certificate", "--tls-key") if flag != missing]
+    told = described("localhost:1", [word for flag in flags for word in (flag, str(tmp_path / "pem"))])
+    assert told.returncode == 2
+    assert missing in told.stderr
 
 
 def described(address: str, access: Sequence[str]) -> subprocess.CompletedProcess[str]:
@@ -180,6 +191,20 @@ def test_a_file_that_cannot_be_read_ends_the_start_with_its_name(tmp_path: Path,
         assert missing in server.log
         assert "cannot be read: No such file" in server.log
         assert "Traceback" not in server.log
+
+
+@needs_openssl
+@pytest.mark.parametrize("wrong", ["tls-certificate", "tls-key", "tls-client-ca"])
+def test_a_file_that_is_no_certificate_ends_the_start_with_its_name(files: Files, tmp_path: Path, wrong: str) -> None:
+    given = dict(zip(("tls-certificate", "tls-key"), files.tls[1::2], strict=True))
+    given["tls-client-ca"] = str(files.authority.certificate)
+    given[wrong] = str(files.client.key if wrong == "tls-key" else files.token)
+    flags = [word for flag, path in given.items() for word in (f"--{flag}", path)]
+    with RunningServer(BEHAVIOURS, flags=flags) as server:
+        assert server.wait() == 1
+        assert given[wrong] in server.log
+        assert "PEM" in server.log
+        assert "cannot listen" not in server.log
 
 
 def test_a_short_token_is_refused(tmp_path: Path) -> None:

@@ -113,6 +113,20 @@ async def test_where_nobody_can_tell_who_killed_a_worker_nobody_is_named(server:
     assert not dead.suspects
 
 
+async def test_an_event_loop_that_an_action_ends_takes_the_process_along_whatever_others_do(
+    server: RunningServer,
+) -> None:
+    start = Start("behaviours")
+    async with await server.session(start) as session, server.directory() as directory:
+        stubborn = invoke(start, action(session, "swallow_cancellation"))
+        await session.send_invokes([stubborn, invoke(start, action(session, "exit_in_child_task"))])
+        state = await directory.until(has_died(session.welcome.incarnation))
+    (dead,) = [worker for worker in state.workers if worker.state == DEAD]
+    assert dead.exit_reason == "exit code 3"
+    server.until_logged(r"an action, or a signal, has ended the event loop with SystemExit: 3")
+    server.until_logged(r"behaviours\.py.* in child")
+
+
 async def test_an_id_of_any_length_does_no_harm(server: RunningServer) -> None:
     start = Start("behaviours")
     async with await server.session(start) as session:

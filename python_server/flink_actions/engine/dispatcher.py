@@ -452,7 +452,9 @@ class Dispatcher:
                 ctx.time.begin()
             try:
                 awaited = context.run(coroutine.send, None)
-            except StopIteration:
+            except StopIteration as end:
+                if end.value is not None:
+                    state.on_returned(end.value)
                 # As in _succeed, with fewer calls on the way that most invocations take.
                 ctx.is_ended = True
                 changes = None
@@ -553,7 +555,7 @@ class Dispatcher:
             time.begin()
             self._limit_time(attempt, time)
         try:
-            await coroutine
+            returned = await coroutine
         except KeyboardInterrupt:
             raise
         except BaseException as error:
@@ -562,6 +564,8 @@ class Dispatcher:
             # A cancellation ends here too: whoever cancelled wants this attempt over, and it is.
             self._fail(attempt, error)
         else:
+            if returned is not None:
+                attempt.state.on_returned(returned)
             self._succeed(attempt)
         finally:
             self.overrun_coroutines -= attempt.is_overrun

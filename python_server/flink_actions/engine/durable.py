@@ -365,7 +365,7 @@ class DurableCalls:
             raise NotEncodableError(
                 _value_of(call),
                 f"it takes {len(encoded)} bytes and a frame at most {limit}: return less, return a reference to where "
-                "it lies, or raise max-frame-bytes on both sides",
+                "it lies, or raise the server's --max-frame-bytes (jobs take 16 MiB)",
             )
 
     def _decode(self, call: _Open, encoded: bytes) -> Any:

@@ -63,11 +63,12 @@ def load_agents(targets: str | Sequence[str]) -> LoadedAgents:
     places = [_place_of(name) for name in names]
     plans: dict[str, Plan] = {}
     with _fresh_imports([place.root for place in places]):
-        agents = [found for place in places for found in _agents_at(place)]
+        agents = [(place, *found) for place in places for found in _agents_at(place)]
         files = sorted({path for place in places for path in _own_source_files(place.root)})
         digest = _digest_of(files, places[0].root)
-        for name, agent in agents:
-            plan = compile_plan(agent, name, code_digest=digest)
+        for place, name, agent in agents:
+            with _author_errors(place, f"making the plan of agent {name!r}"):
+                plan = compile_plan(agent, name, code_digest=digest)
             if plan.agent in plans:
                 raise DuplicateNameError(
                     f"two agents are named {plan.agent!r}: give one a name of its own, Agent(name=...)"
@@ -286,12 +287,8 @@ def _agent_from(value: Any, place: _Place) -> Any:
             raise TargetError(
                 f"target {place.target!r}: {value!r} is to be called without arguments, but {error}"
             ) from error
-        try:
+        with _author_errors(place, f"{getattr(value, '__name__', value)}()"):
             made = value()
-        except AgentLoadError:
-            raise
-        except Exception as error:
-            raise _raised(place, f"{getattr(value, '__name__', value)}()", error) from error
         if isinstance(made, (Agent, list, tuple, Mapping)):
             return made
         value = made
@@ -308,18 +305,26 @@ def _agent_from(value: Any, place: _Place) -> Any:
 
 
 def _import(place: _Place) -> ModuleType:
+    with _author_errors(place, f"importing {place.module}"):
+        try:
+            return importlib.import_module(place.module)
+        except ModuleNotFoundError as error:
+            if error.name is not None and (place.module == error.name or place.module.startswith(error.name + ".")):
+                raise TargetError(
+                    f"target {place.target!r}: there is no module {error.name!r} under {place.root}"
+                ) from error
+            raise
+
+
+@contextlib.contextmanager
+def _author_errors(place: _Place, what: str) -> Iterator[None]:
+    """Whatever the author's code raises meanwhile becomes a `TargetError`; what it says of an agent stays as it is."""
     try:
-        return importlib.import_module(place.module)
-    except AgentLoadError:
+        yield
+    except (AgentLoadError, KeyboardInterrupt):  # the latter: a person at the terminal
         raise
-    except ModuleNotFoundError as error:
-        if error.name is not None and (place.module == error.name or place.module.startswith(error.name + ".")):
-            raise TargetError(
-                f"target {place.target!r}: there is no module {error.name!r} under {place.root}"
-            ) from error
-        raise _raised(place, f"importing {place.module}", error) from error
-    except (Exception, SystemExit) as error:
-        raise _raised(place, f"importing {place.module}", error) from error
+    except BaseException as error:  # not `Exception` alone: sys.exit(), and what a panic in an extension becomes
+        raise _raised(place, what, error) from error
 
 
 def _raised(place: _Place, what: str, error: BaseException) -> TargetError:

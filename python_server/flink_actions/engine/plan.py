@@ -3,7 +3,9 @@ running it."""
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
+import difflib
 import inspect
 import re
 import typing
@@ -36,6 +38,8 @@ _EXPRESSION = re.compile(r"[\s()<>=!&|'\"\[\]?+*,]")
 _MOST_ATTEMPTS = 1_000_000
 _MOST_AT_A_TIME = 1_000_000
 _MOST_HOPS = 1_000_000
+# How like an option's name a key of the configuration must be to be taken for a misspelt one.
+_TYPO_LIKENESS = 0.9
 _LONGEST_WAIT_SECONDS = 30 * 24 * 3600
 
 # What 32 bits of milliseconds hold.
@@ -131,6 +135,8 @@ def compile_plan(agent: Agent, name: str, *, code_digest: bytes = b"") -> Plan:
         AgentLoadError: One of its kinds, naming file and line.
     """
     name = agent.name or name
+    if not isinstance(name, str):
+        raise AgentLoadError(f"an agent has name={name!r}: it is text", _location_of_class(type(agent)))
     declared = agent.declared_actions()
     if not declared:
         raise EmptyAgentError(
@@ -197,6 +203,7 @@ def _compile_action(index: int, declared: ActionDeclaration) -> Action:
         raise TriggerError(
             f"action {declared.name!r} has no trigger: write @action(EventType.InputEvent)", declared.location
         )
+    _refuse_misspelt_options(declared)
     try:
         values.encode(declared.config, "config")
     except NotEncodableError as error:
@@ -233,6 +240,19 @@ def _compile_action(index: int, declared: ActionDeclaration) -> Action:
         location=declared.location,
         former_names=_former_names(declared),
     )
+
+
+def _refuse_misspelt_options(declared: ActionDeclaration) -> None:
+    """What is no option is configuration of the action's own; so a slip would pass, and set nothing."""
+    options = [option.name for option in dataclasses.fields(declared.policies)]
+    for name in declared.config:
+        meant = difflib.get_close_matches(name, options, n=1, cutoff=_TYPO_LIKENESS)
+        if meant:
+            raise AgentLoadError(
+                f"action {declared.name!r} has no option {name!r}; did you mean {meant[0]}? If it is configuration of "
+                "your own, give it a name that is less alike",
+                declared.location,
+            )
 
 
 def _concurrency(declared: ActionDeclaration) -> int:
@@ -360,7 +380,23 @@ def _event_classes(declared: ActionDeclaration, annotation: Any, triggers: tuple
                 declared.location,
             )
         wanted[cls.EVENT_TYPE] = alternative
+    for event_class in wanted.values():
+        _refuse_unknown_names(declared, event_class)
     return wanted
+
+
+def _refuse_unknown_names(declared: ActionDeclaration, event_class: Any) -> None:
+    """Of what a value is read into: else each event would fail, and none at load."""
+    value_type = next(iter(typing.get_args(event_class)), event_class)
+    try:
+        declared_types.converter_to(value_type)
+    except NameError as error:
+        raise SignatureError(
+            f"action {declared.name!r} takes {getattr(value_type, '__qualname__', value_type)}, and an annotation of "
+            f"its fields cannot be resolved ({error}): import what it names when the program runs, not only under "
+            "TYPE_CHECKING, and define it at the top of its module",
+            declared.location,
+        ) from error
 
 
 def _location_of_class(cls: type) -> Location | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -110,10 +111,18 @@ def references_of(declared: ResourceDeclaration) -> list[ResourceKey]:
         raise ResourceDeclarationError(
             f"{declared.type.value} {declared.name!r}: {error}", declared.location
         ) from error
-    if cls.resource_type() is not declared.type:
+    if inspect.isabstract(cls):
+        raise ResourceDeclarationError(
+            f"{declared.type.value} {declared.name!r}: {cls.__qualname__} leaves out "
+            f"{', '.join(sorted(cls.__abstractmethods__))}; a class of resources says what it is, @classmethod def "
+            f"resource_type(cls): return ResourceType.{declared.type.name}",
+            declared.location,
+        )
+    its_type: Any = cls.resource_type()
+    if its_type != declared.type:
         raise ResourceDeclarationError(
             f"{declared.name!r} is declared as {declared.type.value}, but {cls.__qualname__} is a "
-            f"{cls.resource_type().value}",
+            f"{its_type.value if isinstance(its_type, ResourceType) else repr(its_type)}",
             declared.location,
         )
     arguments = provider.arguments if isinstance(provider, ResourceDescriptor) else vars(provider)

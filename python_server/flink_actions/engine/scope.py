@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import typing
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -25,6 +26,8 @@ from flink_actions.engine.resources import ResourceRegistry
 from flink_actions.sdk import values
 from flink_actions.sdk.configuration import ReadableConfiguration
 from flink_actions.sdk.events import Event, InputEvent, OutputEvent
+
+_log = logging.getLogger(__name__)
 
 # How an action's share of suspended invocations decides how it is begun; see ActionState.
 _SAMPLE = 16
@@ -52,6 +55,7 @@ class ActionState:
         "event_of",
         "function",
         "gets_task",
+        "has_returned_something",
         "is_coroutine",
         "places",
         "quick_runs",
@@ -73,6 +77,7 @@ class ActionState:
         self.event_of: Receive = self._receive_any if len(action.triggers) > 1 else self._receivers[action.triggers[0]]
         # None: as many as come.
         self.places = Places(action.concurrency) if action.concurrency else None
+        self.has_returned_something = False
         self.gets_task = False
         # Some of it may: what it hands to a thread in its first step is to know whose it is. To see to that costs as
         # much as the half of a step that does nothing.
@@ -91,6 +96,19 @@ class ActionState:
         if receive is None:
             receive = self._receivers[event_type] = receiver(event_type, None)
         return receive(invocation)
+
+    def on_returned(self, value: Any) -> None:
+        """A function has returned something, which is lost. It may come in any thread."""
+        if self.has_returned_something:
+            return
+        self.has_returned_something = True
+        _log.warning(
+            "action %r (%s) has returned a value (%s), which nobody gets: send it, ctx.send_event(OutputEvent(...)). "
+            "Said once",
+            self.action.name,
+            self.action.location,
+            type(value).__name__,
+        )
 
     def begins_in_task(self) -> bool:
         """Whether the next invocation gets a task of its own at once."""

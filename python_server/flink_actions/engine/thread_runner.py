@@ -221,7 +221,10 @@ class ThreadRunner:
         finally:
             if time is not None:
                 time.end()
+        if returned is None:
+            return None
         if not inspect.isawaitable(returned):
+            state.on_returned(returned)
             return None
         if inspect.iscoroutine(returned):
             returned.close()

@@ -6,12 +6,13 @@ compiles that.
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
-from flink_actions.sdk.errors import DuplicateNameError, Location, ResourceDeclarationError
+from flink_actions.sdk.errors import DuplicateNameError, Location, ResourceDeclarationError, TriggerError
 from flink_actions.sdk.events import Event
 from flink_actions.sdk.policies import ActionPolicies, Backoff, Durability, OnFailure, OnMismatch
 from flink_actions.sdk.rates import Rate
@@ -100,7 +101,15 @@ def action(
         ...
         ...     @action("ask", max_attempts=5, backoff=0.5, on_failure="dead_letter", timeout_seconds=30)
         ...     async def ask(self, event: Event, ctx: RunnerContext) -> None: ...
+
+    Raises:
+        TriggerError: It stands without parentheses.
     """
+    if len(triggers) == 1 and inspect.isroutine(triggers[0]):
+        # A decorator that was not called: `function` would be lost here, and the agent served without it.
+        raise TriggerError(
+            "@action stands without its triggers: write @action(EventType.InputEvent)", location_of(triggers[0])
+        )
     policies = ActionPolicies(
         timeout_seconds, on_failure, max_attempts, backoff, durability, on_mismatch, concurrency, formerly
     )

@@ -89,6 +89,12 @@ def _refuse_type(given: Any) -> None:
     raise TypeError(f"an event's type is text, not {given!r}, a {type(given).__name__}{hint}")
 
 
+# A field of such a name would hide it: of "type" the event would even change its type.
+_EVERY_EVENT_HAS = frozenset(
+    ("id", "type", "attributes", "get_attr", "upstream_action", "upstream_event_id", "wire_payload")
+)
+
+
 @dataclass_transform(field_specifiers=(dataclasses.field,))
 class Event:
     """Something that happened, by type and attributes.
@@ -153,6 +159,12 @@ class Event:
             # Put aside: an author's own @dataclass (frozen, say) makes no constructor where there is one already.
             cls._typed_init = cls.__dict__["__init__"]
             del cls.__init__
+            taken = [field.name for field in dataclasses.fields(cls) if field.name in _EVERY_EVENT_HAS]  # type: ignore[arg-type]
+            if taken:
+                raise TypeError(
+                    f"event class {cls.__name__} has a field {taken[0]!r}, and every event has one: give it another "
+                    f"name, such as {cls.__name__.lower()}_{taken[0]}"
+                )
 
     @property
     def id(self) -> uuid.UUID:

@@ -7,6 +7,7 @@ the config file is wrong.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -81,6 +82,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(2)
     try:
         code = options.run(options, started_at)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if options.run is _serve:
+            raise
+        # Whoever reads has seen enough (`describe | head`); what is left in the buffer would be tried again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
     except ServerError as error:
         print(f"flink-actions: {error}", file=sys.stderr)
         code = error.exit_code

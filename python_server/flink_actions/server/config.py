@@ -180,6 +180,13 @@ def _read_config_file(path: str) -> dict[str, Any]:
     if not isinstance(loaded, dict):
         raise ConfigError(f"config file {path!r} holds a {type(loaded).__name__}, not a table of settings")
     agent_config = loaded.pop("agent", {})
+    if not isinstance(agent_config, dict):
+        raise ConfigError(
+            f"config file {path!r}: agent is {agent_config!r}; it is a section, the configuration of agents and of "
+            "resources"
+        )
+    if "config" in loaded:
+        raise ConfigError(f"config file {path!r}: unknown setting 'config'; the section for agents is called agent")
     settings = {str(name).replace("-", "_"): value for name, value in loaded.items()}
     return {**settings, "config": agent_config}
 
@@ -249,6 +256,15 @@ _TYPES: dict[str, type] = {
     "config": dict,
 }
 
+_FORMS: dict[type, str] = {
+    bool: "true or false",
+    dict: "a table",
+    float: "a number",
+    int: "a whole number",
+    str: "text",
+    tuple: "a list of targets",
+}
+
 _LEAST: dict[str, float] = {
     "workers": 1,
     "spares": 0,
@@ -296,11 +312,14 @@ _TRUE_AND_FALSE = {"true": True, "1": True, "yes": True, "false": False, "0": Fa
 def _convert(source: str, name: str, value: Any) -> Any:
     wanted = _TYPES.get(name)
     if wanted is None:
-        raise ConfigError(f"{source}: unknown setting {name!r}. Settings are: {', '.join(sorted(_TYPES))}")
+        raise ConfigError(
+            f"{source}: unknown setting {name!r}. Settings are: {', '.join(sorted(_TYPES.keys() - {'config'}))}"
+        )
     try:
         return _converted(name, wanted, value)
     except (TypeError, ValueError, OverflowError):  # the last: what JSON and TOML know as infinite
-        raise ConfigError(f"{source}: {name} is {value!r}, which is no {wanted.__name__}") from None
+        form = "octal, such as 660" if name == "socket_mode" else _FORMS[wanted]
+        raise ConfigError(f"{source}: {name} is {value!r}; write {form}") from None
 
 
 def _converted(name: str, wanted: type, value: Any) -> Any:

@@ -36,9 +36,13 @@ class Access:
     token: str | None = None
 
     def channel(self, target: str) -> grpc.Channel:
-        """To that server; raise `ConfigError` for a file that cannot be read."""
+        """To that server; raise `ConfigError` for a file that cannot be read, or one without another that it needs."""
         if self.ca is None:
+            if self.certificate or self.key or self.server_name:
+                raise ConfigError("--tls-certificate, --tls-key and --tls-server-name are for TLS: give --tls-ca too")
             return grpc.insecure_channel(target)
+        if (self.certificate is None) is not (self.key is None):
+            raise ConfigError("of --tls-certificate and --tls-key one is missing: a certificate needs its private key")
         ca, key, certificate = _read(self.ca), _read(self.key), _read(self.certificate)
         options = [("grpc.ssl_target_name_override", self.server_name)] if self.server_name else []
         return grpc.secure_channel(target, grpc.ssl_channel_credentials(ca, key, certificate), options)
@@ -74,9 +78,12 @@ def describe(address: str, timeout_seconds: float, access: Access = Access()) ->
             state = next(iter(watch))
             watch.cancel()
         except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+                raise StartError(f"the server at {target} refuses to answer: {error.details()}") from error
+            tls = "; give --tls-ca if it speaks TLS" if access.ca is None and not target.startswith("unix:") else ""
             raise StartError(
                 f"no action server answers at {target}: {error.details()}. Start one with flink-actions serve, or name "
-                "the address that it listens at"
+                f"the address that it listens at{tls}"
             ) from error
     print(f"server {state.server_version} at {target}, protocol {state.protocol_min} to {state.protocol_max}")
     for plan in plans.plans:

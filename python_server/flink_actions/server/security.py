@@ -7,6 +7,7 @@ checks need no token: they say nothing that a probe may not know, and probes hav
 from __future__ import annotations
 
 import hmac
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,7 @@ class ServerSecurity:
         if settings.tls_certificate:
             clients = _read("tls_client_ca", settings.tls_client_ca) if settings.tls_client_ca else None
             pair = (_read("tls_key", settings.tls_key), _read("tls_certificate", settings.tls_certificate))
+            _check_certificates(settings)
             credentials = grpc.ssl_server_credentials([pair], clients, require_client_auth=clients is not None)
         token = read_token(settings.token_file) if settings.token_file else None
         return cls(credentials, token, bool(settings.tls_client_ca))
@@ -76,6 +78,26 @@ def _read(setting: str, path: str) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         raise StartError(f"{setting} is {path!r}, which cannot be read: {error.strerror}") from error
+
+
+def _check_certificates(settings: ServerSettings) -> None:
+    """gRPC says of files that are none of that only that it cannot listen."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        # An encrypted key would be asked for at the terminal; gRPC cannot read one.
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key, password="")
+    except (OSError, ValueError) as error:
+        raise StartError(
+            f"tls_certificate {settings.tls_certificate!r} and tls_key {settings.tls_key!r} are no certificate chain "
+            f"and its unencrypted private key, in PEM: {error}"
+        ) from error
+    if settings.tls_client_ca:
+        try:
+            context.load_verify_locations(settings.tls_client_ca)
+        except OSError as error:
+            raise StartError(
+                f"tls_client_ca {settings.tls_client_ca!r} holds no certificates in PEM: {error}"
+            ) from error
 
 
 class _TokenGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # gRPC has no types
@@ -109,7 +131,7 @@ def _refusing(handler: _Handler) -> _Handler:
         await context.abort(
             grpc.StatusCode.UNAUTHENTICATED,
             "this server wants a token, and the one that came (if any) is another: give the job the same file, as "
-            "ActionServer(token_file=...) or agent.token-file",
+            "ActionServer(token_file=...) or agent.token-file, and flink-actions describe as --token-file",
         )
 
     if handler.request_streaming:

@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 import grpc.aio
@@ -132,12 +132,7 @@ async def _become_worker(
         rename_in_log(f"worker {start.worker}")
         is_worker.set()
         await _serve(start, settings, loaded, offers, server, security, reader, writer, slots)
-    # Not by returning: the end of an event loop, and of Python, waits for threads, and one that an action has left
-    # behind may never end.
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
+    _leave(0)
 
 
 def _read_message(supervisor: socket.socket) -> control.Message:
@@ -174,9 +169,30 @@ def _run(main_coroutine: Any) -> None:
     try:
         import uvloop
     except ImportError:
-        asyncio.run(main_coroutine)
+        loop = asyncio.new_event_loop()
     else:
-        uvloop.run(main_coroutine)
+        loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    main_task = loop.create_task(main_coroutine)
+    try:
+        loop.run_until_complete(main_task)
+    except (KeyboardInterrupt, SystemExit) as error:
+        if not main_task.done():
+            # asyncio lets these two through from whatever task raises them.
+            what = f"{type(error).__name__}: {error}"
+            _log.critical("an action, or a signal, has ended the event loop with %s", what, exc_info=error)
+        # Not as `asyncio.run` does it, which first waits for the end of all tasks: one that swallows its cancellation
+        # would keep a process that serves nobody.
+        _leave(130 if isinstance(error, KeyboardInterrupt) else error.code if isinstance(error.code, int) else 1)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process, and not by returning: the end of an event loop, and of Python, waits for threads, and one that
+    an action has left behind may never end."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 async def _serve(

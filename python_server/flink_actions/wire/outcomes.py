@@ -103,14 +103,18 @@ def _fitting(outcome: Outcome, size: int, max_frame_bytes: int) -> Outcome:
 
 
 def _too_large(result: Succeeded, size: int, max_frame_bytes: int) -> Failed:
-    largest = max(result.events, key=lambda event: len(event[1]), default=None)
-    part = f"; its largest event, {largest[0]!r}, has {len(largest[1])} bytes" if largest is not None else ""
+    parts = [(len(payload), f"event, {event_type!r}") for event_type, payload, _ in result.events]
+    if result.changes is not None:
+        for memory in (result.changes.sensory, result.changes.short_term):
+            parts += [(len(value), f"change of memory, {path!r}") for path, value in memory.items()]
+    bytes_of_largest, largest = max(parts, default=(0, "part"))
     return Failed(
         result.handle,
         FailureKind.TOO_LARGE,
         "",
-        f"the action's result takes about {size} bytes and a frame at most {max_frame_bytes}{part}: "
-        "send less, send a reference to where it lies, or raise max-frame-bytes on both sides",
+        f"the action's result takes about {size} bytes and a frame at most {max_frame_bytes}; its largest {largest}, "
+        f"has {bytes_of_largest} bytes: send and keep less, or a reference to where it lies, or raise the server's "
+        "--max-frame-bytes (jobs take 16 MiB)",
         cost_bytes=result.cost_bytes,
         metrics=result.metrics,
         ran_ms=result.ran_ms,

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -67,6 +68,15 @@ class Behaviours(Agent):
         async def child() -> None:
             await asyncio.sleep(0.1)
             os.abort()
+
+        await asyncio.gather(child())
+
+    @action(ON_INPUT)
+    async def exit_in_child_task(self, event: InputEvent[Any], ctx: RunnerContext) -> None:
+        """asyncio hands a SystemExit through to the event loop, which ends."""
+
+        async def child() -> None:
+            sys.exit(3)
 
         await asyncio.gather(child())
 

@@ -342,6 +342,28 @@ async def test_sending_what_is_no_event_says_what_to_do(shop: Shop) -> None:
     assert "wrap a result as OutputEvent(output=...)" in failed(outcome).message
 
 
+@pytest.mark.parametrize("kind", ["at_once", "later", "in_thread"])
+async def test_what_an_action_returns_is_lost_and_said_once(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def at_once(event: Event, ctx: RunnerContext) -> OutputEvent:
+        return OutputEvent(1)
+
+    async def later(event: Event, ctx: RunnerContext) -> OutputEvent:
+        await asyncio.sleep(0)
+        return OutputEvent(1)
+
+    def in_thread(event: Event, ctx: RunnerContext) -> OutputEvent:
+        return OutputEvent(1)
+
+    functions: dict[str, Any] = {"at_once": at_once, "later": later, "in_thread": in_thread}
+    async with Worker(Agent().add_action(kind, "go", functions[kind])) as worker:
+        outcomes = await worker.run(worker.invocation(kind, {}), worker.invocation(kind, {}))
+    assert sent_by(outcomes) == []
+    assert all(isinstance(outcome, Succeeded) for outcome in outcomes)
+    (record,) = [record for record in caplog.records if "has returned" in record.message]
+    for named in (f"action '{kind}'", "test_dispatcher.py", "a value (OutputEvent)", "ctx.send_event"):
+        assert named in record.message
+
+
 async def test_an_unknown_action_is_a_failure_of_that_invocation_alone(shop: Shop) -> None:
     async with Worker(shop) as worker:
         unknown, known = worker.invocation("echo", {}), worker.invocation("echo", {})

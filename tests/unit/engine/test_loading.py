@@ -23,6 +23,19 @@ class Shop(Agent):
         ctx.send_event(OutputEvent({answer}))
 """
 
+KEYLESS = """\
+from flink_actions import Agent, ResourceDescriptor, action, chat_model_connection
+
+class Shop(Agent):
+    @chat_model_connection
+    def llm(self):
+        keys = {}
+        return ResourceDescriptor(clazz="shop.Llm", key=keys["LLM_KEY"])
+
+    @action("_input_event")
+    async def act(self, event, ctx): ...
+"""
+
 
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
@@ -143,6 +156,9 @@ def test_modules_of_others_are_neither_loaded_anew_nor_part_of_the_digest(tree: 
         ("x = (", "shop.py:agent", r"shop\.py:1: importing shop raised SyntaxError"),
         ("import not_installed", "shop.py:agent", "install 'not_installed' into the server's environment"),
         ("import sys; sys.exit(2)", "shop.py:agent", "importing shop raised SystemExit: 2"),
+        ("class Panic(BaseException): ...\nraise Panic('no')", "shop.py:agent", r"shop\.py:2: importing .* Panic: no"),
+        ("def agent():\n    raise SystemExit(2)", "shop.py:agent", r"shop\.py:2: agent\(\) raised SystemExit: 2"),
+        (KEYLESS, "shop.py:Shop", r"shop\.py:7: making the plan of agent 'Shop' raised KeyError: 'LLM_KEY'"),
         (None, "shop-keeper.py:agent", "there is no file"),
     ],
 )

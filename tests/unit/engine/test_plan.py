@@ -33,6 +33,7 @@ from flink_actions.sdk.errors import (
     DuplicateNameError,
     EmptyAgentError,
     ResourceDeclarationError,
+    SignatureError,
     TriggerError,
 )
 
@@ -40,6 +41,10 @@ from flink_actions.sdk.errors import (
 class Rated(Event):
     EVENT_TYPE = "shop.rated"
     score: float
+
+
+class Unresolved(Event):
+    where: Nowhere  # type: ignore[name-defined]  # noqa: F821
 
 
 class Base(Agent):
@@ -163,8 +168,18 @@ def test_a_trigger_that_cannot_be_matched_is_refused(trigger: Any, message: str)
     refused(lambda: plan_of(_act, trigger), TriggerError, message)
 
 
+def test_an_event_class_whose_fields_name_what_is_not_there_is_refused() -> None:
+    refused(lambda: plan_of(_act, Unresolved), SignatureError, "takes Unresolved, .*name 'Nowhere' is not defined")
+
+
 def test_an_action_without_a_trigger_is_refused() -> None:
     refused(lambda: compile_plan(Agent().add_action("act", [], _act), "x"), TriggerError, "has no trigger")
+
+
+def test_an_action_that_is_marked_without_parentheses_is_refused_and_not_lost() -> None:
+    bare: Any = action
+    refused(lambda: bare(_act), TriggerError, r"write @action\(EventType.InputEvent\)")
+    refused(lambda: bare(staticmethod(_act)), TriggerError, r"write @action\(EventType.InputEvent\)")
 
 
 @pytest.mark.parametrize("trigger", ["rated", "shop.rated", "shop:rated/v2", "Rated-2", EventType.InputEvent])
@@ -174,6 +189,18 @@ def test_event_types_are_taken_as_they_are(trigger: str) -> None:
 
 def test_a_configuration_that_is_no_json_is_refused() -> None:
     refused(lambda: plan_of(_act, more=object()), AgentLoadError, r"config\['more'\]")
+
+
+def test_a_misspelt_option_is_refused_and_not_taken_for_configuration() -> None:
+    refused(lambda: plan_of(_act, timeout_second=5), AgentLoadError, "'timeout_second'; did you mean timeout_seconds?")
+    assert plan_of(_act, retries=5, model="max").actions[0].config == {"retries": 5, "model": "max"}
+
+
+def test_a_name_that_is_no_text_is_refused() -> None:
+    class Numbered(Base):
+        name: Any = 5
+
+    refused(lambda: compile_plan(Numbered(), "x"), AgentLoadError, "name=5: it is text")
 
 
 def test_a_time_limit_of_nothing_is_refused() -> None:
@@ -283,6 +310,15 @@ class Model(Resource):
         return ResourceType.CHAT_MODEL
 
 
+class Typeless(Resource): ...
+
+
+class Mistyped(Resource):
+    @classmethod
+    def resource_type(cls) -> Any:
+        return "chat"
+
+
 class Equipped(Base):
     @chat_model_connection
     def local(self) -> ResourceDescriptor:
@@ -323,6 +359,8 @@ def test_resources_are_those_that_methods_and_add_resource_declare() -> None:
         (ResourceDescriptor(clazz="collections.OrderedDict"), "is no subclass of flink_actions.Resource"),
         (ResourceDescriptor(clazz=Connection), "declared as chat_model, but Connection is a chat_model_connection"),
         (ResourceDescriptor(clazz=Model, connection=[3]), r"connection=\[3\] must name a chat_model_connection"),
+        (ResourceDescriptor(clazz=Typeless), r"Typeless leaves out resource_type; .* return ResourceType\.CHAT_MODEL$"),
+        (ResourceDescriptor(clazz=Mistyped), "declared as chat_model, but Mistyped is a 'chat'"),
     ],
 )
 def test_a_resource_that_could_not_be_made_is_refused_at_load(descriptor: ResourceDescriptor, message: str) -> None:

@@ -170,3 +170,9 @@ def test_a_type_that_could_not_travel_is_refused(given: Any, error: type[Excepti
 def test_the_type_of_a_typed_event_is_text() -> None:
     with pytest.raises(TypeError, match="an event's type is text"):
         type("Bad", (Event,), {"EVENT_TYPE": Kind.RATED})
+
+
+@pytest.mark.parametrize("name", ["id", "type", "attributes"])
+def test_a_field_that_every_event_has_is_refused_where_the_class_is_made(name: str) -> None:
+    with pytest.raises(TypeError, match=f"event class Order has a field '{name}', .*such as order_{name}"):
+        type("Order", (Event,), {"__annotations__": {name: str}})

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from flink_actions.server.cli import main
@@ -40,3 +43,23 @@ def test_a_server_that_allows_pickles_says_at_its_start_which_package_it_lacks(
     assert code == 1
     for text in ("cloudpickle", sys.prefix, "flink-actions[pickle]", "without --allow-pickle"):
         assert text in err
+
+
+def test_who_reads_no_further_is_no_error(tmp_path: Path) -> None:
+    agent = (
+        "from flink_actions import Agent, action\nagent = Agent().add_action('act', 'go', lambda event, ctx: None)\n"
+    )
+    (tmp_path / "agent.py").write_text(agent)
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-c", "from flink_actions.server.cli import main; main()", "check"]
+    done = subprocess.run(
+        [*command, str(tmp_path / "agent.py")],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")

@@ -36,7 +36,7 @@ def test_settings_reach_a_worker_unchanged() -> None:
 @pytest.mark.parametrize(
     ("flags", "names"),
     [
-        ({"workers": "many"}, ["command line", "workers", "'many'", "int"]),
+        ({"workers": "many"}, ["command line", "workers", "'many'", "write a whole number"]),
         ({"workers": "0"}, ["workers is 0", "at least 1"]),
         ({"linger_seconds": "inf"}, ["linger_seconds is inf", "at most 86400"]),
         ({"drain_seconds": "nan"}, ["drain_seconds is nan", "at most 86400"]),
@@ -48,7 +48,7 @@ def test_settings_reach_a_worker_unchanged() -> None:
         ({"listen": "localhost"}, ["'localhost'", "no port", "unix:/path"]),
         ({"listen": "localhost:99999"}, ["'99999'", "65535"]),
         ({"log_level": "LOUD"}, ["'LOUD'", "DEBUG"]),
-        ({"socket_mode": "9"}, ["socket_mode", "'9'"]),
+        ({"socket_mode": "9"}, ["socket_mode", "'9'", "octal, such as 660"]),
         ({"insecure_public": "perhaps"}, ["insecure_public", "'perhaps'"]),
         ({"workers": True}, ["workers", "True"]),
     ],
@@ -71,7 +71,7 @@ def test_no_setting_takes_what_is_no_finite_number(value: str) -> None:
 def test_an_infinite_count_of_a_config_file_is_named(tmp_path: Path) -> None:
     file = tmp_path / "server.json"
     file.write_text('{"workers": Infinity}')
-    with pytest.raises(ConfigError, match="workers is inf, which is no int"):
+    with pytest.raises(ConfigError, match="workers is inf; write a whole number"):
         read_settings({}, environment={}, config_file=str(file))
 
 
@@ -93,6 +93,9 @@ def test_a_local_address_needs_no_flag(listen: str) -> None:
         ("server.yaml", "workers: 1", ["'.yaml'", ".toml and .json"]),
         ("server.json", "{", ["not JSON"]),
         ("server.json", "[]", ["list"]),
+        ("server.toml", "agent = 5", ["agent is 5", "it is a section"]),
+        # Whose content was for the agents, and nobody read it.
+        ("server.toml", "[config]\nmodel = 'small'", ["'config'", "is called agent"]),
         ("missing.json", None, ["cannot be read"]),
     ],
 )

@@ -151,6 +151,13 @@ def test_a_result_over_the_limit_becomes_a_failure_that_says_why() -> None:
     assert (failure.handle, failure.kind) == (2, session_pb2.Failure.TOO_LARGE)
     assert "its largest event, 'big', has 20000 bytes" in failure.message
     assert "a frame at most 10000" in failure.message
+    assert "raise the server's --max-frame-bytes" in failure.message
+
+
+def test_of_a_result_that_memory_makes_too_large_the_failure_names_the_path() -> None:
+    changes = MemoryChanges(b"b" * 8, b"v" * 8, {"a": b"1"}, {"pages": bytes(20_000)})
+    (frame,) = round_trip([Succeeded(1, [("small", b"1", False)], changes, 0)], 10_000)
+    assert "its largest change of memory, 'pages', has 20000 bytes" in frame.failures[0].message
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -49,6 +49,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.stream.Stream;
+import org.apache.flink.api.common.eventtime.TimestampAssigner;
 import org.apache.flink.api.common.operators.MailboxExecutor;
 import org.apache.flink.api.java.functions.KeySelector;
 import org.apache.flink.runtime.checkpoint.CheckpointOptions;
@@ -455,7 +456,9 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
     String key = currentKey;
     ByteString payload = encode(key, element.getValue());
     Lane lane = lanes.take(key);
-    boolean hasTimestamp = element.hasTimestamp();
+    // Flink's new sources mark each record that has none with this value, as if it were one.
+    boolean hasTimestamp =
+        element.hasTimestamp() && element.getTimestamp() != TimestampAssigner.NO_TIMESTAMP;
     runs.onInput(
         lane,
         new Input(

@@ -287,6 +287,17 @@ class JobOptionsTest {
   }
 
   @Test
+  void a_launched_server_listens_nowhere_else() {
+    for (String argument : List.of("--listen", "--listen=127.0.0.1:1")) {
+      Map<String, String> launch =
+          Map.of("launch.target", "a.py:agent", "launch.arguments", "[\"" + argument + "\"]");
+      assertThatThrownBy(() -> options(launch).settings("a", List.of(), JSON.createObjectNode()))
+          .isInstanceOf(IllegalArgumentException.class)
+          .hasMessageContaining("launch.arguments has --listen");
+    }
+  }
+
+  @Test
   void a_server_is_launched_as_the_section_says_unless_the_code_has_endpoints() {
     Map<String, String> launch =
         Map.of(

@@ -34,6 +34,12 @@ public record LaunchSettings(
           "launch.python is empty; name the interpreter of the server's environment, such as"
               + " /opt/agents/venv/bin/python");
     }
+    if (arguments.stream().anyMatch(it -> it.equals("--listen") || it.startsWith("--listen="))) {
+      throw new IllegalArgumentException(
+          "launch.arguments has --listen, and the job would look for its server elsewhere: a"
+              + " launched server listens where the job says; leave it out, or start the server"
+              + " yourself and name its address in endpoints");
+    }
     if (workers < 0) {
       throw new IllegalArgumentException(
           "launch.workers is " + workers + "; it must be above 0, or 0 for the server's default");

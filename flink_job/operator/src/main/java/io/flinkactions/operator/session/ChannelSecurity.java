@@ -17,6 +17,8 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
  * How a subtask shows the server who it is, and makes sure of the server. Files are those of the
@@ -127,6 +129,19 @@ public record ChannelSecurity(
             + ", which cannot be read on this task manager: "
             + cause
             + ". Mount it there, or correct the name",
+        cause);
+  }
+
+  /** Of files that were read, and are no certificates and no key. */
+  SessionException unusable(RuntimeException cause) {
+    return new SessionException.Unauthenticated(
+        "agent.tls names "
+            + Stream.of(ca, certificate, key)
+                .filter(file -> !file.isEmpty())
+                .collect(Collectors.joining(", "))
+            + ", of which one is not what it should be: a file with certificates, or with the"
+            + " unencrypted private key of the job's own, in PEM: "
+            + cause.getMessage(),
         cause);
   }
 

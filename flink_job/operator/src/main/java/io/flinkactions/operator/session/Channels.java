@@ -4,6 +4,7 @@ import io.grpc.Attributes;
 import io.grpc.Grpc;
 import io.grpc.ManagedChannel;
 import io.grpc.ManagedChannelBuilder;
+import io.grpc.ManagedChannelRegistry.ProviderNotFoundException;
 import io.grpc.netty.shaded.io.grpc.netty.NettyChannelBuilder;
 import io.grpc.netty.shaded.io.netty.channel.EventLoopGroup;
 import java.net.InetSocketAddress;
@@ -23,7 +24,8 @@ final class Channels {
    * @param endpoint the server that the job was given, of which the target is a part
    * @param loops of {@link EventLoops}, until the channel is closed
    * @throws IllegalArgumentException if the target is no address
-   * @throws SessionException.Unauthenticated if a file of {@code security} cannot be read
+   * @throws SessionException.Unauthenticated if a file of {@code security} cannot be read, or is
+   *     not what it should be
    */
   static ManagedChannel open(
       String target,
@@ -31,7 +33,13 @@ final class Channels {
       ChannelSecurity security,
       int maxMessageBytes,
       EventLoopGroup loops) {
-    ManagedChannelBuilder<?> channel = Grpc.newChannelBuilder(target, security.credentials(target));
+    ManagedChannelBuilder<?> channel;
+    try {
+      channel = Grpc.newChannelBuilder(target, security.credentials(target));
+    } catch (ProviderNotFoundException | IllegalArgumentException e) {
+      // What is no certificate comes as either; the target has been looked at before.
+      throw security.protects(target) ? security.unusable(e) : e;
+    }
     if (channel instanceof NettyChannelBuilder netty) {
       netty.eventLoopGroup(loops);
       if (!target.startsWith("unix:")) {
