@@ -17,9 +17,8 @@ final class StreamEnds {
     if (status.isOk()) {
       return "the stream ended without Bye";
     }
-    // Of netty's "io exception" the second line lists handlers, and what has happened is behind it:
-    // of a
-    // handshake that failed, why the certificate was not taken.
+    // Of netty's "io exception" the second line lists handlers. What has happened is behind it:
+    // of a handshake that failed, why the certificate was not taken.
     String text =
         firstLine(
             status.getDescription() == null ? status.getCode().name() : status.getDescription());
