@@ -76,7 +76,6 @@ class AgentOffer:
     agent: str
     plan_digest: bytes
     plan: bytes
-    action_count: int
 
 
 @dataclass(frozen=True)

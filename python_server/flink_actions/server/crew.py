@@ -34,11 +34,12 @@ from flink_actions.server.config import ServerSettings
 from flink_actions.server.directory import Generation, WorkerStatus
 from flink_actions.server.errors import StartError
 from flink_actions.server.leaving import LEAVE_SECONDS
+from flink_actions.server.plan_text import agent_in_short
 from flink_actions.server.restarts import Restarts, backoff_seconds
 from flink_actions.server.spares import Spares
 from flink_actions.server.spawn import SpawnedWorker, spawn_worker
 from flink_actions.server.worker_process import WorkerProcess
-from flink_actions.wire.v1 import directory_pb2
+from flink_actions.wire.v1 import directory_pb2, plan_pb2
 
 __all__ = ["Crew", "CrewOwner"]
 
@@ -174,8 +175,7 @@ class Crew:
 
     def describe_agents(self) -> str:
         """What it serves, for a log line."""
-        offers = self.generations[-1].agents
-        return ", ".join(f"{offer.agent!r} ({offer.action_count} actions)" for offer in offers)
+        return ", ".join(agent_in_short(plan_pb2.Plan.FromString(offer.plan)) for offer in self.generations[-1].agents)
 
     # ---- one worker slot ----
 

@@ -6,16 +6,18 @@ from collections.abc import Iterator
 
 from flink_actions.engine.plan import Plan
 from flink_actions.engine.references import references_of
+from flink_actions.sdk.events import INPUT_EVENT
 from flink_actions.sdk.resources import ResourceDescriptor
 from flink_actions.wire.v1 import plan_pb2
 
-__all__ = ["plan_lines", "resource_lines"]
+__all__ = ["agent_in_short", "plan_lines", "resource_lines"]
 
 _DECISIONS = {
     plan_pb2.FailurePolicy.FAIL: "then fail",
     plan_pb2.FailurePolicy.DEAD_LETTER: "then dead_letter",
     plan_pb2.FailurePolicy.IGNORE: "then ignore",
 }
+_NO_INPUT = f"no action is triggered by {INPUT_EVENT}: a job's inputs start none of them"
 _DURABILITIES = {
     plan_pb2.NONE: "durability none",
     plan_pb2.SYNCHRONOUS: "durability synchronous",
@@ -31,9 +33,22 @@ def plan_lines(plan: plan_pb2.Plan) -> Iterator[str]:
     for action in plan.actions:
         triggers = " | ".join(trigger.event_type or trigger.cel for trigger in action.triggers)
         yield "  ".join([f"  {action.name:{width}}  on {triggers}", *_settings(action)])
+    if _hears_no_input(plan):
+        yield f"  {_NO_INPUT}"
     for rate in plan.rates:
         often = f"{rate.limit:g} uses every {rate.per_seconds:g} s, {rate.burst} at once, in each worker"
         yield f"  rate of {rate.type} {rate.name}  {often}"
+
+
+def agent_in_short(plan: plan_pb2.Plan) -> str:
+    """One agent, for a log line."""
+    ending = f"; {_NO_INPUT}" if _hears_no_input(plan) else ""
+    return f"{plan.agent!r} ({len(plan.actions)} actions{ending})"
+
+
+def _hears_no_input(plan: plan_pb2.Plan) -> bool:
+    """Whether no input starts any of its actions, mostly for a slip in a trigger: then none ever runs."""
+    return not any(trigger.event_type == INPUT_EVENT for action in plan.actions for trigger in action.triggers)
 
 
 def resource_lines(plan: Plan) -> Iterator[str]:

@@ -250,9 +250,7 @@ def _what_was_loaded(
     address: Address, loaded: LoadedAgents, offers: dict[str, Offer], settings: ServerSettings
 ) -> control.Loaded:
     agents = tuple(
-        control.AgentOffer(
-            agent, offer.wire.digest, offer.wire.SerializeToString(deterministic=True), len(offer.plan.actions)
-        )
+        control.AgentOffer(agent, offer.wire.digest, offer.wire.SerializeToString(deterministic=True))
         for agent, offer in offers.items()
     )
     # The host is the directory's, whatever name a job knows it by.

@@ -10,7 +10,7 @@ from flink_actions.server import control
         control.Load("worker w0", "{}", 3, 4),
         control.Prepared(("a.py", "b.py")),
         control.Start("w0", b"\x00\xff" * 8, "unix:/s"),
-        control.Loaded(":1", b"\x01", (control.AgentOffer("a", b"\x02", b"\x03\xff", 2),)),
+        control.Loaded(":1", b"\x01", (control.AgentOffer("a", b"\x02", b"\x03\xff"),)),
         control.LoadFailed('line 1\nline "2"'),
         control.Admitted(b"\xfe" * 16),
         control.Serving(),

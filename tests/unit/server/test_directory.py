@@ -7,7 +7,7 @@ from flink_actions.server.directory import Directory, Generation, WorkerStatus
 from flink_actions.wire.v1 import directory_pb2
 
 SERVING, DEAD = directory_pb2.WorkerEntry.SERVING, directory_pb2.WorkerEntry.DEAD
-OFFER = AgentOffer("agent", b"\x01" * 32, b"", 1)
+OFFER = AgentOffer("agent", b"\x01" * 32, b"")
 
 
 async def test_a_watcher_gets_the_state_and_then_every_change_until_the_end() -> None:
@@ -45,7 +45,7 @@ def test_a_generation_is_its_code_and_its_plans() -> None:
     generation = Generation(b"id", b"code", (OFFER,))
     assert generation.is_of(b"code", [OFFER])
     assert not generation.is_of(b"other code", [OFFER])
-    assert not generation.is_of(b"code", [AgentOffer("agent", b"\x02" * 32, b"", 1)])
+    assert not generation.is_of(b"code", [AgentOffer("agent", b"\x02" * 32, b"")])
     assert not generation.is_of(b"code", [])
 
 

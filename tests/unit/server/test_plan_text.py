@@ -17,7 +17,7 @@ from flink_actions import (
     chat_model_setup,
 )
 from flink_actions.engine.plan import compile_plan
-from flink_actions.server.plan_text import plan_lines, resource_lines
+from flink_actions.server.plan_text import agent_in_short, plan_lines, resource_lines
 from flink_actions.wire.plans import encode_plan
 
 
@@ -88,9 +88,19 @@ def test_an_action_that_fails_the_job_whatever_the_job_says_is_told_from_one_tha
     async def act(event: Event, ctx: RunnerContext) -> None: ...
 
     agent = Agent().add_action("stated", "a", act, max_attempts=2, backoff=1).add_action("unstated", "a", act)
-    _, stated, unstated = plan_lines(encode_plan(compile_plan(agent, "shop")))
+    _, stated, unstated, _ = plan_lines(encode_plan(compile_plan(agent, "shop")))
     assert stated.endswith("2 attempts, waits from 1 s, times 2, to 60 s (jitter 10 %)  then fail")
     assert unstated.endswith("on a  on failure the job's default")
+
+
+def test_an_agent_that_no_input_starts_is_shown_as_such() -> None:
+    async def act(event: Event, ctx: RunnerContext) -> None: ...
+
+    deaf = encode_plan(compile_plan(Agent().add_action("act", "input_event", act), "shop"))
+    said = "no action is triggered by _input_event: a job's inputs start none of them"
+    assert list(plan_lines(deaf))[-1] == f"  {said}"
+    assert agent_in_short(deaf) == f"'shop' (1 actions; {said})"
+    assert agent_in_short(encode_plan(PLAN)) == "'shop' (2 actions)"
 
 
 def test_resources_are_shown_with_what_they_are_and_need() -> None:
@@ -110,7 +120,7 @@ def test_former_names_and_a_hop_limit_are_shown_where_an_agent_has_them() -> Non
     async def act(event: Event, ctx: RunnerContext) -> None: ...
 
     agent = Agent(hop_limit=5).add_action("answer", "rated", act, formerly="reply")
-    head, answer = plan_lines(encode_plan(compile_plan(agent, "shop")))
+    head, answer, _ = plan_lines(encode_plan(compile_plan(agent, "shop")))
     assert head.endswith("   hop limit 5")
     assert "formerly reply" in answer
     assert "hop limit" not in next(plan_lines(encode_plan(PLAN)))
