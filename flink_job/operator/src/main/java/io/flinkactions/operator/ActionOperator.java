@@ -247,7 +247,7 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
     actionMetrics = new OperatorMetrics(getMetricGroup(), FlinkInternals::histogram);
     long epoch = startStore.epoch();
     if (settings.store() != null) {
-      store = openStore();
+      openStore();
       epoch = store.epoch();
     }
     identity = identity(epoch);
@@ -303,11 +303,12 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
   }
 
   /** Reads what earlier starts recorded: before any worker may answer, and before any input. */
-  private ActionStateStore<PendingCall> openStore() throws Exception {
+  private void openStore() throws Exception {
     var task = getRuntimeContext().getTaskInfo();
     int maxParallelism = task.getMaxNumberOfParallelSubtasks();
     KeyGroupRange keyGroups = keyGroups();
-    ActionStateStore<PendingCall> opened =
+    // At once, so that it is closed whatever happens next.
+    store =
         ActionStateStore.open(
             settings.store(),
             new StoreOwner(
@@ -323,12 +324,11 @@ final class ActionOperator<IN, OUT> extends AbstractStreamOperator<OUT>
             this::wake);
     storedCalls =
         new StoredCalls(
-            opened, lanes, actionMetrics, key -> FlinkInternals.keyGroup(key, maxParallelism));
+            store, lanes, actionMetrics, key -> FlinkInternals.keyGroup(key, maxParallelism));
     if (isRestored) {
       storedCalls.onRestored();
     }
-    actionMetrics.showStore(opened::bytesInFlight, opened::rebuiltCount);
-    return opened;
+    actionMetrics.showStore(store::bytesInFlight, store::rebuiltCount);
   }
 
   private KeyGroupRange keyGroups() {

@@ -266,7 +266,7 @@ class SuspectsTest extends ScriptedRuns {
   @Test
   void a_farewell_that_has_crossed_the_workers_own_is_none_of_its_next_session() throws Exception {
     subtask.welcomed();
-    ScriptedWorker q0 = quarantine();
+    ScriptedWorker q0 = quarantine("q0-incarnation-1", ScriptedServer.GENERATION);
     q0.welcomesWith(Welcome.newBuilder().setLingerMs(60_000));
     subtask.sessions.wantQuarantine(true);
     assertThat(subtask.welcomed().isQuarantine()).isTrue();
