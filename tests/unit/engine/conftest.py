@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -42,3 +43,12 @@ def nothing_goes_wrong_unseen(caplog: pytest.LogCaptureFixture) -> Iterator[None
     assert not _unhandled
     defects = [record.getMessage() for record in caplog.get_records("call") if record.levelno >= logging.CRITICAL]
     assert not defects
+
+
+@pytest.fixture
+def threads_take_turns_often() -> Iterator[None]:
+    """So that one of them comes between any two steps of another."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)

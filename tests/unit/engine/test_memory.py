@@ -5,8 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import datetime
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pydantic
@@ -147,14 +146,6 @@ def test_field_names_follow_changes_that_were_applied() -> None:
     entries.apply({"a": GONE, "o.x": GONE, "o.y": b"1", "z": b"1"})
     assert sorted(entries.fields_of("")) == ["o", "z"]
     assert list(entries.fields_of("o")) == ["y"]
-
-
-@pytest.fixture
-def threads_take_turns_often() -> Iterator[None]:
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
 
 
 def _together(*functions: Callable[[], Any]) -> list[Any]:

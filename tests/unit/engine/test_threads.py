@@ -6,10 +6,9 @@ import asyncio
 import contextlib
 import contextvars
 import itertools
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from flink_actions import Agent, ContextEndedError, Event, OutputEvent, RunnerContext, action
@@ -286,14 +285,6 @@ async def test_a_later_attempt_does_not_wait_for_a_thread_that_cannot_be_stopped
         agent.gate.set()
         outcomes = await worker.outcomes(2)
         assert [type(outcome) for outcome in outcomes] == [Failed, Succeeded]
-
-
-@pytest.fixture
-def threads_take_turns_often() -> Iterator[None]:
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
 
 
 def _go_on(ctx: RunnerContext) -> None:
