@@ -120,7 +120,8 @@ class InvocationContext(RunnerContext):
         """What to report when the action has returned."""
         invocation = self._invocation
         handle, cost, kept = invocation.handle, invocation.cost_bytes, invocation if is_kept else None
-        # A copy: a thread that the action has left behind may be about to send one more.
+        # A copy: a thread that the action has left behind may be about to send one more, and a count that does not fit
+        # would give the events of one result to another.
         events = list(self.events)
         if self.metrics is None and self.time is None:
             return Succeeded(handle, events, changes, cost, kept)

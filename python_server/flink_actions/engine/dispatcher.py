@@ -473,7 +473,7 @@ class Dispatcher:
                     changes = ctx.commit(mint)
                 del open_[handle]
                 succeeded.append(
-                    Succeeded(handle, ctx.events, changes, invocation.cost_bytes, invocation if keeps else None)
+                    Succeeded(handle, list(ctx.events), changes, invocation.cost_bytes, invocation if keeps else None)
                     if ctx.metrics is None and ctx.time is None
                     else ctx.succeeded(changes, is_kept=keeps)
                 )

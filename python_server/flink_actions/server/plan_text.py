@@ -17,11 +17,11 @@ _DECISIONS = {
     plan_pb2.FailurePolicy.DEAD_LETTER: "then dead_letter",
     plan_pb2.FailurePolicy.IGNORE: "then ignore",
 }
-_NO_INPUT = f"no action is triggered by {INPUT_EVENT}: a job's inputs start none of them"
 _DURABILITIES = {
     plan_pb2.NONE: "durability none",
     plan_pb2.SYNCHRONOUS: "durability synchronous",
 }
+_NO_INPUT = f"no action is triggered by {INPUT_EVENT}: a job's inputs start none of them"
 
 
 def plan_lines(plan: plan_pb2.Plan) -> Iterator[str]:

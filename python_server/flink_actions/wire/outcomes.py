@@ -237,16 +237,14 @@ class _Columns:
     def _add_result(self, result: Succeeded) -> int:
         size = _RESULT_BYTES
         self.handles.append(result.handle)
-        before = len(self.event_types)
-        for event_type, payload, is_raw in result.events:
+        events = result.events
+        self.event_counts.append(len(events))
+        for event_type, payload, is_raw in events:
             size += _ENTRY_BYTES + 3 * len(event_type) + len(payload)
             self.event_types.append(event_type)
             self.event_payloads.append(payload)
             if is_raw or self.has_raw_events:
                 self._add_content_type(is_raw)
-        # Counted here: a thread that the action has left behind may have sent one more just now, and a count that is
-        # wrong would give the events of one result to another.
-        self.event_counts.append(len(self.event_types) - before)
         changes = result.changes
         if changes is None:
             if self.memory_bases:
@@ -272,7 +270,8 @@ class _Columns:
     def _take_back_result(self, result: Succeeded) -> None:
         self.handles.pop()
         del self.ran_ms[len(self.handles) :]
-        kept = len(self.event_types) - self.event_counts.pop()
+        self.event_counts.pop()
+        kept = len(self.event_types) - len(result.events)
         del self.event_types[kept:], self.event_payloads[kept:], self.content_types[kept:]
         if self.memory_bases:
             self.sensory_counts.pop()

@@ -296,11 +296,13 @@ def _go_on(ctx: RunnerContext) -> None:
 
 
 @pytest.mark.usefixtures("threads_take_turns_often")
-async def test_what_threads_that_an_action_has_left_behind_do_is_in_its_result_or_nowhere() -> None:
+@pytest.mark.parametrize("suspends", [True, False])
+async def test_what_threads_that_an_action_has_left_behind_do_is_in_its_result_or_nowhere(suspends: bool) -> None:
     async def leave_behind(event: Event, ctx: RunnerContext) -> None:
         for _ in range(4):
             threading.Thread(target=_go_on, args=(ctx,)).start()
-        await asyncio.sleep(0.001)
+        if suspends:
+            await asyncio.sleep(0.001)
 
     async with Worker(Agent().add_action("leave_behind", ["go"], leave_behind)) as worker:
         for number in range(200):
