@@ -85,8 +85,9 @@ class AttemptMemory:
         changes = self.changes
         prefix = f"{path}." if path else ""
         names = {name for name in self.base.fields_of(path) if changes.get(prefix + name) != GONE}
-        # A copy, made in one go: another thread of the action may write meanwhile.
-        for changed, value in list(changes.items()):
+        # Another thread of the action may write meanwhile. copy() is made in one go; list(items()) is not: it makes
+        # tuples, and so a garbage collection, in which another thread may have its turn.
+        for changed, value in changes.copy().items():
             if value and changed.startswith(prefix) and "." not in changed[len(prefix) :]:
                 names.add(changed[len(prefix) :])
         return sorted(names)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import datetime
-from collections.abc import Callable
+import gc
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pydantic
@@ -160,7 +162,22 @@ def test_threads_that_list_fields_for_the_first_time_see_all_of_them() -> None:
         assert [len(names) for names in _together(*[root.get_field_names] * 4)] == [1000] * 4
 
 
-@pytest.mark.usefixtures("threads_take_turns_often")
+@pytest.fixture
+def collections_let_threads_in() -> Iterator[None]:
+    """As one that calls a finalizer does."""
+    before = gc.get_threshold()
+
+    def callback(phase: str, info: dict[str, int]) -> None:
+        time.sleep(0)
+
+    gc.callbacks.append(callback)
+    gc.set_threshold(100, *before[1:])
+    yield
+    gc.set_threshold(*before)
+    gc.callbacks.remove(callback)
+
+
+@pytest.mark.usefixtures("threads_take_turns_often", "collections_let_threads_in")
 def test_a_thread_may_list_fields_while_another_one_writes(make: Callable[..., Made]) -> None:
     root, _ = make()
 
